@@ -1,0 +1,1 @@
+"""Data sets: official archives to uint8 images and labels."""

@@ -1,0 +1,63 @@
+"""The CIFAR binary archives (Krizhevsky, 2009): records of label bytes and a 3 x 32 x 32 image, red plane first. Never unpickled."""
+
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from featpoison.datasets.images import Images
+from featpoison.downloads import DigestError
+from featpoison.provenance import sha256_bytes
+
+SIDE = 32
+PIXELS = 3 * SIDE * SIDE
+
+
+def read_archive(path: Path, members: Mapping[str, str]) -> tuple[dict[str, bytes], str]:
+    """The archive's files by base name, checked against `members` (name -> sha256), and a digest over all of them.
+
+    Any tar that Python opens will do (gz, xz, ...). Raises DigestError for a member that is missing or differs.
+    """
+    found: dict[str, bytes] = {}
+    with tarfile.open(path) as archive:
+        for entry in archive:
+            stream = archive.extractfile(entry) if entry.isfile() else None
+            if stream is not None:
+                found[Path(entry.name).name] = stream.read()
+    for name, expected in members.items():
+        if name not in found:
+            raise DigestError(f"{path}: member {name} is missing; the archive holds {sorted(found)}")
+        digest = sha256_bytes(found[name])
+        if digest != expected:
+            raise DigestError(f"{path}: member {name} has sha256 {digest}, expected {expected}")
+    return found, sha256_bytes(*(f"{name}:{sha256_bytes(found[name])}\n".encode() for name in sorted(found)))
+
+
+def parse_records(data: bytes, label_bytes: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 (n, 3, 32, 32) and labels int64 (n,) of one binary file; the last of `label_bytes` is the (fine) label."""
+    length = label_bytes + PIXELS
+    if not data or len(data) % length:
+        raise ValueError(f"{len(data)} bytes are no whole number of {length}-byte records")
+    records = np.frombuffer(data, np.uint8).reshape(-1, length)
+    return records[:, label_bytes:].reshape(-1, 3, SIDE, SIDE), records[:, label_bytes - 1].astype(np.int64)
+
+
+def to_records(images: np.ndarray, labels: np.ndarray) -> bytes:
+    """The inverse of `parse_records` for one label byte."""
+    return np.concatenate([labels.astype(np.uint8)[:, None], images.reshape(len(images), PIXELS)], axis=1).tobytes()
+
+
+def cifar10(files: Mapping[str, bytes]) -> Images:
+    """All training batches in the order of their names, the test batch, and the class names."""
+    train = [parse_records(files[name]) for name in sorted(files) if name.startswith("data_batch_") and name.endswith(".bin")]
+    if not train or "test_batch.bin" not in files or "batches.meta.txt" not in files:
+        raise ValueError(f"not a CIFAR-10 binary archive: it holds {sorted(files)}")
+    test = parse_records(files["test_batch.bin"])
+    return Images(
+        train_images=np.concatenate([images for images, _ in train]),
+        train_labels=np.concatenate([labels for _, labels in train]),
+        test_images=test[0],
+        test_labels=test[1],
+        classes=tuple(files["batches.meta.txt"].decode().split()),
+    )

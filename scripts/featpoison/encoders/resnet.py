@@ -1,0 +1,54 @@
+"""ResNet-18 (He et al., 2016, https://arxiv.org/abs/1512.03385) with the CIFAR stem of contrastive learning: 3 x 3 kernel, no max-pool.
+
+`width` scales every layer (64 is the usual one), `stem_stride` 2 halves the side once more; the thin, strided one is made for CPUs.
+The features are the averages over the last stage, d = 8 * width, before any projection head.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STAGES = (1, 2, 4, 8)  # channels in units of the width
+BLOCKS = 2  # basic blocks per stage: ResNet-18
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels_out)
+        self.downsample = nn.Sequential()
+        if stride != 1 or channels_in != channels_out:
+            self.downsample = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in, h, w) -> (n, out, h / stride, w / stride)."""
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+
+
+class CifarResNet18(nn.Module):
+    """The trunk; takes normalised images."""
+
+    def __init__(self, width: int = 64, stem_stride: int = 1) -> None:
+        super().__init__()
+        self.dimension = STAGES[-1] * width
+        self.conv1 = nn.Conv2d(3, width, 3, stem_stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        channels = width
+        for index, factor in enumerate(STAGES, 1):
+            blocks = []
+            for block in range(BLOCKS):
+                stride = 2 if index > 1 and block == 0 else 1
+                blocks.append(BasicBlock(channels, factor * width, stride))
+                channels = factor * width
+            setattr(self, f"layer{index}", nn.Sequential(*blocks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3, h, w) -> (n, d)."""
+        x = F.relu(self.bn1(self.conv1(x)))  # (n, width, h / stem_stride, w / stem_stride)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (n, d, h / (8 stem_stride), ...)
+        return x.mean((2, 3))

@@ -1,0 +1,1 @@
+"""Contrastive pre-training without labels."""

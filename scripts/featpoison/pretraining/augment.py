@@ -1,0 +1,105 @@
+"""The SimCLR augmentations (Chen et al., 2020, https://arxiv.org/abs/2002.05709, appendix A), batched: every image draws its own parameters.
+
+Each operation is a function of images (n, 3, h, w) in [0, 1] and of per-image parameters, and equals torchvision's functional of the same
+name applied image by image; `augment` draws the parameters from a generator. Jitter runs in the fixed order brightness, contrast,
+saturation, hue; no blur, as is usual at 32 px.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from featpoison.settings import Settings
+
+LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, torchvision's weights
+
+
+class Augmentation(Settings):
+    """Strengths of the SimCLR augmentations."""
+
+    crop_scale: tuple[float, float] = (0.2, 1.0)
+    """Share of the image's area that a crop covers."""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Aspect ratio of a crop, drawn on the logarithmic scale."""
+    jitter_probability: float = 0.8
+    """Probability that an image's colours are jittered."""
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    """Largest change of brightness, contrast, saturation (factors) and hue (turns)."""
+    grayscale_probability: float = 0.2
+    """Probability that an image loses its colours."""
+
+
+def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    """One random view of each image, (n, 3, h, w) in [0, 1]."""
+    n, device = len(images), images.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(n, device=device).uniform_(low, high, generator=generator)
+
+    area = uniform(*settings.crop_scale)
+    ratio = uniform(*map(math.log, settings.crop_ratio)).exp()
+    height, width = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
+    top, left = uniform(0, 1) * (1 - height), uniform(0, 1) * (1 - width)
+    views = crop_and_flip(images, top, left, height, width, uniform(0, 1) < 0.5)
+
+    jittered = (uniform(0, 1) < settings.jitter_probability).float()
+    brightness, contrast, saturation = (1 + jittered * uniform(-strength, strength) for strength in settings.jitter[:3])
+    hue = jittered * uniform(-settings.jitter[3], settings.jitter[3])
+    views = adjust_brightness(views, brightness)
+    views = adjust_contrast(views, contrast)
+    views = adjust_saturation(views, saturation)
+    views = adjust_hue(views, hue)
+    return adjust_saturation(views, (uniform(0, 1) >= settings.grayscale_probability).float())
+
+
+def crop_and_flip(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, flip: Tensor) -> Tensor:
+    """Crop (parameters (n,) in shares of the side), mirror where `flip`, resize bilinearly to the full size."""
+    sign = 1 - 2 * flip.float()
+    zero = torch.zeros_like(top)
+    # affine_grid works in [-1, 1]: scale by the crop's size, move to its centre
+    theta = torch.stack(
+        [torch.stack([width * sign, zero, 2 * left + width - 1], 1), torch.stack([zero, height, 2 * top + height - 1], 1)], 1
+    )  # (n, 2, 3)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _luma(images: Tensor) -> Tensor:
+    red, green, blue = images.unbind(1)
+    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).unsqueeze(1)  # (n, 1, h, w)
+
+
+def _blend(images: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
+    weight = factor.view(-1, 1, 1, 1)
+    return (weight * images + (1 - weight) * other).clamp_(0, 1)
+
+
+def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with black; factor (n,), 1 changes nothing."""
+    return _blend(images, 0.0, factor)
+
+
+def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the image's mean grey; factor (n,)."""
+    return _blend(images, _luma(images).mean((2, 3), keepdim=True), factor)
+
+
+def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
+    """Blend with the grey image; factor (n,), 0 is grayscale."""
+    return _blend(images, _luma(images), factor)
+
+
+def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
+    """Rotate the hue by `shift` (n,) turns, through HSV."""
+    value, largest = images.max(1)  # (n, h, w)
+    chroma = value - images.amin(1)
+    divisor = torch.where(chroma == 0, 1.0, chroma)
+    red, green, blue = images.unbind(1)
+    sextant = torch.where(largest == 0, (green - blue) / divisor, torch.where(largest == 1, 2 + (blue - red) / divisor, 4 + (red - green) / divisor))
+    hue = sextant + 6 * shift.view(-1, 1, 1)
+    # each channel is the value minus the chroma times a trapezoid of the hue (the closed form of HSV to RGB)
+    offset = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
+    position = torch.remainder(offset + hue.unsqueeze(1), 6.0)  # (n, 3, h, w)
+    return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(position, 4 - position).clamp(0, 1)

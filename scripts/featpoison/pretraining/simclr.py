@@ -1,0 +1,147 @@
+"""SimCLR (Chen et al., 2020, https://arxiv.org/abs/2002.05709): pull two views of an image together, push all others away."""
+
+import logging
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from featpoison.checkpoints import Checkpoint
+from featpoison.encoders.encoder import Architecture, Encoder
+from featpoison.pretraining.augment import Augmentation, augment
+from featpoison.progress import Progress
+from featpoison.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class SimCLR(Settings):
+    """Pre-training settings. The paper fixes epochs (800) and batch (512); the rest is the usual recipe for CIFAR."""
+
+    architecture: Architecture = Architecture()
+    """The encoder to train."""
+    epochs: int = 800
+    """Passes over the training images."""
+    batch_size: int = 512
+    """Images a step; each gives two views."""
+    learning_rate: float = 0.06
+    """Step size of SGD at batch 128, scaled linearly with the batch; warm-up, then a cosine to zero."""
+    warmup_epochs: int = 10
+    """Epochs of linear warm-up."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float = 5e-4
+    """L2 penalty."""
+    temperature: float = 0.5
+    """tau of the NT-Xent loss."""
+    projection: int = 128
+    """Output dimension of the projection head, a two-layer perceptron that is thrown away afterwards."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the network; auto is bfloat16 on GPUs and on CPUs with bfloat16 instructions, where it is faster."""
+    compile: bool = False
+    """Compile the network (a C++ compiler is needed on CPUs)."""
+    augmentation: Augmentation = Augmentation()
+    """The two random views."""
+    seed: int = 0
+    """Seed of weights, order and views."""
+
+
+def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """NT-Xent loss, eq. 1 of SimCLR, mean over the 2n views; `first`, `second` (n, p), row i of both from image i."""
+    n = len(first)
+    views = F.normalize(torch.cat([first, second]).float(), dim=1)  # (2n, p)
+    logits = views @ views.T / temperature
+    logits.fill_diagonal_(-math.inf)
+    partner = torch.arange(2 * n, device=views.device).roll(n)
+    return F.cross_entropy(logits, partner)
+
+
+def stream(seed: int, *position: int, device: torch.device) -> torch.Generator:
+    """The generator of one place in the training, so that a resumed run draws what an undisturbed one draws."""
+    mixed = seed
+    for part in position:
+        mixed = (mixed * 1_000_003 + part + 1) % 2**63
+    return torch.Generator(device).manual_seed(mixed)
+
+
+def learning_rate_factor(step: int, warmup: int, total: int) -> float:
+    """Linear warm-up, then half a cosine to zero."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype that `auto` stands for on `device`."""
+    if precision != "auto":
+        return getattr(torch, precision)
+    fast = device.type == "cuda" or torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() and _cpu_has_bf16()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _cpu_has_bf16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoint: Checkpoint) -> tuple[Encoder, list[float]]:
+    """The trained, frozen encoder and the mean loss of each epoch.
+
+    `images` uint8 (n, 3, h, w), kept whole on the device. State is saved after each epoch and resumed from. Raises FloatingPointError
+    when the loss is no longer finite, naming the epoch and the step.
+    """
+    torch.manual_seed(settings.seed)  # module initialisation has no generator argument
+    encoder = Encoder(settings.architecture)
+    d = encoder.dimension
+    network = nn.Sequential(encoder, nn.Linear(d, d), nn.ReLU(inplace=True), nn.Linear(d, settings.projection))
+    network = network.to(device, memory_format=torch.channels_last)
+    peak = settings.learning_rate * settings.batch_size / 128
+    optimizer = torch.optim.SGD(network.parameters(), peak, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    losses = _restore(checkpoint, network, optimizer)
+    steps = len(images) // settings.batch_size
+    if not steps:
+        raise ValueError(f"{len(images)} images are fewer than one batch of {settings.batch_size}")
+    forward = torch.compile(network) if settings.compile else network
+    dtype = resolve_precision(settings.precision, device)
+    images = images.to(device)
+    progress = Progress(settings.epochs * steps * settings.batch_size, "images", done=len(losses) * steps * settings.batch_size)
+    network.train()
+    for epoch in range(len(losses), settings.epochs):
+        generator = stream(settings.seed, epoch, device=device)
+        order = torch.randperm(len(images), generator=generator, device=device)
+        total = torch.zeros((), device=device)
+        for step in range(steps):
+            rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
+            pixels = images[rows].float().div_(255)
+            views = augment(torch.cat([pixels, pixels]), settings.augmentation, generator)
+            factor = learning_rate_factor(epoch * steps + step, settings.warmup_epochs * steps, settings.epochs * steps)
+            optimizer.param_groups[0]["lr"] = peak * factor
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                outputs = forward(views.contiguous(memory_format=torch.channels_last))
+            loss = nt_xent(*outputs.chunk(2), settings.temperature)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+            progress.advance(settings.batch_size, note=f"epoch {epoch + 1} of {settings.epochs}")
+        losses.append(total.item() / steps)
+        if not math.isfinite(losses[-1]):
+            raise FloatingPointError(f"epoch {epoch + 1}: the mean loss over {steps} steps is {losses[-1]}")
+        log.info("epoch %d of %d: loss %.4f", epoch + 1, settings.epochs, losses[-1])
+        momenta = {f"momentum.{i}": state["momentum_buffer"] for i, state in optimizer.state_dict()["state"].items()}
+        checkpoint.save({f"network.{key}": value for key, value in network.state_dict().items()} | momenta, losses=losses)
+    return encoder.freeze(), losses
+
+
+def _restore(checkpoint: Checkpoint, network: nn.Module, optimizer: torch.optim.Optimizer) -> list[float]:
+    state = checkpoint.load()
+    if state is None:
+        return []
+    tensors, facts = state
+    network.load_state_dict({key.removeprefix("network."): value for key, value in tensors.items() if key.startswith("network.")})
+    full = optimizer.state_dict()
+    full["state"] = {int(key.removeprefix("momentum.")): {"momentum_buffer": value} for key, value in tensors.items() if key.startswith("momentum.")}
+    optimizer.load_state_dict(full)
+    log.info("resumed after epoch %d", len(facts["losses"]))
+    return facts["losses"]

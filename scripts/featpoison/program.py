@@ -1,0 +1,68 @@
+"""What the programs of `scripts/` share: arguments, logging, threads, device, provenance."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+import torch
+
+from featpoison import provenance
+from featpoison.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every program has."""
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("--threads", type=int, default=1, help="threads for arithmetic (default 1; results may depend on it in the last bit)")
+    result.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, ...")
+    return result
+
+
+def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> argparse.Namespace:
+    """Parse, check that every named input exists (all paths but `output` and those in `made`), set up logging, threads, determinism."""
+    args = arguments.parse_args()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    for name, value in vars(args).items():
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, Path) and name not in ("output", *made) and not path.exists():
+                arguments.error(f"--{name.replace('_', '-')}: {path} does not exist")
+    torch.set_num_threads(args.threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    args.device = device(args.device)
+    return args
+
+
+def device(name: str) -> torch.device:
+    """The torch device for `name`; `auto` is a GPU where there is one."""
+    if name != "auto":
+        return torch.device(name)
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.get_default_device()
+
+
+def settings(model: type[S], text: str) -> S:
+    """Validated settings from JSON; exits with key, value and expectation when they do not fit."""
+    try:
+        return model.model_validate_json(text)
+    except pydantic.ValidationError as error:
+        raise SystemExit(f"settings do not fit {model.__name__}: {error}") from None
+
+
+def record(args: argparse.Namespace, inputs: Iterable[Path], values: dict[str, Any]) -> provenance.Record:
+    """The provenance record of the running program's product."""
+    return provenance.record(Path(sys.argv[0]), inputs, values, device_kind(args.device))
+
+
+def device_kind(value: torch.device) -> str:
+    """The kind of processor: a GPU's model name, or cpu with its widest instruction set."""
+    if value.type == "cuda":
+        return torch.cuda.get_device_name(value)
+    return f"{value.type} {torch.backends.cpu.get_cpu_capability()}"

@@ -1,0 +1,24 @@
+"""Fetch a data set (mirror first, digests checked) and store it as uint8 images and labels in HDF5."""
+
+from pathlib import Path
+
+from featpoison import program, store
+from featpoison.datasets.sources import Dataset, load
+
+
+def main() -> None:
+    """Settings (a data set of the configuration) -> images."""
+    parser = program.parser(__doc__)
+    parser.add_argument("--settings", required=True, help="JSON of the data set's entry in the configuration")
+    parser.add_argument("--downloads", type=Path, default=Path("data/downloads"), help="folder for downloaded archives")
+    parser.add_argument("output", type=Path)
+    args = program.start(parser, made=("downloads",))
+    dataset = program.settings(Dataset, args.settings)
+    images, archive, digests = load(dataset, args.downloads)
+    inside = [archive] if dataset.archive.path else []
+    record = program.record(args, inside, dataset.model_dump()) | {"download": digests}
+    store.write(args.output, images.arrays(), record, classes=images.classes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Pre-train an encoder with SimCLR on the training images of a data set, without labels; resumes after a kill."""
+
+from pathlib import Path
+
+import torch
+
+from featpoison import program, store
+from featpoison.checkpoints import Checkpoint
+from featpoison.encoders.encoder import save_encoder
+from featpoison.pretraining.simclr import SimCLR, pretrain
+
+
+def main() -> None:
+    """Images -> encoder."""
+    parser = program.parser(__doc__)
+    parser.add_argument("--images", type=Path, required=True, help="image file of the pre-training set")
+    parser.add_argument("--settings", default="{}", help="JSON of the SimCLR settings")
+    parser.add_argument("output", type=Path)
+    args = program.start(parser)
+    settings = program.settings(SimCLR, args.settings)
+    record = program.record(args, [args.images], settings.model_dump())
+    images = torch.from_numpy(store.read(args.images, "train_images")["train_images"])
+    checkpoint = Checkpoint(args.output, record)
+    encoder, losses = pretrain(images, settings, device=args.device, checkpoint=checkpoint)
+    save_encoder(args.output, encoder, record, dtype=torch.bfloat16, losses=losses)
+    checkpoint.remove()
+
+
+if __name__ == "__main__":
+    main()
