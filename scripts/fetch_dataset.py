@@ -8,7 +8,7 @@ from featpoison.datasets.sources import Dataset, load
 
 def main() -> None:
     """Settings (a data set of the configuration) -> images."""
-    parser = program.parser(__doc__)
+    parser = program.parser(__doc__, compute=False)
     parser.add_argument("--settings", required=True, help="JSON of the data set's entry in the configuration")
     parser.add_argument("--downloads", type=Path, default=Path("data/downloads"), help="folder for downloaded archives")
     parser.add_argument("output", type=Path)

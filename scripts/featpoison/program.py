@@ -1,27 +1,32 @@
 """What the programs of `scripts/` share: arguments, logging, threads, device, provenance."""
 
+from __future__ import annotations
+
 import argparse
 import logging
 import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pydantic
-import torch
 
 from featpoison import provenance
 from featpoison.settings import Settings
 
+if TYPE_CHECKING:  # torch takes seconds to import, and tables, figures and the audit do without it
+    import torch
+
 S = TypeVar("S", bound=Settings)
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that every program has."""
+def parser(description: str | None, *, compute: bool = True) -> argparse.ArgumentParser:
+    """A parser with the options that every program has; those of arithmetic only where the program computes with torch."""
     result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    result.add_argument("--threads", type=int, default=1, help="threads for arithmetic (default 1; results may depend on it in the last bit)")
-    result.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, ...")
+    if compute:
+        result.add_argument("--threads", type=int, default=1, help="threads for arithmetic (default 1; the last bit may depend on it)")
+        result.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, ...")
     return result
 
 
@@ -33,15 +38,20 @@ def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> arg
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path) and name not in ("output", *made) and not path.exists():
                 arguments.error(f"--{name.replace('_', '-')}: {path} does not exist")
-    torch.set_num_threads(args.threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    args.device = device(args.device)
+    if "device" in args:
+        import torch
+
+        torch.set_num_threads(args.threads)
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        args.device = device(args.device)
     return args
 
 
 def device(name: str) -> torch.device:
     """The torch device for `name`; `auto` is a GPU where there is one."""
+    import torch
+
     if name != "auto":
         return torch.device(name)
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
@@ -58,11 +68,14 @@ def settings(model: type[S], text: str) -> S:
 
 def record(args: argparse.Namespace, inputs: Iterable[Path], values: dict[str, Any]) -> provenance.Record:
     """The provenance record of the running program's product."""
-    return provenance.record(Path(sys.argv[0]), inputs, values, device_kind(args.device))
+    kind = device_kind(args.device) if "device" in args else "cpu"
+    return provenance.record(Path(sys.argv[0]), inputs, values, kind)
 
 
 def device_kind(value: torch.device) -> str:
     """The kind of processor: a GPU's model name, or cpu with its widest instruction set."""
+    import torch
+
     if value.type == "cuda":
         return torch.cuda.get_device_name(value)
     return f"{value.type} {torch.backends.cpu.get_cpu_capability()}"

@@ -2,7 +2,6 @@
 
 import logging
 import math
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,9 @@ from torch import Tensor, nn
 from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import Architecture, Encoder
 from featpoison.pretraining.augment import Augmentation, augment
+from featpoison.precision import Precision, resolve
 from featpoison.progress import Progress
+from featpoison.seeds import stream
 from featpoison.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class SimCLR(Settings):
     """tau of the NT-Xent loss."""
     projection: int = 128
     """Output dimension of the projection head, a two-layer perceptron that is thrown away afterwards."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     """Arithmetic of the network; auto is bfloat16 on GPUs and on CPUs with bfloat16 instructions, where it is faster."""
     compile: bool = False
     """Compile the network (a C++ compiler is needed on CPUs)."""
@@ -58,31 +59,11 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(logits, partner)
 
 
-def stream(seed: int, *position: int, device: torch.device) -> torch.Generator:
-    """The generator of one place in the training, so that a resumed run draws what an undisturbed one draws."""
-    mixed = seed
-    for part in position:
-        mixed = (mixed * 1_000_003 + part + 1) % 2**63
-    return torch.Generator(device).manual_seed(mixed)
-
-
 def learning_rate_factor(step: int, warmup: int, total: int) -> float:
     """Linear warm-up, then half a cosine to zero."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
-
-
-def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The dtype that `auto` stands for on `device`."""
-    if precision != "auto":
-        return getattr(torch, precision)
-    fast = device.type == "cuda" or torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported() and _cpu_has_bf16()
-    return torch.bfloat16 if fast else torch.float32
-
-
-def _cpu_has_bf16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoint: Checkpoint) -> tuple[Encoder, list[float]]:
@@ -103,7 +84,7 @@ def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoi
     if not steps:
         raise ValueError(f"{len(images)} images are fewer than one batch of {settings.batch_size}")
     forward = torch.compile(network) if settings.compile else network
-    dtype = resolve_precision(settings.precision, device)
+    dtype = resolve(settings.precision, device)
     images = images.to(device)
     progress = Progress(settings.epochs * steps * settings.batch_size, "images", done=len(losses) * steps * settings.batch_size)
     network.train()

@@ -1,0 +1,27 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+if "output" not in config:
+
+    configfile: "workflow/config/paper.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/images.smk"
+include: "workflow/rules/encoders.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/heads.smk"
+include: "workflow/rules/targets.smk"
+include: "workflow/rules/poisoned_features.smk"
+include: "workflow/rules/poisons.smk"
+include: "workflow/rules/victims.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        TABLE_FILES,
+        FIGURE_FILES,

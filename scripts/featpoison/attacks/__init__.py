@@ -1,0 +1,1 @@
+"""Attacks: a frozen settings class and a function each."""

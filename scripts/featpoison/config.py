@@ -1,0 +1,198 @@
+"""The configuration: frozen, typed models of the YAML. The one source of defaults, schema and the documentation of every knob."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import pydantic
+import yaml
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from featpoison.attacks.feature_matching import FeatureMatching
+from featpoison.attacks.gradient_canceling import GradientCanceling
+from featpoison.attacks.gradpc import GradPC
+from featpoison.datasets.sources import Dataset
+from featpoison.downloads import Source
+from featpoison.evaluation import Victims
+from featpoison.pretraining.simclr import SimCLR
+from featpoison.provenance import ROOT
+from featpoison.settings import Settings
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
+Method = Literal[
+    "gradpc-input",
+    "tgda-input",
+    "tgda-input-constrained",
+    "gc-input",
+    "gc-input-constrained",
+    "gradpc-feature",
+    "gc-feature",
+    "decoder-inversion",
+    "feature-matching",
+]
+
+
+class ConfigError(ValueError):
+    """The configuration is wrong; the message names the file, the key, the value and what was expected."""
+
+
+class Pretraining(Settings):
+    """An encoder trained here."""
+
+    dataset: Name
+    """Data set whose training images it sees, without labels."""
+    simclr: SimCLR = SimCLR()
+    """How it is trained."""
+
+
+class EncoderEntry(Settings):
+    """Where an encoder comes from: exactly one of the two."""
+
+    weights: Source | None = None
+    """A safetensors file of this project."""
+    pretraining: Pretraining | None = None
+    """Trained by this workflow."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.weights is None) == (self.pretraining is None):
+            raise ValueError("expected exactly one of 'weights' and 'pretraining'")
+        return self
+
+
+class Scenario(Settings):
+    """A downstream task on a frozen encoder."""
+
+    dataset: Name
+    """Data set of the linear head."""
+    encoder: Name
+    """Frozen encoder."""
+
+
+class Row(Settings):
+    """A row of a table."""
+
+    method: Method
+    """Attack, named as in the published results."""
+    beta: PositiveFloat | None = None
+    """Feature matching only: weight of staying close to the base image."""
+
+    @model_validator(mode="after")
+    def _beta_fits(self) -> Self:
+        if (self.beta is not None) != (self.method == "feature-matching"):
+            raise ValueError("'beta' is required for feature-matching and for nothing else")
+        return self
+
+
+class Table(Settings):
+    """A table of the paper."""
+
+    scenario: Name
+    """Key of `scenarios`."""
+    budgets: tuple[PositiveFloat, ...]
+    """Poisoning budgets eps_d."""
+    rows: tuple[Row, ...]
+    """Rows in order; those whose attack this version lacks are left out and named under the table."""
+
+
+class Figures(Settings):
+    """Figures 5, 6 and 9: images, magnitudes and perturbations of feature matching."""
+
+    scenario: Name = "fine-tuning"
+    """Key of `scenarios`."""
+    budget: PositiveFloat = 0.03
+    """eps_d shown."""
+    betas: tuple[PositiveFloat, ...] = (0.25, 0.1, 0.05)
+    """Values of beta, one row of images each."""
+    images: PositiveInt = 10
+    """Images of a row: the first poisons of the first poison seed."""
+
+
+class Attacks(Settings):
+    """Settings of the attacks."""
+
+    gradpc: GradPC = GradPC()
+    """Stage 1."""
+    gradient_canceling: GradientCanceling = GradientCanceling()
+    """Stage 2."""
+    feature_matching: FeatureMatching = FeatureMatching()
+    """Stage 3; beta comes from the table's row."""
+
+
+class Config(Settings):
+    """One YAML file: everything that a run depends on."""
+
+    output: str
+    """Folder of tables and figures."""
+    gpu: bool
+    """Whether rules of heavy arithmetic ask for a GPU (they run on a CPU all the same)."""
+    datasets: dict[Name, Dataset]
+    """Data sets by name; the name is part of every path."""
+    encoders: dict[Name, EncoderEntry]
+    """Encoders by name; likewise."""
+    scenarios: dict[Name, Scenario]
+    """Downstream tasks."""
+    victims: Victims = Victims()
+    """How heads are trained."""
+    poison_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
+    """Seeds of the poisons: which clean images they start from."""
+    shards: PositiveInt = 1
+    """Jobs over which one feature matching is spread; results do not depend on it."""
+    attacks: Attacks = Attacks()
+    """Settings of the attacks."""
+    tables: dict[Annotated[str, Field(pattern=r"^table\d+$")], Table]
+    """Tables by the paper's number."""
+    figures: Figures = Figures()
+    """The figures."""
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for key, value, known in self._references():
+            if value not in known:
+                raise ValueError(f"{key}: {value!r} is unknown, expected one of {sorted(known)}")
+        for name in self._local_files():
+            if not (ROOT / name).is_file():
+                raise ValueError(f"the file {name} does not exist, expected a path relative to the repository")
+        if not self.poison_seeds or not self.victims.seeds:
+            raise ValueError("poison_seeds and victims.seeds: expected at least one seed each")
+        return self
+
+    def _references(self):
+        for name, scenario in self.scenarios.items():
+            yield f"scenarios.{name}.dataset", scenario.dataset, self.datasets
+            yield f"scenarios.{name}.encoder", scenario.encoder, self.encoders
+        for name, entry in self.encoders.items():
+            if entry.pretraining:
+                yield f"encoders.{name}.pretraining.dataset", entry.pretraining.dataset, self.datasets
+        for name, table in self.tables.items():
+            yield f"tables.{name}.scenario", table.scenario, self.scenarios
+        yield "figures.scenario", self.figures.scenario, self.scenarios
+
+    def _local_files(self):
+        sources = [dataset.archive for dataset in self.datasets.values()]
+        sources += [entry.weights for entry in self.encoders.values() if entry.weights]
+        return [source.path for source in sources if source.path]
+
+
+def parse(values: dict, origin: str) -> Config:
+    """The validated configuration; ConfigError lists each offending key with its value and the expectation."""
+    try:
+        return Config.model_validate(values)
+    except pydantic.ValidationError as error:
+        lines = [f"  {'.'.join(map(str, item['loc'])) or 'configuration'}: {item['msg']} (found {_short(item['input'])})" for item in error.errors()]
+        raise ConfigError("\n".join([f"{origin}: the configuration does not fit", *lines])) from None
+
+
+def load(path: Path) -> Config:
+    """The configuration in a YAML file. Raises ConfigError, or FileNotFoundError."""
+    return parse(yaml.safe_load(path.read_text()), str(path))
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def schema() -> str:
+    """The JSON Schema of the YAML, each knob with its documentation."""
+    return json.dumps(Config.model_json_schema(), indent=2, sort_keys=True) + "\n"

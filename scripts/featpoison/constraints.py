@@ -1,0 +1,25 @@
+"""Sets that poisons are kept in: each has `project`, the nearest point of the set."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class NormBall:
+    """Rows (features) whose L2 norm is at most `radius`."""
+
+    radius: float
+
+    def project(self, rows: Tensor) -> Tensor:
+        """(n, d) -> (n, d); shorter rows are untouched."""
+        return rows * (self.radius / rows.norm(dim=1, keepdim=True)).clamp(max=1)
+
+
+@dataclass(frozen=True)
+class EightBit:
+    """Images of 256 levels a channel: what can be uploaded."""
+
+    def project(self, images: Tensor) -> Tensor:
+        """Pixels to the nearest of 0, 1/255, ..., 1."""
+        return images.clamp(0, 1).mul(255).round().div(255)

@@ -1,0 +1,47 @@
+"""What is measured: accuracy, drops with intervals, magnitudes, image similarity."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor
+
+from featpoison.softmax import Head, logits
+
+
+def accuracy(X: Tensor, labels: Tensor, omega: Tensor) -> Tensor:
+    """Share of rows classified correctly by each head, float64: X (n, d), labels (n,), omega (..., C, d+1) -> (...)."""
+    flat = omega.reshape(-1, *omega.shape[-2:])
+    shares = [(logits(X.to(one), Head.from_omega(one)).argmax(-1) == labels).double().mean() for one in flat]
+    return torch.stack(shares).reshape(omega.shape[:-2])
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % interval; the ends are None where a single value allows none."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> Interval:
+    """Student-t interval of the mean of independent `values` (k,)."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Interval(mean, None, None)
+    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def magnitude_ratio(poisons: Tensor, clean: Tensor) -> float:
+    """Mean over poisons of the largest absolute entry, over the largest absolute entry of the clean rows."""
+    return (poisons.flatten(1).abs().amax(1).double().mean() / clean.abs().max()).item()
+
+
+def psnr(images: Tensor, reference: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio per image in dB, peak 1, (n,); infinite for equal images is capped at 100 dB."""
+    error = (images - reference).double().square().flatten(1).mean(1)
+    return (-10 * error.clamp(min=1e-10).log10())

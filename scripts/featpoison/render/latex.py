@@ -1,0 +1,42 @@
+"""Tables as LaTeX: booktabs rules and coloured rows, nothing but packages of a basic TeX installation (booktabs, xcolor with table)."""
+
+from featpoison.render.layout import COLUMNS, budgets_of, lines_of, notes_of
+from featpoison.render.numbers import Cell
+
+HEADS = {
+    "paper": "paper",
+    "sgd100": "ours, sgd100",
+    "converged": "ours, converged",
+    "residual": r"$\|R\|/\|G\|$",
+    "magnitude": r"$|\zeta|/|f(\mu)|$",
+}
+
+
+def escape(text: str) -> str:
+    """Plain text for LaTeX."""
+    text = text.replace("%", r"\%").replace("_", r"\_").replace("beta = ", r"$\beta$ = ").replace("tau = ", r"$\tau$ = ").replace(" x ", r" $\times$ ")
+    return text
+
+
+def to_latex(cells: list[Cell], missing: list[str], header: list[str]) -> str:
+    """A `table*` environment; `header` lines become comments at the top."""
+    budgets = budgets_of(cells)
+    width = len(COLUMNS)
+    lines = [f"% {line}" for line in header]
+    lines += [
+        r"% Needs \usepackage{booktabs} and \usepackage[table]{xcolor}.",
+        r"\begin{table*}",
+        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{tabular}}{{l{'r' * (width * len(budgets))}}}",
+        r"\toprule",
+        "Attack" + "".join(rf" & \multicolumn{{{width}}}{{c}}{{$\epsilon_d = {budget:g}$}}" for budget in budgets) + r" \\",
+        "".join(rf"\cmidrule(lr){{{2 + width * i}-{1 + width * (i + 1)}}}" for i in range(len(budgets))),
+        " & ".join(["", *(HEADS[name] for _ in budgets for name in COLUMNS)]) + r" \\",
+        r"\midrule",
+    ]
+    for line in lines_of(cells):
+        texts = [text or "--" for cell in line.cells for text in cell]
+        lines.append(rf"\rowcolor[HTML]{{{line.tint}}} " + " & ".join([escape(line.title), *texts]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\begin{minipage}{0.95\textwidth}\scriptsize"]
+    lines += [escape(note) for note in notes_of(cells, missing)]
+    return "\n".join([*lines, r"\end{minipage}", r"\end{table*}", ""])

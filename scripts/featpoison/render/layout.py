@@ -1,0 +1,95 @@
+"""How a table of attacks is laid out, for LaTeX and for pictures: titles, groups, columns and cell texts."""
+
+from dataclasses import dataclass
+from itertools import groupby
+
+from featpoison.render.numbers import Cell
+
+TITLES = {
+    "gradpc-input": "GradPC (input space)",
+    "tgda-input": "TGDA-input",
+    "tgda-input-constrained": "TGDA-input (constrained)",
+    "gc-input": "GC-input",
+    "gc-input-constrained": "GC-input (constrained)",
+    "gradpc-feature": "GradPC (feature space)",
+    "gc-feature": "GC-feature",
+    "decoder-inversion": "Decoder inversion",
+    "feature-matching": "Feature matching",
+}
+# The paper's colours of row groups: white for heads and features, blue for input-space attacks, pink for feature-targeted ones.
+TINTS = {"input": "DCE9F7", "targeted": "FBE3E4", "none": "FFFFFF"}
+
+
+def tint(method: str) -> str:
+    """The group's colour as RRGGBB."""
+    if method.startswith(("tgda-input", "gc-input")):
+        return TINTS["input"]
+    if method.startswith(("decoder", "feature-matching")):
+        return TINTS["targeted"]
+    return TINTS["none"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One attack: its title, colour, and for each budget the texts of the columns."""
+
+    title: str
+    tint: str
+    cells: tuple[tuple[str, ...], ...]
+
+
+COLUMNS = ("paper", "sgd100", "converged", "residual", "magnitude")
+
+
+def lines_of(cells: list[Cell]) -> list[Line]:
+    """The lines of a table in the order of its cells."""
+    lines = []
+    for (method, beta), group in groupby(cells, key=lambda cell: (cell.method, cell.beta)):
+        budgets = [list(same) for _, same in groupby(group, key=lambda cell: cell.eps_d)]
+        title = TITLES[method] + (f" (beta = {beta:g})" if beta is not None else "")
+        lines.append(Line(title, tint(method), tuple(_texts(same) for same in budgets)))
+    return lines
+
+
+def _texts(cells: list[Cell]) -> tuple[str, ...]:
+    by_victim = {cell.victim: cell for cell in cells}
+    first = cells[0]
+    ours = [_drop(by_victim.get(victim) or by_victim.get("target")) for victim in ("sgd100", "converged")]
+    if "target" in by_victim:
+        ours[1] = ""
+    return (_number(first.published_drop, 2), *ours, _number(first.residual, 3), _number(first.magnitude_ratio, 2))
+
+
+def _drop(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    if cell.drop_low is None or cell.drop_high is None:
+        return f"{cell.drop:.2f}"
+    return f"{cell.drop:.2f} [{cell.drop_low:.2f}, {cell.drop_high:.2f}]"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def budgets_of(cells: list[Cell]) -> list[float]:
+    """The budgets in order of appearance."""
+    return list(dict.fromkeys(cell.eps_d for cell in cells))
+
+
+def notes_of(cells: list[Cell], missing: list[str]) -> list[str]:
+    """What a reader has to know under the table."""
+    clean = {cell.victim: cell.clean_accuracy for cell in cells}
+    seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells if cell.victim != "target"})
+    attack = next((cell for cell in cells if cell.victim != "target"), cells[0])
+    below = "below" if max(budgets_of(cells)) < attack.tau else "not all below"
+    notes = [
+        "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds; rows of GradPC show the "
+        "target head itself.",
+        f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, poison x victim: {', '.join(seeds)}.",
+        f"Reachability threshold of the target: tau = {attack.tau:.3f}; the budgets shown are {below} it. Residual: gradient left at the target head, "
+        "relative to the clean one. Magnitude: largest feature entry of poisons relative to clean features.",
+    ]
+    if missing:
+        notes.append(f"Declared, not computed by this version: {', '.join(TITLES[name] for name in missing)}.")
+    return notes

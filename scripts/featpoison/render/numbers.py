@@ -1,0 +1,112 @@
+"""The numbers of a table, one row a cell, with their intervals, bounds and sources: the CSV beside every LaTeX table."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from featpoison import store
+from featpoison.metrics import interval
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell; accuracies and drops in percent, None where a number does not exist."""
+
+    method: str
+    beta: float | None
+    eps_d: float
+    seeds: str
+    """Poison seeds x victim seeds."""
+    victim: str
+    """sgd100, converged, or target for a head that no victim was trained to."""
+    clean_accuracy: float
+    accuracy: float
+    drop: float
+    drop_low: float | None
+    drop_high: float | None
+    """95 % Student-t interval of the drop over poison seeds (each the mean over its victim seeds)."""
+    published_drop: float | None
+    tau: float
+    residual: float | None
+    magnitude_ratio: float | None
+    source: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a cell shows and the result file that it comes from."""
+
+    method: str
+    beta: float | None
+    eps_d: float
+    source: str
+
+
+def cells_of(request: Request, clean: Path, tau: float, published: float | None) -> list[Cell]:
+    """The cells of one request: two victims of an attack, or one target head. `tau` is the threshold of the attack's target."""
+    path = Path(request.source)
+    common = {**asdict(request), "published_drop": published}
+    if request.method.startswith("gradpc-"):
+        facts = store.read_attributes(path)
+        before, after = 100 * facts["clean_accuracy"], 100 * facts["accuracy"]
+        none = dict.fromkeys(("drop_low", "drop_high", "residual", "magnitude_ratio"))
+        own = {"seeds": "1x1", "victim": "target", "clean_accuracy": before, "accuracy": after, "drop": before - after, "tau": facts["tau"]}
+        return [Cell(**common, **own, **none)]
+    return [_victim_cell(common, victim, path, clean, tau) for victim in ("sgd100", "converged")]
+
+
+def _victim_cell(common: dict, victim: str, path: Path, clean: Path, tau: float) -> Cell:
+    name = f"{victim}_accuracy"
+    before, after = (100 * store.read(file, name)[name] for file in (clean, path))
+    if victim == "sgd100":
+        before, after = before[..., -1], after[..., -1]  # (1, V), (K, V): the last epoch
+    drops = before - after  # paired by victim seed
+    drop = interval(drops.reshape(len(drops), -1).mean(1))
+    facts = store.read(path, "residual", "feature_magnitude_ratio")
+    return Cell(
+        **common,
+        seeds=f"{len(after)}x{after[0].size}",
+        victim=victim,
+        clean_accuracy=float(before.mean()),
+        accuracy=float(after.mean()),
+        drop=drop.mean,
+        drop_low=drop.low,
+        drop_high=drop.high,
+        tau=tau,
+        residual=float(np.mean(facts["residual"])),
+        magnitude_ratio=float(np.mean(facts["feature_magnitude_ratio"])),
+    )
+
+
+def published_drops(path: Path, table: int) -> dict[tuple[str, float | None, float], float]:
+    """The paper's drops of one table, by method, beta and eps_d."""
+    with open(path, newline="") as file:
+        return {
+            (row["method"], float(row["beta"]) if row["beta"] else None, float(row["eps_d"])): float(row["accuracy_drop"])
+            for row in csv.DictReader(file)
+            if int(row["table"]) == table
+        }
+
+
+def to_csv(cells: Iterable[Cell]) -> str:
+    """CSV text; numbers with enough digits to be compared, empty where there is none."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Cell))
+    for cell in cells:
+        writer.writerow("" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in asdict(cell).values())
+    return text.getvalue()
+
+
+def from_csv(text: str) -> list[Cell]:
+    """The inverse of `to_csv`, up to its rounding. Raises ValueError for other columns."""
+    rows = list(csv.DictReader(io.StringIO(text)))
+    names = [field.name for field in fields(Cell)]
+    if rows and list(rows[0]) != names:
+        raise ValueError(f"columns are {list(rows[0])}, expected {names}")
+    texts = {"method", "seeds", "victim", "source"}
+    return [Cell(**{name: row[name] if name in texts else float(row[name]) if row[name] else None for name in names}) for row in rows]

@@ -1,0 +1,52 @@
+"""A table as a picture (PDF or PNG), for readers without LaTeX: the same lines and notes."""
+
+import textwrap
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from featpoison.render.layout import COLUMNS, budgets_of, lines_of, notes_of
+from featpoison.render.numbers import Cell
+
+HEADS = {"paper": "paper", "sgd100": "ours, sgd100", "converged": "ours, converged", "residual": "residual", "magnitude": "magnitude"}
+WIDTHS = {"paper": 0.55, "sgd100": 1.45, "converged": 1.45, "residual": 0.65, "magnitude": 0.75}  # inches
+TITLE_WIDTH, LINE_HEIGHT = 1.9, 0.2
+
+
+def draw(cells: list[Cell], missing: list[str]) -> Figure:
+    """The table drawn in inches: rules as in booktabs, rows tinted by group, notes below."""
+    budgets, lines = budgets_of(cells), lines_of(cells)
+    widths = [WIDTHS[name] for _ in budgets for name in COLUMNS]
+    total = TITLE_WIDTH + sum(widths)
+    notes = [text for note in notes_of(cells, missing) for text in textwrap.wrap(note, int(total * 17))]
+    height = LINE_HEIGHT * (len(lines) + 3) + 0.17 * len(notes)
+    figure = Figure(figsize=(total, height))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, total), ylim=(height, 0))
+    axes.set_axis_off()
+    rights = [TITLE_WIDTH + sum(widths[: i + 1]) - 0.06 for i in range(len(widths))]
+
+    def rule(y: float, thickness: float, left: float = 0, right: float = total) -> None:
+        axes.plot([left, right], [y, y], color="black", linewidth=thickness, clip_on=False)
+
+    rule(0, 1.2)
+    span = sum(WIDTHS.values())
+    for i, budget in enumerate(budgets):
+        left = TITLE_WIDTH + i * span
+        axes.text(left + span / 2, LINE_HEIGHT * 0.6, rf"$\epsilon_d$ = {budget:g}", ha="center", va="center")
+        rule(LINE_HEIGHT, 0.5, left + 0.06, left + span - 0.06)
+    y = LINE_HEIGHT * 1.55
+    axes.text(0.06, y, "Attack", va="center")
+    for right, name in zip(rights, list(COLUMNS) * len(budgets), strict=True):
+        axes.text(right, y, HEADS[name], ha="right", va="center")
+    rule(LINE_HEIGHT * 2.1, 0.7)
+    for i, line in enumerate(lines):
+        top = LINE_HEIGHT * (2.15 + i)
+        axes.add_patch(Rectangle((0, top), total, LINE_HEIGHT, facecolor=f"#{line.tint}", linewidth=0))
+        axes.text(0.06, top + LINE_HEIGHT / 2, line.title.replace("beta", r"$\beta$"), va="center")
+        for right, text in zip(rights, [text for cell in line.cells for text in cell], strict=True):
+            axes.text(right, top + LINE_HEIGHT / 2, text or "–", ha="right", va="center")
+    bottom = LINE_HEIGHT * (2.2 + len(lines))
+    rule(bottom, 1.2)
+    for i, text in enumerate(notes):
+        axes.text(0.06, bottom + 0.14 + 0.16 * i, text, va="center", fontsize=7, color="0.25")
+    return figure

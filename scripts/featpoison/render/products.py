@@ -1,0 +1,20 @@
+"""Writing what people look at: the file, and its provenance beside it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from featpoison import provenance
+from featpoison.files import replacing
+from featpoison.provenance import Record
+
+
+def write(path: Path, record: Record, make: Callable[[Path], None]) -> None:
+    """`make` writes the content to a temporary path of the same ending; file and sidecar then appear."""
+    with replacing(path) as temporary:
+        named = temporary.with_suffix(path.suffix)  # matplotlib goes by the ending
+        try:
+            make(named)
+            named.replace(temporary)
+        finally:
+            named.unlink(missing_ok=True)
+    provenance.write_sidecar(path, record)

@@ -1,0 +1,35 @@
+"""The poisons that figures show, read from their files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from featpoison import store
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Poisons of one beta: images (k, 3, h, w) float, and the index of their base images."""
+
+    beta: float
+    eps_d: float
+    images: np.ndarray
+    base: np.ndarray
+
+
+def read_shown(poisons: list[Path], count: int | None = None) -> list[Shown]:
+    """The first `count` poisons (all without it) of each file."""
+    rows = None if count is None else slice(0, count)
+    result = []
+    for path in poisons:
+        arrays = store.read(path, "images", "base", rows=rows)
+        beta = store.read_provenance(path)["settings"]["beta"]
+        result.append(Shown(beta, store.read_attributes(path)["eps_d"], arrays["images"], arrays["base"]))
+    return result
+
+
+def base_images(images: Path, base: np.ndarray) -> np.ndarray:
+    """The clean training images of `base`, float32 in [0, 1]."""
+    unique, inverse = np.unique(base, return_inverse=True)  # HDF5 reads sorted rows only
+    return store.read(images, "train_images", rows=unique)["train_images"][inverse].astype(np.float32) / 255

@@ -1,0 +1,171 @@
+r"""The mathematics of the softmax head, once.
+
+Conventions. X (n, d) features, labels int (n,) in 0 ... C-1, head weight W (C, d) and bias b (C,). The bias is the last column of
+omega = [W, b], with a feature fixed at 1 that is never optimised: Z = [X, 1] (n, d+1). Gradients are sums over rows, never means.
+Every function also takes leading batch dimensions that broadcast (X (..., n, d) with W (..., C, d)). Any float dtype, any device.
+
+Derivation, with s = W x + b, p = softmax(s), y one-hot, l = log sum_k exp s_k - s_y:
+
+    dl/ds = p - y                                    gradient in omega, summed:       (P - Y)^T Z
+    d2l/ds2 = diag(p) - p p^T                        Hessian-vector product with V:   (P * (S' - rowsum(P * S')))^T Z,  S' = Z V^T
+
+For a fixed matrix R (C, d+1) let u = R z (n-th row of U = Z R^T). Then <R, grad_omega l> = (p - y) . u, and in x, with R = [R_x, r]:
+
+    d/dx (p - y) . u = R_x^T (p - y) + W^T j,        j = (diag(p) - p p^T) u,  rows J = P * (U - rowsum(P * U))        (*)
+
+which is all that gradient canceling (R the residual), TGDA and the exact bilevel attack (R = -H^-1 grad l1) need.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from scipy.special import lambertw
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear head: weight (..., C, d) and bias (..., C)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @property
+    def omega(self) -> Tensor:
+        """[W, b], (..., C, d+1)."""
+        return torch.cat([self.weight, self.bias.unsqueeze(-1)], dim=-1)
+
+    @classmethod
+    def from_omega(cls, omega: Tensor) -> Head:
+        """The head whose joined parameters are `omega` (..., C, d+1)."""
+        return cls(weight=omega[..., :-1], bias=omega[..., -1])
+
+    def to(self, *args: object) -> Head:
+        """The head on another device or in another dtype."""
+        return Head(weight=self.weight.to(*args), bias=self.bias.to(*args))
+
+
+def with_ones(X: Tensor) -> Tensor:
+    """Z = [X, 1], (..., n, d+1)."""
+    return F.pad(X, (0, 1), value=1.0)
+
+
+def logits(X: Tensor, head: Head) -> Tensor:
+    """S = X W^T + b, (..., n, C)."""
+    return X @ head.weight.mT + head.bias.unsqueeze(-2)
+
+
+def loss(X: Tensor, labels: Tensor, head: Head) -> Tensor:
+    """Cross-entropy summed over rows, (...)."""
+    return _loss_of_logits(logits(X, head), labels)
+
+
+def _loss_of_logits(S: Tensor, labels: Tensor) -> Tensor:
+    picked = S.gather(-1, labels.expand(S.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+    return (S.logsumexp(-1) - picked).sum(-1)
+
+
+def error(X: Tensor, labels: Tensor, head: Head) -> Tensor:
+    """P - Y, (..., n, C)."""
+    return _error_of_logits(logits(X, head), labels)
+
+
+def _error_of_logits(S: Tensor, labels: Tensor) -> Tensor:
+    P = S.softmax(-1)
+    rows = labels.expand(P.shape[:-1]).unsqueeze(-1)
+    return P.scatter_add(-1, rows, torch.full((), -1.0, dtype=P.dtype, device=P.device).expand(rows.shape))
+
+
+def _against_features(A: Tensor, X: Tensor) -> Tensor:
+    """A^T [X, 1] without building [X, 1]; A (..., n, C) -> (..., C, d+1)."""
+    return torch.cat([A.mT @ X, A.sum(-2).unsqueeze(-1)], dim=-1)
+
+
+def head_gradient(X: Tensor, labels: Tensor, head: Head) -> Tensor:
+    """grad_omega of the summed loss, (P - Y)^T Z, (..., C, d+1), bias last.
+
+    >>> head = Head(weight=torch.zeros(2, 1), bias=torch.zeros(2))
+    >>> head_gradient(torch.tensor([[3.0]]), torch.tensor([0]), head)
+    tensor([[-1.5000, -0.5000],
+            [ 1.5000,  0.5000]])
+    """
+    return _against_features(error(X, labels, head), X)
+
+
+def loss_and_gradient(X: Tensor, labels: Tensor, head: Head) -> tuple[Tensor, Tensor]:
+    """`loss` and `head_gradient` from one pass."""
+    S = logits(X, head)
+    return _loss_of_logits(S, labels), _against_features(_error_of_logits(S, labels), X)
+
+
+def _times_covariance(P: Tensor, U: Tensor) -> Tensor:
+    """(diag(p) - p p^T) u, row by row: J = P * (U - rowsum(P * U))."""
+    return P * (U - (P * U).sum(-1, keepdim=True))
+
+
+def hessian_vector_product(X: Tensor, head: Head, vector: Tensor) -> Tensor:
+    """The Hessian of the summed loss in omega times `vector` (..., C, d+1) -> (..., C, d+1). Labels do not enter."""
+    P = logits(X, head).softmax(-1)
+    return _against_features(_times_covariance(P, logits(X, Head.from_omega(vector))), X)
+
+
+def hessian(X: Tensor, head: Head) -> Tensor:
+    """The dense Hessian of the summed loss, (C (d+1), C (d+1)), rows and columns ordered as omega.flatten(). No batch dimensions."""
+    P, Z = logits(X, head).softmax(-1), with_ones(X)
+    classes, width = P.shape[-1], Z.shape[-1]
+    H = Z.new_empty(classes, width, classes, width)
+    for i in range(classes):
+        for j in range(i + 1):
+            weights = P[:, i] * (float(i == j) - P[:, j])
+            H[i, :, j] = H[j, :, i] = Z.T @ (weights.unsqueeze(-1) * Z)
+    return H.reshape(classes * width, classes * width)
+
+
+def feature_gradient(X: Tensor, labels: Tensor, head: Head, R: Tensor) -> Tensor:
+    """Gradient in X of <R, head_gradient(X)> for constant R (..., C, d+1): (P - Y) R_x + J W, eq. (*) above, (..., n, d)."""
+    S = logits(X, head)
+    U = logits(X, Head.from_omega(R))
+    return _error_of_logits(S, labels) @ R[..., :-1] + _times_covariance(S.softmax(-1), U) @ head.weight
+
+
+def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Objective and gradient of gradient canceling (paper, eq. 14): L = 1/2 ||R||^2, R = clean_gradient + head_gradient(X).
+
+    X (n, d) poisoned features, `clean_gradient` (C, d+1) at the same head. Returns (L, dL/dX (n, d)); eq. (*) with R the residual,
+    so no second backward pass.
+    """
+    S = logits(X, head)
+    E = _error_of_logits(S, labels)
+    R = clean_gradient + _against_features(E, X)
+    gradient = E @ R[..., :-1] + _times_covariance(S.softmax(-1), logits(X, Head.from_omega(R))) @ head.weight
+    return 0.5 * R.square().sum((-2, -1)), gradient
+
+
+def reachability_threshold(clean_gradient: Tensor, head: Head, n_clean: int, *, ridge: float = 0.0) -> float:
+    r"""The smallest eps_d = n / N at which any n poisons whatever can make `head` stationary: tau (this project; not in the paper).
+
+    `clean_gradient` (C, d+1), the summed gradient G of the N = `n_clean` clean rows at `head`. With `ridge` the victim minimises the
+    mean loss over all N + n rows plus ridge/2 ||omega||^2. Returns infinity where no budget suffices.
+
+    Derivation. For one point, <grad_omega l, omega> = sum_k p_k (s_k - s_y). Put a_k = s_k - s_y and w = W0((C-1)/e), Lambert's
+    function, w e^w = (C-1)/e. The value is >= -w, because that is  w + sum_{k != y} (a_k + w) exp(a_k) >= 0,  each term of the sum
+    is at least -exp(-1-w), its value at a_k = -1-w, and (C-1) exp(-1-w) = w. Equality holds at a_k = -1-w: the bound is sharp.
+    Stationarity of mu + nu means G + sum of n such gradients + ridge (N+n) omega = 0. Taking the inner product with omega,
+    <G, omega> + ridge (N+n) ||omega||^2 <= n w, hence
+
+        eps_d >= (<G, omega> / N + ridge ||omega||^2) / (w - ridge ||omega||^2),
+
+    whatever the poisons and their labels, in feature or in input space.
+    """
+    omega = head.omega.double()
+    classes = omega.shape[-2]
+    w = lambertw((classes - 1) / math.e).real
+    inner = (clean_gradient.double().to(omega.device) * omega).sum().item() / n_clean
+    penalty = ridge * omega.square().sum().item()
+    if w <= penalty:
+        return math.inf if inner + penalty > 0 else 0.0
+    return max(0.0, (inner + penalty) / (w - penalty))

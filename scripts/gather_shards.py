@@ -1,0 +1,31 @@
+"""Join the shards of one product, in order. The whole carries the shards' provenance, so its bytes do not depend on their number."""
+
+from pathlib import Path
+
+import numpy as np
+
+from featpoison import program, store
+from featpoison.provenance import Record
+
+
+def main() -> None:
+    """Shards -> the whole, with the rows of every dataset one after the other."""
+    parser = program.parser(__doc__, compute=False)
+    parser.add_argument("--shards", type=Path, nargs="+", required=True, help="shard files, in order")
+    parser.add_argument("output", type=Path)
+    args = program.start(parser)
+    records = [_without_shard(store.read_provenance(path)) for path in args.shards]
+    for path, record in zip(args.shards, records, strict=True):
+        if record != records[0]:
+            raise SystemExit(f"{path}: made from other inputs, settings or code than {args.shards[0]}; expected shards of one product")
+    parts = [store.read(path) for path in args.shards]
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    store.write(args.output, arrays, records[0], **store.read_attributes(args.shards[0]))
+
+
+def _without_shard(record: Record) -> Record:
+    return record | {"settings": {key: value for key, value in record["settings"].items() if key != "shard"}}
+
+
+if __name__ == "__main__":
+    main()

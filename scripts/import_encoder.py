@@ -1,0 +1,29 @@
+"""Take an encoder's safetensors file from the repository or a download, check its digest and its keys, and put it in place."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from featpoison import program, provenance
+from featpoison.downloads import Source, obtain
+from featpoison.encoders.encoder import load_encoder, read_metadata, save_encoder
+
+
+def main() -> None:
+    """Source -> encoder."""
+    parser = program.parser(__doc__)
+    parser.add_argument("--settings", required=True, help="JSON of the source: path or url, sha256")
+    parser.add_argument("--downloads", type=Path, default=Path("data/downloads"), help="folder for downloads")
+    parser.add_argument("output", type=Path)
+    args = program.start(parser, made=("downloads",))
+    source = program.settings(Source, args.settings)
+    path, _ = obtain(source, args.downloads)
+    record = program.record(args, [path] if source.path else [], source.model_dump())
+    digest = provenance.sha256_file(path)
+    record |= {"download": {"archive": digest, "verified": source.sha256 is not None}, "origin": read_metadata(path).get("provenance")}
+    save_encoder(args.output, load_encoder(path), json.loads(json.dumps(record)), dtype=torch.float32)
+
+
+if __name__ == "__main__":
+    main()

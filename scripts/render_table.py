@@ -1,0 +1,34 @@
+"""Render a table's numbers as LaTeX (.tex) or as a picture (.pdf, .png)."""
+
+from pathlib import Path
+
+from featpoison import program
+from featpoison.render.latex import to_latex
+from featpoison.render.numbers import from_csv
+from featpoison.render.products import write
+
+
+def main() -> None:
+    """CSV -> tex, pdf or png, by the output's ending."""
+    parser = program.parser(__doc__, compute=False)
+    parser.add_argument("--numbers", type=Path, required=True, help="CSV of the table")
+    parser.add_argument("--missing", nargs="*", default=[], help="methods that the table declares and this version lacks")
+    parser.add_argument("output", type=Path)
+    args = program.start(parser)
+    record = program.record(args, [args.numbers], {"missing": args.missing})
+    cells = from_csv(args.numbers.read_text())
+
+    def make(path: Path) -> None:
+        if args.output.suffix == ".tex":
+            header = [f"{name} sha256 {digest}" for name, digest in record["inputs"].items()]
+            path.write_text(to_latex(cells, args.missing, header))
+        else:
+            from featpoison.render import picture, style
+
+            style.save(picture.draw(cells, args.missing), path)
+
+    write(args.output, record, make)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+# All Python of the graph: paths, wildcard sets, code inputs, settings of each rule, validation.
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from featpoison import config as configuration
+from featpoison import provenance
+
+try:
+    CONFIG = configuration.parse(config, "configuration")
+except configuration.ConfigError as error:
+    raise WorkflowError(str(error))
+
+# Paths: a path says what a file is.
+ARCHIVES = "data/downloads"
+IMAGES = "data/images/{dataset}.h5"
+ENCODER = "data/encoders/{encoder}.safetensors"
+FEATURES = "data/features/{dataset}/{encoder}.h5"
+CLEAN_HEADS = "data/heads/{dataset}/{encoder}/clean.h5"
+TARGET = "data/targets/{dataset}/{encoder}/{target}.h5"
+POISONED_FEATURES = "data/poisoned_features/{dataset}/{encoder}/gc-feature/eps{budget}-seed{seed}.h5"
+PAIRS = "data/pairs/{dataset}/{encoder}/gc-feature/eps{budget}-seed{seed}.h5"
+POISONS = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
+POISON_SHARD = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.shards/{scatteritem}.h5"
+VICTIMS = "data/victims/{dataset}/{encoder}/{attack}/eps{budget}.h5"
+PUBLISHED = "data/published/published_results.csv"
+OUTPUT = CONFIG.output
+
+TABLE_FORMATS = ["csv", "tex", "pdf", "png"]
+FIGURE_FORMATS = ["pdf", "png"]
+FIGURES = {"figure5": "poisons", "figure6": "magnitudes", "figure9": "perturbations"}
+# Where the poisons of an attack lie; a method that is neither here nor a target head has no rule yet.
+POISONS_OF = {"gc-feature": POISONED_FEATURES, "feature-matching": POISONS}
+TARGETS = ["gradpc-feature", "gradpc-input"]
+ATTACK_TARGET = "gradpc-feature"
+
+scattergather:
+    match=CONFIG.shards,
+
+
+def one_of(names):
+    """A pattern that matches just these names; none of them: nothing."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=one_of(CONFIG.datasets),
+    encoder=one_of(CONFIG.encoders),
+    target=one_of(TARGETS),
+    attack=r"[a-z][a-z0-9.-]*",
+    budget=r"\d+(\.\d+)?",
+    seed=r"\d+",
+    table=one_of(CONFIG.tables),
+    figure=one_of(FIGURES),
+
+
+def code(program):
+    """A program and the modules that it imports: editing one of them reruns its rule."""
+    closure = provenance.import_closure(provenance.SCRIPTS / program)
+    return [provenance.relative(path) for path in closure]
+
+
+def number(value):
+    """A budget or beta as paths show it: 0.03, 1."""
+    return f"{value:g}"
+
+
+# Settings of each rule, as JSON: only what the step uses.
+
+
+def dataset_settings(wildcards):
+    return CONFIG.datasets[wildcards.dataset].model_dump_json()
+
+
+def weights_settings(wildcards):
+    return CONFIG.encoders[wildcards.encoder].weights.model_dump_json()
+
+
+def simclr_settings(wildcards):
+    return CONFIG.encoders[wildcards.encoder].pretraining.simclr.model_dump_json()
+
+
+def matching_settings(wildcards):
+    update = {"beta": float(wildcards.beta)}
+    return CONFIG.attacks.feature_matching.model_copy(update=update).model_dump_json()
+
+
+GRADPC_SETTINGS = CONFIG.attacks.gradpc.model_dump_json()
+CANCELING_SETTINGS = CONFIG.attacks.gradient_canceling.model_dump_json()
+VICTIM_SETTINGS = CONFIG.victims.model_dump_json()
+
+
+# Resources: what GPU rules ask for; the same rules run without a GPU where the configuration says so.
+
+GPU = 1 if CONFIG.gpu else 0
+
+
+def growing_memory(gigabytes):
+    """Megabytes that double with each attempt: a job killed for memory is tried again with more."""
+
+    def megabytes(wildcards, attempt):
+        return int(gigabytes * 1000 * 2 ** (attempt - 1))
+
+    return megabytes
+
+
+def growing_minutes(minutes):
+    """Minutes that double with each attempt."""
+
+    def runtime(wildcards, attempt):
+        return int(minutes * 2 ** (attempt - 1))
+
+    return runtime
+
+
+# Wildcard sets and input functions.
+
+PRETRAINED = [name for name, entry in CONFIG.encoders.items() if entry.pretraining]
+IMPORTED = [name for name, entry in CONFIG.encoders.items() if entry.weights]
+
+
+def pretraining_images(wildcards):
+    return IMAGES.format(dataset=CONFIG.encoders[wildcards.encoder].pretraining.dataset)
+
+
+def scenario_paths(pattern, scenario, **wildcards):
+    """A path of a scenario's data set and encoder."""
+    chosen = CONFIG.scenarios[scenario]
+    return pattern.format(dataset=chosen.dataset, encoder=chosen.encoder, **wildcards)
+
+
+def attack_name(row):
+    """The attack's folder: the method, with beta where it has one."""
+    return row.method if row.beta is None else f"{row.method}-beta{number(row.beta)}"
+
+
+def poison_files(wildcards):
+    """The poisons of all seeds of one attack and budget."""
+    method = wildcards.attack.partition("-beta")[0]
+    return [
+        POISONS_OF[method].format(**wildcards, seed=seed)
+        for seed in CONFIG.poison_seeds
+    ]
+
+
+def result_file(scenario, row, budget):
+    """Where the numbers of a table's cell come from."""
+    if row.method in TARGETS:
+        return scenario_paths(TARGET, scenario, target=row.method)
+    return scenario_paths(
+        VICTIMS, scenario, attack=attack_name(row), budget=number(budget)
+    )
+
+
+def has_rule(row):
+    return row.method in TARGETS or row.method in POISONS_OF
+
+
+def table_cells(wildcards):
+    """The cells of a table, as the program wants them: [method, beta, eps_d, result file]."""
+    table = CONFIG.tables[wildcards.table]
+    return [
+        [row.method, row.beta, budget, result_file(table.scenario, row, budget)]
+        for row in table.rows
+        if has_rule(row)
+        for budget in table.budgets
+    ]
+
+
+def table_cells_json(wildcards):
+    return provenance.canonical_json(table_cells(wildcards))
+
+
+def table_results(wildcards):
+    return sorted({cell[3] for cell in table_cells(wildcards)})
+
+
+def table_clean_heads(wildcards):
+    return scenario_paths(CLEAN_HEADS, CONFIG.tables[wildcards.table].scenario)
+
+
+def table_target(wildcards):
+    return scenario_paths(
+        TARGET, CONFIG.tables[wildcards.table].scenario, target=ATTACK_TARGET
+    )
+
+
+def missing_methods(wildcards):
+    """Methods of a table that have no rule yet."""
+    rows = CONFIG.tables[wildcards.table].rows
+    return sorted({row.method for row in rows if not has_rule(row)})
+
+
+def shown_poisons(wildcards):
+    """Poisons of the first seed that the figures show, one file per beta."""
+    return [
+        scenario_paths(
+            POISONS,
+            CONFIG.figures.scenario,
+            attack=f"feature-matching-beta{number(beta)}",
+            budget=number(CONFIG.figures.budget),
+            seed=CONFIG.poison_seeds[0],
+        )
+        for beta in CONFIG.figures.betas
+    ]
+
+
+def shown_images(wildcards):
+    return scenario_paths(IMAGES, CONFIG.figures.scenario)
+
+
+TABLE_FILES = [
+    f"{OUTPUT}/{table}.{form}" for table in CONFIG.tables for form in TABLE_FORMATS
+]
+FIGURE_FILES = [
+    f"{OUTPUT}/{figure}.{form}"
+    for figure in FIGURES
+    for form in FIGURE_FORMATS
+    if CONFIG.tables
+]

@@ -1,0 +1,43 @@
+rule import_encoder:
+    """A safetensors file of this project, digest and keys checked."""
+    input:
+        code=code("import_encoder.py"),
+    output:
+        ENCODER,
+    wildcard_constraints:
+        encoder=one_of(IMPORTED),
+    params:
+        settings=weights_settings,
+    log:
+        "logs/import_encoder/{encoder}.log",
+    benchmark:
+        "benchmarks/import_encoder/{encoder}.jsonl"
+    resources:
+        mem_mb=growing_memory(4),
+        runtime=growing_minutes(60),
+    shell:
+        "python scripts/import_encoder.py --downloads {ARCHIVES} --settings {params.settings:q} {output} 2> {log}"
+
+
+rule pretrain_encoder:
+    """SimCLR without labels; resumes from its last epoch."""
+    input:
+        images=pretraining_images,
+        code=code("pretrain_encoder.py"),
+    output:
+        ENCODER,
+    wildcard_constraints:
+        encoder=one_of(PRETRAINED),
+    params:
+        settings=simclr_settings,
+    threads: 8
+    log:
+        "logs/pretrain_encoder/{encoder}.log",
+    benchmark:
+        "benchmarks/pretrain_encoder/{encoder}.jsonl"
+    resources:
+        gpu=GPU,
+        mem_mb=growing_memory(16),
+        runtime=growing_minutes(12 * 60),
+    shell:
+        "python scripts/pretrain_encoder.py --threads {threads} --images {input.images} --settings {params.settings:q} {output} 2> {log}"

@@ -1,0 +1,70 @@
+rule plot_poisons:
+    """Figure 5: clean images and their poisons, one row per beta."""
+    input:
+        images=shown_images,
+        poisons=shown_poisons,
+        code=code("plot_poisons.py"),
+    output:
+        report(
+            f"{OUTPUT}/figure5.{{form}}",
+            category="Figures",
+            caption="../report/figure5.rst",
+        ),
+    wildcard_constraints:
+        form="pdf|png",
+    params:
+        count=CONFIG.figures.images,
+    log:
+        f"logs/plot_poisons/{OUTPUT}/figure5.{{form}}.log",
+    benchmark:
+        f"benchmarks/plot_poisons/{OUTPUT}/figure5.{{form}}.jsonl"
+    shell:
+        "python scripts/plot_poisons.py --images {input.images} --count {params.count}"
+        " --poisons {input.poisons} -- {output} 2> {log}"
+
+
+rule plot_magnitudes:
+    """Figure 6: histogram of the poisons' largest pixel."""
+    input:
+        images=shown_images,
+        poisons=shown_poisons,
+        code=code("plot_magnitudes.py"),
+    output:
+        report(
+            f"{OUTPUT}/figure6.{{form}}",
+            category="Figures",
+            caption="../report/figure6.rst",
+        ),
+    wildcard_constraints:
+        form="pdf|png",
+    log:
+        f"logs/plot_magnitudes/{OUTPUT}/figure6.{{form}}.log",
+    benchmark:
+        f"benchmarks/plot_magnitudes/{OUTPUT}/figure6.{{form}}.jsonl"
+    shell:
+        "python scripts/plot_magnitudes.py --images {input.images} --poisons {input.poisons} -- {output} 2> {log}"
+
+
+rule plot_perturbations:
+    """Figure 9: what feature matching added to the base images."""
+    input:
+        images=shown_images,
+        poisons=shown_poisons,
+        code=code("plot_perturbations.py"),
+    output:
+        report(
+            f"{OUTPUT}/figure9.{{form}}",
+            category="Figures",
+            caption="../report/figure9.rst",
+        ),
+    wildcard_constraints:
+        form="pdf|png",
+    params:
+        count=CONFIG.figures.images,
+    log:
+        f"logs/plot_perturbations/{OUTPUT}/figure9.{{form}}.log",
+    benchmark:
+        f"benchmarks/plot_perturbations/{OUTPUT}/figure9.{{form}}.jsonl"
+    shell:
+        "python scripts/plot_perturbations.py --images {input.images} --count {params.count}"
+        " --poisons {input.poisons} -- {output} 2> {log}"

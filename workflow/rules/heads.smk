@@ -1,0 +1,19 @@
+rule train_heads:
+    """The clean heads: what every drop is measured against."""
+    input:
+        features=FEATURES,
+        code=code("train_heads.py"),
+    output:
+        CLEAN_HEADS,
+    params:
+        settings=VICTIM_SETTINGS,
+    log:
+        "logs/train_heads/{dataset}/{encoder}.log",
+    benchmark:
+        "benchmarks/train_heads/{dataset}/{encoder}.jsonl"
+    resources:
+        gpu=GPU,
+        mem_mb=growing_memory(8),
+        runtime=growing_minutes(30),
+    shell:
+        "python scripts/train_heads.py --features {input.features} --settings {params.settings:q} {output} 2> {log}"

@@ -1,0 +1,17 @@
+rule fetch_dataset:
+    """Archive (embedded, mirror or download, digests checked) to uint8 images and labels."""
+    input:
+        code=code("fetch_dataset.py"),
+    output:
+        IMAGES,
+    params:
+        settings=dataset_settings,
+    log:
+        "logs/fetch_dataset/{dataset}.log",
+    benchmark:
+        "benchmarks/fetch_dataset/{dataset}.jsonl"
+    resources:
+        mem_mb=growing_memory(4),
+        runtime=growing_minutes(60),
+    shell:
+        "python scripts/fetch_dataset.py --downloads {ARCHIVES} --settings {params.settings:q} {output} 2> {log}"

@@ -1,0 +1,42 @@
+rule collect_table:
+    """The numbers of a table, one row a cell, from result files alone."""
+    input:
+        results=table_results,
+        clean=table_clean_heads,
+        target=table_target,
+        published=PUBLISHED,
+        code=code("collect_table.py"),
+    output:
+        f"{OUTPUT}/{{table}}.csv",
+    params:
+        cells=table_cells_json,
+    log:
+        f"logs/collect_table/{OUTPUT}/{{table}}.log",
+    benchmark:
+        f"benchmarks/collect_table/{OUTPUT}/{{table}}.jsonl"
+    shell:
+        "python scripts/collect_table.py --number {wildcards.table} --clean {input.clean} --target {input.target}"
+        " --published {input.published} --cells {params.cells:q} {output} 2> {log}"
+
+
+rule render_table:
+    """A table for the paper (tex) and for the eye (pdf, png), from its numbers."""
+    input:
+        numbers=f"{OUTPUT}/{{table}}.csv",
+        code=code("render_table.py"),
+    output:
+        report(
+            f"{OUTPUT}/{{table}}.{{form}}",
+            category="Tables",
+            caption="../report/table.rst",
+        ),
+    wildcard_constraints:
+        form="tex|pdf|png",
+    params:
+        missing=missing_methods,
+    log:
+        f"logs/render_table/{OUTPUT}/{{table}}.{{form}}.log",
+    benchmark:
+        f"benchmarks/render_table/{OUTPUT}/{{table}}.{{form}}.jsonl"
+    shell:
+        "python scripts/render_table.py --numbers {input.numbers} --missing {params.missing} -- {output} 2> {log}"
