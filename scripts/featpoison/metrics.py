@@ -1,11 +1,6 @@
-"""What is measured: accuracy, drops with intervals, magnitudes, image similarity."""
+"""What is measured: accuracy, magnitudes, image similarity."""
 
-import math
-from dataclasses import dataclass
-
-import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
 from featpoison.softmax import Head, logits
@@ -16,24 +11,6 @@ def accuracy(X: Tensor, labels: Tensor, omega: Tensor) -> Tensor:
     flat = omega.reshape(-1, *omega.shape[-2:])
     shares = [(logits(X.to(one), Head.from_omega(one)).argmax(-1) == labels).double().mean() for one in flat]
     return torch.stack(shares).reshape(omega.shape[:-2])
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its 95 % interval; the ends are None where a single value allows none."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-
-def interval(values: np.ndarray, level: float = 0.95) -> Interval:
-    """Student-t interval of the mean of independent `values` (k,)."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Interval(mean, None, None)
-    half = stats.t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
-    return Interval(mean, mean - half, mean + half)
 
 
 def magnitude_ratio(poisons: Tensor, clean: Tensor) -> float:

@@ -42,9 +42,10 @@ def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> arg
         import torch
 
         torch.set_num_threads(args.threads)
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
         args.device = device(args.device)
+        if args.device.type != "cpu":  # on a CPU nothing here depends on it, and the call imports torch's compiler, five seconds
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
     return args
 
 

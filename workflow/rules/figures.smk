@@ -13,13 +13,13 @@ rule plot_poisons:
     wildcard_constraints:
         form="pdf|png",
     params:
-        count=CONFIG.figures.images,
+        shown=CONFIG.figures.images,
     log:
         f"logs/plot_poisons/{OUTPUT}/figure5.{{form}}.log",
     benchmark:
         f"benchmarks/plot_poisons/{OUTPUT}/figure5.{{form}}.jsonl"
     shell:
-        "python scripts/plot_poisons.py --images {input.images} --count {params.count}"
+        "python scripts/plot_poisons.py --images {input.images} --count {params.shown}"
         " --poisons {input.poisons} -- {output} 2> {log}"
 
 
@@ -60,11 +60,11 @@ rule plot_perturbations:
     wildcard_constraints:
         form="pdf|png",
     params:
-        count=CONFIG.figures.images,
+        shown=CONFIG.figures.images,
     log:
         f"logs/plot_perturbations/{OUTPUT}/figure9.{{form}}.log",
     benchmark:
         f"benchmarks/plot_perturbations/{OUTPUT}/figure9.{{form}}.jsonl"
     shell:
-        "python scripts/plot_perturbations.py --images {input.images} --count {params.count}"
+        "python scripts/plot_perturbations.py --images {input.images} --count {params.shown}"
         " --poisons {input.poisons} -- {output} 2> {log}"

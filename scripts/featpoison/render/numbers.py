@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from featpoison import store
-from featpoison.metrics import interval
+from featpoison.intervals import interval
 
 
 @dataclass(frozen=True)
