@@ -13,19 +13,20 @@ def main() -> None:
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--numbers", type=Path, required=True, help="CSV of the table")
     parser.add_argument("--missing", nargs="*", default=[], help="methods that the table declares and this version lacks")
+    parser.add_argument("--eps-w", type=float, default=1.0, help="eps_w of the target head, for the notes")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    record = program.record(args, [args.numbers], {"missing": args.missing})
+    record = program.record(args, [args.numbers], {"missing": args.missing, "eps_w": args.eps_w})
     cells = from_csv(args.numbers.read_text())
 
     def make(path: Path) -> None:
         if args.output.suffix == ".tex":
             header = [f"{name} sha256 {digest}" for name, digest in record["inputs"].items()]
-            path.write_text(to_latex(cells, args.missing, header))
+            path.write_text(to_latex(cells, args.missing, args.eps_w, header))
         else:
             from featpoison.render import picture, style
 
-            style.save(picture.draw(cells, args.missing), path)
+            style.save(picture.draw(cells, args.missing, args.eps_w), path)
 
     write(args.output, record, make)
 

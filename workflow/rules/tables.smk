@@ -34,9 +34,10 @@ rule render_table:
         form="tex|pdf|png",
     params:
         missing=missing_methods,
+        eps_w=CONFIG.attacks.gradpc.eps_w,
     log:
         f"logs/render_table/{OUTPUT}/{{table}}.{{form}}.log",
     benchmark:
         f"benchmarks/render_table/{OUTPUT}/{{table}}.{{form}}.jsonl"
     shell:
-        "python scripts/render_table.py --numbers {input.numbers} --missing {params.missing} -- {output} 2> {log}"
+        "python scripts/render_table.py --numbers {input.numbers} --eps-w {params.eps_w} --missing {params.missing} -- {output} 2> {log}"

@@ -12,13 +12,17 @@ HEADS = {
 }
 
 
+SYMBOLS = {"eps_w": r"$\epsilon_w$", "beta =": r"$\beta$ =", "tau =": r"$\tau$ =", " x ": r" $\times$ ", "%": r"\%"}
+
+
 def escape(text: str) -> str:
-    """Plain text for LaTeX."""
-    text = text.replace("%", r"\%").replace("_", r"\_").replace("beta = ", r"$\beta$ = ").replace("tau = ", r"$\tau$ = ").replace(" x ", r" $\times$ ")
+    """Plain text for LaTeX: symbols by name, then what is special in LaTeX."""
+    for plain, symbol in SYMBOLS.items():
+        text = text.replace(plain, symbol)
     return text
 
 
-def to_latex(cells: list[Cell], missing: list[str], header: list[str]) -> str:
+def to_latex(cells: list[Cell], missing: list[str], eps_w: float, header: list[str]) -> str:
     """A `table*` environment; `header` lines become comments at the top."""
     budgets = budgets_of(cells)
     width = len(COLUMNS)
@@ -38,5 +42,5 @@ def to_latex(cells: list[Cell], missing: list[str], header: list[str]) -> str:
         texts = [text or "--" for cell in line.cells for text in cell]
         lines.append(rf"\rowcolor[HTML]{{{line.tint}}} " + " & ".join([escape(line.title), *texts]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\begin{minipage}{0.95\textwidth}\scriptsize"]
-    lines += [escape(note) for note in notes_of(cells, missing)]
+    lines += [escape(note) for note in notes_of(cells, missing, eps_w)]
     return "\n".join([*lines, r"\end{minipage}", r"\end{table*}", ""])

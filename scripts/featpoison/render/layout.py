@@ -77,8 +77,8 @@ def budgets_of(cells: list[Cell]) -> list[float]:
     return list(dict.fromkeys(cell.eps_d for cell in cells))
 
 
-def notes_of(cells: list[Cell], missing: list[str]) -> list[str]:
-    """What a reader has to know under the table."""
+def notes_of(cells: list[Cell], missing: list[str], eps_w: float) -> list[str]:
+    """What a reader has to know under the table; `missing` methods are declared but have no rule, `eps_w` is GradPC's."""
     clean = {cell.victim: cell.clean_accuracy for cell in cells}
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells if cell.victim != "target"})
     attack = next((cell for cell in cells if cell.victim != "target"), cells[0])
@@ -87,7 +87,7 @@ def notes_of(cells: list[Cell], missing: list[str]) -> list[str]:
         "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds; rows of GradPC show the "
         "target head itself.",
         f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, poison x victim: {', '.join(seeds)}.",
-        f"Reachability threshold of the target: tau = {attack.tau:.3f}; the budgets shown are {below} it. Residual: gradient left at the target head, "
+        f"Target head: eps_w = {eps_w:g} (paper: 1), reachability threshold tau = {attack.tau:.3f}; the budgets shown are {below} it. Residual: gradient left at the target head, "
         "relative to the clean one. Magnitude: largest feature entry of poisons relative to clean features.",
     ]
     if missing:

@@ -13,12 +13,12 @@ WIDTHS = {"paper": 0.55, "sgd100": 1.45, "converged": 1.45, "residual": 0.65, "m
 TITLE_WIDTH, LINE_HEIGHT = 1.9, 0.2
 
 
-def draw(cells: list[Cell], missing: list[str]) -> Figure:
+def draw(cells: list[Cell], missing: list[str], eps_w: float) -> Figure:
     """The table drawn in inches: rules as in booktabs, rows tinted by group, notes below."""
     budgets, lines = budgets_of(cells), lines_of(cells)
     widths = [WIDTHS[name] for _ in budgets for name in COLUMNS]
     total = TITLE_WIDTH + sum(widths)
-    notes = [text for note in notes_of(cells, missing) for text in textwrap.wrap(note, int(total * 17))]
+    notes = [text for note in notes_of(cells, missing, eps_w) for text in textwrap.wrap(note, int(total * 17))]
     height = LINE_HEIGHT * (len(lines) + 3) + 0.17 * len(notes)
     figure = Figure(figsize=(total, height))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, total), ylim=(height, 0))

@@ -1,0 +1,44 @@
+# Short names for the commands that the README shows in full.
+VENV := .venv
+PYTHON ?= python3
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+CORES ?= 2
+DEMO := $(RUN) snakemake --workflow-profile workflow/profiles/default --configfile workflow/config/demo.yaml --cores $(CORES)
+
+.PHONY: setup demo test check bench lint requirements
+
+setup: $(VENV)/.complete
+
+# uv, where there is none, goes into the new environment itself
+$(VENV)/.complete: requirements.txt
+	@if command -v uv > /dev/null; then uv venv --quiet --allow-existing --python $(PYTHON) $(VENV); \
+	else $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet uv; fi
+	$(RUN) uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements.txt
+	@touch $@
+
+demo: setup
+	$(DEMO) --quiet rules
+	@if [ ! figures/demo/report.html -nt figures/demo/table1.csv ]; then $(DEMO) --quiet all --report figures/demo/report.html; fi
+	@echo "Table 1:  figures/demo/table1.tex  .csv  .pdf  .png"
+	@echo "Figures:  figures/demo/figure5.pdf  figure6.pdf  figure9.pdf  (and .png)"
+	@echo "Report:   figures/demo/report.html"
+
+test: setup
+	$(RUN) python -m pytest --numprocesses 2
+
+check: setup
+	$(RUN) python -m pytest --numprocesses 2 -m "slow or not slow"
+
+lint: setup
+	$(RUN) ruff check scripts tests
+	$(RUN) ruff format --check scripts tests
+	$(RUN) snakefmt --check Snakefile workflow
+	$(RUN) mypy
+	$(RUN) python tests/workflow/lint.py
+
+bench: setup
+	$(RUN) python scripts/benchmark_library.py --threads 1 benchmarks/library.csv
+
+requirements:
+	uv pip compile --quiet pyproject.toml --extra test --extra lint --generate-hashes --universal --python-version 3.11 \
+	  --custom-compile-command "make requirements" --output-file requirements.txt

@@ -1,0 +1,36 @@
+"""Small real things that tests share."""
+
+import numpy as np
+import pytest
+import torch
+
+from featpoison.encoders.encoder import Architecture, Encoder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    """A small frozen encoder with lively BatchNorm statistics."""
+    torch.manual_seed(0)
+    encoder = Encoder(Architecture(width=8, stem_stride=2))
+    encoder.train()
+    for _ in range(3):
+        encoder(torch.rand(32, 3, 32, 32))
+    return encoder.freeze()
+
+
+@pytest.fixture(scope="session")
+def images() -> np.ndarray:
+    """Sixty uint8 images with some structure."""
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (60, 3, 8, 8))
+    return np.kron(coarse, np.ones((1, 1, 4, 4))).astype(np.uint8)

@@ -1,0 +1,145 @@
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from helpers import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from featpoison.datasets import cifar
+from featpoison.datasets.images import Images, balanced_subset
+from featpoison.datasets.sources import Dataset, load
+from featpoison.downloads import MIRROR_VARIABLE, DigestError
+from featpoison.provenance import sha256_bytes
+
+
+def archive(path: Path, members: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def members(count=20):
+    generator = np.random.default_rng(0)
+    def batch():
+        return cifar.to_records(generator.integers(0, 256, (count, 3, 32, 32), np.uint8), generator.integers(0, 10, count))
+    names = "\n".join("abcdefghij").encode()
+    return {"data_batch_2.bin": batch(), "data_batch_1.bin": batch(), "test_batch.bin": batch(), "batches.meta.txt": names}
+
+
+def test_cifar_archive_in_the_official_layout(tmp_path):
+    parts = members()
+    files, _ = cifar.read_archive(archive(tmp_path / "c.tar.gz", parts), {name: sha256_bytes(data) for name, data in parts.items()})
+    images = cifar.cifar10(files)
+    assert images.train_images.shape == (40, 3, 32, 32)
+    assert images.classes == tuple("abcdefghij")
+    record = np.frombuffer(parts["data_batch_1.bin"], np.uint8)[:3073]
+    assert images.train_labels[0] == record[0]
+    np.testing.assert_array_equal(images.train_images[0, 0], record[1:1025].reshape(32, 32))  # the red plane, row by row
+
+
+def test_tampered_missing_and_truncated_members_are_named(tmp_path):
+    parts = members()
+    digests = {name: sha256_bytes(data) for name, data in parts.items()}
+    changed = parts | {"data_batch_1.bin": parts["data_batch_1.bin"][:-1] + b"\x00"}
+    with pytest.raises(DigestError, match=r"data_batch_1\.bin has sha256 \w+, expected " + digests["data_batch_1.bin"]):
+        cifar.read_archive(archive(tmp_path / "a.tar.gz", changed), digests)
+    del changed["data_batch_1.bin"]
+    with pytest.raises(DigestError, match=r"data_batch_1\.bin is missing"):
+        cifar.read_archive(archive(tmp_path / "b.tar.gz", changed), digests)
+    with pytest.raises(ValueError, match="no whole number of 3073-byte records"):
+        cifar.parse_records(parts["test_batch.bin"][:-1])
+
+
+@given(st.integers(1, 5), st.integers(0, 1000))
+def test_records_round_trip(count, seed):
+    generator = np.random.default_rng(seed)
+    images, labels = generator.integers(0, 256, (count, 3, 32, 32), np.uint8), generator.integers(0, 10, count)
+    back = cifar.parse_records(cifar.to_records(images, labels))
+    np.testing.assert_array_equal(back[0], images)
+    np.testing.assert_array_equal(back[1], labels)
+
+
+def test_an_unverifiable_repackaged_archive_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path))
+    archive(tmp_path / "other.tar.xz", members())
+    entry = {"format": "cifar-10-binary", "archive": {"url": "http://127.0.0.1/c.tar.gz", "mirror_names": ["other.tar.xz"]}}
+    with pytest.raises(DigestError, match="no digests of its members"):
+        load(Dataset.model_validate(entry), tmp_path)
+
+
+def embedded() -> Dataset:
+    values = yaml.safe_load((ROOT / "workflow/config/demo.yaml").read_text())
+    return Dataset.model_validate(values["datasets"]["cifar10-5k"])
+
+
+def test_embedded_subset_is_balanced():
+    images, _, digests = load(embedded(), Path("unused"))
+    assert digests["verified"]
+    assert np.bincount(images.train_labels).tolist() == [500] * 10
+    assert np.bincount(images.test_labels).tolist() == [200] * 10
+
+
+def test_embedded_subset_repeats_from_the_official_archive():
+    name = Path(os.environ.get(MIRROR_VARIABLE, "")) / "cifar-10-binary.tar.xz"
+    if MIRROR_VARIABLE not in os.environ or not name.is_file():
+        pytest.skip(f"{MIRROR_VARIABLE} names no folder with CIFAR-10")
+    official = yaml.safe_load((ROOT / "workflow/config/paper.yaml").read_text())["datasets"]["cifar10"]
+    whole, _, _ = load(Dataset.model_validate(official), Path("unused"))
+    small, _, _ = load(embedded(), Path("unused"))
+    for part, count in (("train", 500), ("test", 200)):
+        arrays = whole.arrays()
+        rows = balanced_subset(arrays[f"{part}_labels"], count, 0)
+        np.testing.assert_array_equal(arrays[f"{part}_images"][rows], small.arrays()[f"{part}_images"])
+
+
+def test_subset_is_balanced_and_says_when_it_cannot_be():
+    labels = np.repeat(np.arange(3), 5)
+    rows = balanced_subset(labels, 4, seed=1)
+    assert np.bincount(labels[rows]).tolist() == [4, 4, 4]
+    assert (np.diff(rows) > 0).all()
+    assert not np.array_equal(rows, balanced_subset(labels, 4, seed=2))
+    with pytest.raises(ValueError, match="class 0 has 5 images, 6 were asked for"):
+        balanced_subset(labels, 6, seed=1)
+
+
+def test_images_that_do_not_fit_are_refused():
+    good, labels = np.zeros((2, 3, 4, 4), np.uint8), np.array([0, 1])
+    with pytest.raises(ValueError, match="test labels run from 0 to 5"):
+        Images(good, labels, good, np.array([0, 5]), ("a", "b"))
+    with pytest.raises(ValueError, match="train images are float64"):
+        Images(good.astype(float), labels, good, labels, ("a", "b"))
+
+
+def jpeg(colour) -> bytes:
+    data = io.BytesIO()
+    Image.new("L" if isinstance(colour, int) else "RGB", (64, 64), colour).save(data, "JPEG", quality=95)
+    return data.getvalue()
+
+
+def test_tiny_imagenet_in_the_official_layout(tmp_path, monkeypatch):
+    monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path))
+    with zipfile.ZipFile(tmp_path / "tiny-imagenet-200.zip", "w") as archive:
+        archive.writestr("tiny-imagenet-200/wnids.txt", "n02\nn01\n")
+        archive.writestr("tiny-imagenet-200/train/n01/images/n01_0.JPEG", jpeg((200, 10, 10)))
+        archive.writestr("tiny-imagenet-200/train/n02/images/n02_0.JPEG", jpeg(128))
+        archive.writestr("tiny-imagenet-200/val/images/val_0.JPEG", jpeg((0, 0, 250)))
+        archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "val_0.JPEG\tn02\t0\t0\t9\t9\n")
+    entry = {"format": "tiny-imagenet-200", "side": 32, "archive": {"url": "http://127.0.0.1/tiny-imagenet-200.zip"}}
+    images, _, digests = load(Dataset.model_validate(entry), tmp_path)
+    assert not digests["verified"]
+    assert images.classes == ("n01", "n02")
+    assert images.train_labels.tolist() == [0, 1]
+    assert images.test_labels.tolist() == [1]
+    assert images.train_images.shape == (2, 3, 32, 32)
+    assert abs(images.train_images[0].mean((1, 2)) - [200, 10, 10]).max() < 4
+    assert abs(images.train_images[1].mean((1, 2)) - 128).max() < 2  # a grey picture

@@ -1,0 +1,60 @@
+"""Slow and plain twins of fast code: what the formulas say, by automatic differentiation and loops."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from featpoison.softmax import Head
+
+
+def summed_loss(X: Tensor, labels: Tensor, omega: Tensor) -> Tensor:
+    return F.cross_entropy(X @ omega[:, :-1].T + omega[:, -1], labels, reduction="sum")
+
+
+def head_gradient(X: Tensor, labels: Tensor, head: Head, create_graph: bool = False) -> Tensor:
+    omega = head.omega.detach().requires_grad_(True)
+    return torch.autograd.grad(summed_loss(X, labels, omega), omega, create_graph=create_graph)[0]
+
+
+def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """By double backward, as public code does it."""
+    X = X.detach().requires_grad_(True)
+    loss = 0.5 * (clean_gradient + head_gradient(X, labels, head, create_graph=True)).square().sum()
+    return loss.detach(), torch.autograd.grad(loss, X)[0]
+
+
+def hessian(X: Tensor, labels: Tensor, head: Head) -> Tensor:
+    shape = head.omega.shape
+    return torch.autograd.functional.hessian(lambda flat: summed_loss(X, labels, flat.view(shape)), head.omega.flatten())
+
+
+def feature_matching(zeta: Tensor, base: Tensor, encoder, settings) -> Tensor:
+    """Algorithm 1 of the paper, image by image, with autograd through the unfolded encoder."""
+    import math
+
+    results = []
+    for z, mu in zip(zeta, base, strict=True):
+        nu = mu.clone()
+        for step in range(settings.steps):
+            eta = settings.step_size * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+            leaf = nu.clone().requires_grad_(True)
+            objective = settings.gamma / 2 * (encoder(leaf[None])[0] - z).square().sum()
+            nu = nu - eta * torch.autograd.grad(objective, leaf)[0]
+            nu = (nu + eta * settings.beta * mu) / (1 + eta * settings.beta)
+        results.append(nu.detach())
+    return torch.stack(results)
+
+
+def sgd(X: Tensor, labels: Tensor, omega: Tensor, orders: list[Tensor], settings) -> Tensor:
+    """The sgd100 victim with torch's own optimiser and scheduler-free cosine."""
+    import math
+
+    omega = omega.clone().requires_grad_(True)
+    optimizer = torch.optim.SGD([omega], settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    batches = [batch for order in orders for batch in order.split(settings.batch_size)]
+    for step, batch in enumerate(batches):
+        optimizer.param_groups[0]["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / len(batches)))
+        optimizer.zero_grad()
+        (summed_loss(X[batch], labels[batch], omega) / len(batch)).backward()
+        optimizer.step()
+    return omega.detach()

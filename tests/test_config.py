@@ -1,0 +1,114 @@
+import copy
+import subprocess
+import sys
+
+import pytest
+import yaml
+from helpers import ROOT
+
+from featpoison import config
+from featpoison.config import ConfigError
+
+CONFIGS = sorted((ROOT / "workflow/config").glob("*.yaml"))
+
+
+@pytest.fixture
+def demo() -> dict:
+    return yaml.safe_load((ROOT / "workflow/config/demo.yaml").read_text())
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_is_valid(path):
+    config.load(path)
+
+
+def test_paper_holds_the_papers_protocol():
+    paper = config.load(ROOT / "workflow/config/paper.yaml")
+    table = paper.tables["table1"]
+    assert table.budgets == (0.03, 0.1, 0.5, 1.0)
+    simclr = paper.encoders[paper.scenarios["fine-tuning"].encoder].pretraining.simclr
+    assert (simclr.epochs, simclr.batch_size, simclr.architecture.width) == (800, 512, 64)
+    attacks = paper.attacks
+    assert (attacks.gradpc.eps_w, attacks.gradient_canceling.iterations, attacks.gradient_canceling.threshold) == (1, 2000, 1)
+    assert (attacks.feature_matching.steps, attacks.feature_matching.step_size, attacks.feature_matching.gamma) == (2000, 0.1, 1)
+    assert paper.victims.sgd100.epochs == 100
+
+
+def test_configurations_share_no_names_unless_the_things_are_the_same():
+    loaded = [config.load(path) for path in CONFIGS]
+    for one in loaded:
+        for other in loaded:
+            for name in one.datasets.keys() & other.datasets.keys():
+                assert one.datasets[name] == other.datasets[name]
+
+
+def put(values: dict, keys: str, value) -> dict:
+    values = copy.deepcopy(values)
+    *path, last = keys.split(".")
+    place = values
+    for key in path:
+        place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
+    place[last] = value
+    return values
+
+
+WRONG = [
+    ("tables.table1.budgets", [0.03, 0], r"tables\.table1\.budgets\.1: .*greater than 0 \(found 0\)"),
+    ("tables.table1.budgets", [-1], r"greater than 0 \(found -1\)"),
+    ("attacks.feature_matching.betta", 1, r"attacks\.feature_matching\.betta: Extra inputs are not permitted \(found 1\)"),
+    ("attacks.feature_matching.steps", "many", r"attacks\.feature_matching\.steps: .*valid integer.*found \"many\""),
+    ("shards", 0, r"shards: .*greater than 0 \(found 0\)"),
+    ("scenarios.fine-tuning.dataset", "mnist", r"scenarios\.fine-tuning\.dataset: 'mnist' is unknown, expected one of \['cifar10-5k'\]"),
+    ("tables.table1.scenario", "none", r"tables\.table1\.scenario: 'none' is unknown"),
+    ("datasets.cifar10-5k.archive.path", "data/absent.tar", r"data/absent\.tar does not exist"),
+    ("datasets.cifar10-5k.format", "npz", r"datasets\.cifar10-5k\.format: .*'cifar-10-binary'.*found \"npz\""),
+    ("tables.table1.rows.0.beta", 0.1, "'beta' is required for feature-matching and for nothing else"),
+    ("poison_seeds", [], "expected at least one seed each"),
+    ("figures.budget", "inf?", r"figures\.budget"),
+]
+
+
+@pytest.mark.parametrize(("keys", "value", "message"), WRONG, ids=[f"{keys}={value}" for keys, value, _ in WRONG])
+def test_errors_name_key_value_and_expectation(demo, keys, value, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        config.parse(put(demo, keys, value), "demo.yaml")
+    assert str(caught.value).startswith("demo.yaml: ")
+
+
+def test_an_encoder_has_exactly_one_origin(demo):
+    name = next(iter(demo["encoders"]))
+    with pytest.raises(ConfigError, match="exactly one of 'weights' and 'pretraining'"):
+        config.parse(put(demo, f"encoders.{name}.pretraining", {"dataset": "cifar10-5k"}), "demo.yaml")
+
+
+def test_workflow_stops_before_any_job(demo, tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(put(demo, "tables.table1.budgets", [0])))
+    command = [sys.executable, "-m", "snakemake", "-n", "--configfile", str(path), "--nolock"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "tables.table1.budgets.0" in done.stderr
+    assert "found 0" in done.stderr
+
+
+def test_schema_is_current():
+    assert (ROOT / "workflow/schemas/config.schema.json").read_text() == config.schema(), "run: python scripts/write_schema.py workflow/schemas/config.schema.json"
+
+
+def test_every_knob_is_explained():
+    """Each field of each settings class has a documentation string."""
+    from featpoison.config import Config
+
+    def fields(model, seen):
+        if model in seen:
+            return
+        seen.add(model)
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name}"
+            for part in [field.annotation, *getattr(field.annotation, "__args__", ())]:
+                if isinstance(part, type) and hasattr(part, "model_fields"):
+                    fields(part, seen)
+
+    seen = set()
+    fields(Config, seen)
+    assert len(seen) > 10

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+from helpers import RECORD, random_problem
+
+from featpoison import softmax, store
+from featpoison.evaluation import Downstream, Victims, attack_facts, retrain
+from featpoison.heads import SGD100, Converged, Mixture
+from featpoison.intervals import interval
+from featpoison.metrics import accuracy, magnitude_ratio, psnr
+from featpoison.products import read_mixture
+from featpoison.softmax import Head
+
+
+@pytest.fixture
+def task():
+    generator = torch.Generator().manual_seed(0)
+    centres = 2 * torch.randn(3, 5, generator=generator)
+    def draw(n):
+        labels = torch.arange(n) % 3
+        return centres[labels] + torch.randn(n, 5, generator=generator), labels
+    return Downstream(*draw(240), *draw(90), classes=3)
+
+
+VICTIMS = Victims(sgd100=SGD100(epochs=10, tail=4), converged=Converged(ridge=1e-3), seeds=(0, 1))
+
+
+def test_accuracy_by_hand():
+    X = torch.tensor([[1.0], [-1.0], [2.0], [-3.0]])
+    omega = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]], [[-1.0, 0.0], [1.0, 0.0]]])
+    assert accuracy(X, torch.tensor([0, 1, 1, 1]), omega).tolist() == [0.75, 0.25]
+
+
+def test_poisons_with_wrong_labels_cost_accuracy(task):
+    """A victim that is retrained on flipped far-away rows loses accuracy: the whole evaluation reacts to poison."""
+    clean = retrain(task, Mixture.of_clean(task.train, task.train_labels), VICTIMS, torch.device("cpu"))
+    n = 120
+    poison = Mixture(task.train, task.train_labels, 3 * task.train[:n][None], ((task.train_labels[:n] + 1) % 3)[None])
+    hurt = retrain(task, poison, VICTIMS, torch.device("cpu"))
+    assert hurt["converged_accuracy"][0] < clean["converged_accuracy"][0] - 0.2
+    assert hurt["sgd100_accuracy"][0, :, -1].mean() < clean["sgd100_accuracy"][0, :, -1].mean() - 0.2
+    assert clean["sgd100_accuracy"].shape == (1, 2, 4)
+    assert clean["converged_certificate"].max() <= 1e-6
+
+
+def test_stored_heads_give_the_stored_accuracies(task):
+    arrays = retrain(task, Mixture.of_clean(task.train, task.train_labels), VICTIMS, torch.device("cpu"))
+    for victim, share in (("sgd100", arrays["sgd100_accuracy"][0, :, -1]), ("converged", arrays["converged_accuracy"])):
+        omega = torch.from_numpy(arrays[f"{victim}_omega"].reshape(-1, 3, 6))
+        assert accuracy(task.test, task.test_labels, omega).tolist() == share.tolist()
+
+
+def test_residual_is_relative_to_the_clean_gradient():
+    X, labels, head = random_problem(30, 5, 3)
+    G = softmax.head_gradient(X, labels, head)
+    task = Downstream(X, labels, X, labels, 3)
+    twin = Head(weight=-head.weight, bias=-head.bias)
+    own = softmax.head_gradient(X, labels, twin)
+    assert attack_facts(task, Mixture(X, labels, X[None], labels[None]), twin, -own)["residual"][0] == pytest.approx(0, abs=1e-9)
+
+
+def test_interval_covers_and_single_values_have_none():
+    generator = np.random.default_rng(0)
+    hits = sum((lambda i: i.low <= 0 <= i.high)(interval(generator.normal(size=4))) for _ in range(1000))
+    assert 925 <= hits <= 975
+    assert interval(np.array([3.0])) == interval(np.array([3.0]))
+    assert interval(np.array([3.0])).low is None
+
+
+def test_magnitudes_and_psnr():
+    clean = torch.tensor([[1.0, -2.0], [0.0, 0.5]])
+    assert magnitude_ratio(torch.tensor([[4.0, 0.0], [0.0, -8.0]]), clean) == pytest.approx(3.0)
+    assert psnr(torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.1)).item() == pytest.approx(20.0, abs=1e-5)
+    assert psnr(torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)).item() == pytest.approx(100.0)
+
+
+def test_poison_files_of_different_sizes_are_refused(task, tmp_path):
+    for name, n in (("a", 3), ("b", 4)):
+        store.write(tmp_path / f"{name}.h5", {"features": np.zeros((n, 5), np.float32), "labels": np.zeros(n, np.int64)}, RECORD)
+    with pytest.raises(ValueError, match=r"b\.h5: poisoned features \(4, 5\), expected \(3, 5\)"):
+        read_mixture(task, [tmp_path / "a.h5", tmp_path / "b.h5"])
