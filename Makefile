@@ -24,10 +24,10 @@ demo: setup
 	@echo "Report:   figures/demo/report.html"
 
 test: setup
-	$(RUN) python -m pytest --numprocesses 2
+	$(RUN) python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup
-	$(RUN) python -m pytest --numprocesses 2 -m "slow or not slow"
+	$(RUN) python -m pytest --numprocesses 2 --dist loadfile -m "slow or not slow"
 
 lint: setup
 	$(RUN) ruff check scripts tests

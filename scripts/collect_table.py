@@ -22,9 +22,7 @@ def main() -> None:
     published = published_drops(args.published, int(args.number.removeprefix("table")))
     tau = store.read_attributes(args.target)["tau"]
     cells = [
-        cell
-        for request in requests
-        for cell in cells_of(request, args.clean, tau, published.get((request.method, request.beta, request.eps_d)))
+        cell for request in requests for cell in cells_of(request, args.clean, tau, published.get((request.method, request.beta, request.eps_d)))
     ]
     inputs = [args.clean, args.target, args.published, *(Path(request.source) for request in requests)]
     record = program.record(args, inputs, {"table": args.number})

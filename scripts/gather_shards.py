@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-
 from featpoison import program, store
 from featpoison.provenance import Record
 

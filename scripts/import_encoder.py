@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import torch
-
 from featpoison import program, provenance
 from featpoison.downloads import Source, obtain
 from featpoison.encoders.encoder import load_encoder, read_metadata, save_encoder

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from featpoison import program, store
 from featpoison.attacks.feature_matching import FeatureMatching, blocks_of, match
 from featpoison.checkpoints import Checkpoint

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-
 from featpoison import program, store
 from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import save_encoder

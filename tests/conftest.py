@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from featpoison.encoders.encoder import Architecture, Encoder
 
 

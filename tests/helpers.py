@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-
 from featpoison.softmax import Head
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -4,10 +4,9 @@ import sys
 
 import pytest
 import yaml
-from helpers import ROOT
-
 from featpoison import config
 from featpoison.config import ConfigError
+from helpers import ROOT
 
 CONFIGS = sorted((ROOT / "workflow/config").glob("*.yaml"))
 
@@ -92,7 +91,8 @@ def test_workflow_stops_before_any_job(demo, tmp_path):
 
 
 def test_schema_is_current():
-    assert (ROOT / "workflow/schemas/config.schema.json").read_text() == config.schema(), "run: python scripts/write_schema.py workflow/schemas/config.schema.json"
+    path = ROOT / "workflow/schemas/config.schema.json"
+    assert path.read_text() == config.schema(), f"run: python scripts/write_schema.py {path}"
 
 
 def test_every_knob_is_explained():

@@ -2,7 +2,6 @@ import http.server
 import threading
 
 import pytest
-
 from featpoison import downloads
 from featpoison.downloads import DigestError, Source, obtain
 from featpoison.provenance import sha256_bytes

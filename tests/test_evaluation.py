@@ -1,8 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from helpers import RECORD, random_problem
-
 from featpoison import softmax, store
 from featpoison.evaluation import Downstream, Victims, attack_facts, retrain
 from featpoison.heads import SGD100, Converged, Mixture
@@ -10,15 +8,18 @@ from featpoison.intervals import interval
 from featpoison.metrics import accuracy, magnitude_ratio, psnr
 from featpoison.products import read_mixture
 from featpoison.softmax import Head
+from helpers import RECORD, random_problem
 
 
 @pytest.fixture
 def task():
     generator = torch.Generator().manual_seed(0)
     centres = 2 * torch.randn(3, 5, generator=generator)
+
     def draw(n):
         labels = torch.arange(n) % 3
         return centres[labels] + torch.randn(n, 5, generator=generator), labels
+
     return Downstream(*draw(240), *draw(90), classes=3)
 
 
@@ -52,7 +53,6 @@ def test_stored_heads_give_the_stored_accuracies(task):
 
 def test_residual_is_relative_to_the_clean_gradient():
     X, labels, head = random_problem(30, 5, 3)
-    G = softmax.head_gradient(X, labels, head)
     task = Downstream(X, labels, X, labels, 3)
     twin = Head(weight=-head.weight, bias=-head.bias)
     own = softmax.head_gradient(X, labels, twin)
@@ -61,7 +61,8 @@ def test_residual_is_relative_to_the_clean_gradient():
 
 def test_interval_covers_and_single_values_have_none():
     generator = np.random.default_rng(0)
-    hits = sum((lambda i: i.low <= 0 <= i.high)(interval(generator.normal(size=4))) for _ in range(1000))
+    intervals = [interval(generator.normal(size=4)) for _ in range(1000)]
+    hits = sum(one.low <= 0 <= one.high for one in intervals)
     assert 925 <= hits <= 975
     assert interval(np.array([3.0])) == interval(np.array([3.0]))
     assert interval(np.array([3.0])).low is None

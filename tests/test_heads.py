@@ -1,14 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from helpers import random_problem
-from oracles import slow
-from sklearn.linear_model import LogisticRegression
-
 from featpoison import heads, softmax
 from featpoison.heads import SGD100, Converged, Mixture
 from featpoison.seeds import stream
 from featpoison.softmax import Head
+from helpers import random_problem
+from oracles import slow
+from sklearn.linear_model import LogisticRegression
 
 FAST = SGD100(epochs=12, batch_size=32, tail=3)
 

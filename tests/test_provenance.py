@@ -2,9 +2,8 @@ import json
 import subprocess
 import sys
 
-from helpers import ROOT
-
 from featpoison import provenance
+from helpers import ROOT
 
 
 def names(program):

@@ -3,14 +3,13 @@ import math
 
 import pytest
 import torch
+from featpoison import softmax
+from featpoison.softmax import Head
 from helpers import random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import slow
 from scipy.special import lambertw
-
-from featpoison import softmax
-from featpoison.softmax import Head
 
 SIZES = [(1, 1, 2), (7, 5, 3), (40, 16, 10), (5, 3, 100)]
 sizes = pytest.mark.parametrize(("n", "d", "classes"), SIZES)
@@ -178,5 +177,5 @@ def test_threshold_with_ridge_is_larger_and_equals_its_formula():
 
 
 def test_threshold_of_a_stationary_head_is_zero():
-    X, labels, head = random_problem(50, 3, 3)
+    head = random_problem(50, 3, 3)[2]
     assert softmax.reachability_threshold(torch.zeros(3, 4), head, 50) == 0.0

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from helpers import RECORD
-
 from featpoison import store
+from helpers import RECORD
 
 ARRAYS = {"features": np.arange(12.0, dtype=np.float32).reshape(4, 3), "labels": np.arange(4), "scalar": np.float64(2.5)}
 

@@ -36,7 +36,8 @@ class Checkpoint:
                 if metadata.get("binding") != self.binding:
                     log.info("%s: belongs to other inputs, settings or code; starting anew", self.path)
                     return None
-                return {key: file.get_tensor(key) for key in file.keys()}, json.loads(metadata["facts"])
+                names = file.keys()  # safetensors files iterate only so
+                return {key: file.get_tensor(key) for key in names}, json.loads(metadata["facts"])
         except SafetensorError as error:
             log.warning("%s: unreadable (%s); starting anew", self.path, error)
             return None

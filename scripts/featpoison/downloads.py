@@ -95,7 +95,7 @@ def download(url: str, path: Path, *, sha256: str | None, size: int | None) -> N
             _fetch(url, part, size)
             break
         except (OSError, urllib.error.URLError) as error:
-            if attempt == ATTEMPTS or isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410):
+            if attempt == ATTEMPTS or (isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410)):
                 raise OSError(
                     f"{url}: not downloaded after {attempt} attempts ({error}); put the file {path.name} into a folder and name that "
                     f"folder in {MIRROR_VARIABLE}"

@@ -114,7 +114,8 @@ def train_sgd(mixture: Mixture, settings: SGD100, *, classes: int, seeds: tuple[
     starts = range(0, rows, settings.batch_size)
     total, step, kept = settings.epochs * len(starts), 0, []
     for epoch in range(settings.epochs):
-        order = torch.stack([torch.randperm(rows, generator=stream(seed, 1, epoch, device=torch.device("cpu"))) for seed in seeds]).to(device)
+        streams = [stream(seed, 1, epoch, device=torch.device("cpu")) for seed in seeds]
+        order = torch.stack([torch.randperm(rows, generator=generator) for generator in streams]).to(device)
         for start in starts:
             batch = order[:, start : start + settings.batch_size]  # (V, B)
             index = torch.where(batch < N, batch, batch + shift)  # (K, V, B)
@@ -129,11 +130,11 @@ def train_sgd(mixture: Mixture, settings: SGD100, *, classes: int, seeds: tuple[
 
 
 def train_converged(mixture: Mixture, settings: Converged, *, classes: int, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """The minimisers omega (K, C, d+1), float64, and their certificates (K,): the largest entry of the mean gradient.
+    """The minimisers omega (K, C, d+1), float64, and their certificates (K,).
 
     Newton's method with Armijo backtracking; each step by conjugate gradients on closed-form Hessian-vector products, preconditioned
-    by a dense Cholesky factorisation from some steps before (8 (C (d+1))^2 bytes a problem); from `start` (C, d+1) or zero. Raises RuntimeError when the
-    certificate is not reached.
+    by a dense Cholesky factorisation from some steps before (8 (C (d+1))^2 bytes a problem); from `start` (C, d+1) or zero. A
+    certificate is the largest entry of the mean gradient; RuntimeError where it does not get below `settings.certificate`.
     """
     mixture = mixture.to(mixture.clean.device, torch.float64)
     K, width = len(mixture.poisons), mixture.clean.shape[1] + 1
@@ -141,21 +142,20 @@ def train_converged(mixture: Mixture, settings: Converged, *, classes: int, star
     if start is not None:
         omega += start.to(omega)
     newton = _Newton(mixture, settings.ridge)
-    for iteration in range(settings.iterations):
+    for _ in range(settings.iterations):
         value, gradient = _objective(mixture, omega, settings.ridge)
         certificate = gradient.abs().amax((1, 2))
         if certificate.max() <= settings.tolerance:
             break
         direction = newton.direction(omega, gradient)
         direction[certificate <= settings.tolerance] = 0
-        improved, omega = _line_search(mixture, omega, direction, value, gradient, settings.ridge)
-        if not improved:
-            break
-    value, gradient = _objective(mixture, omega, settings.ridge)
-    certificate = gradient.abs().amax((1, 2))
-    log.info("converged victim: %d Newton steps, largest gradient entry %.1e", iteration, certificate.max())
-    if not certificate.max() <= settings.certificate:
-        raise RuntimeError(f"converged victim: largest gradient entry {certificate.max():.1e} after {iteration} steps, needed {settings.certificate:.0e}")
+        omega = _line_search(mixture, omega, direction, value=value, gradient=gradient, ridge=settings.ridge)
+    certificate = _objective(mixture, omega, settings.ridge)[1].abs().amax((1, 2))
+    worst = certificate.max().item()
+    log.info("converged victim: largest gradient entry %.1e", worst)
+    if not worst <= settings.certificate:
+        needed = f"{settings.certificate:.0e}"
+        raise RuntimeError(f"converged victim: largest gradient entry {worst:.1e} after at most {settings.iterations} steps, needed {needed}")
     return omega, certificate
 
 
@@ -193,12 +193,12 @@ class _Newton:
 
     def __init__(self, mixture: Mixture, ridge: float) -> None:
         self.mixture, self.ridge = mixture, ridge
-        self.factors: Tensor | None = None
+        self.factors = torch.empty(0)
 
     def direction(self, omega: Tensor, gradient: Tensor) -> Tensor:
         """-H(omega)^-1 gradient, (K, C, d+1), to a residual that shrinks with the gradient (superlinear convergence)."""
         head = Head.from_omega(omega)
-        if self.factors is not None:
+        if len(self.factors):
             found = self._solve(head, gradient, STALE_ITERATIONS)
             if found is not None:
                 return found
@@ -235,8 +235,8 @@ class _Newton:
         return total / self.mixture.rows + self.ridge * vector
 
 
-def _line_search(mixture: Mixture, omega: Tensor, direction: Tensor, value: Tensor, gradient: Tensor, ridge: float) -> tuple[bool, Tensor]:
-    """Backtrack each problem until its objective falls enough; whether any moved, and the new omega."""
+def _line_search(mixture: Mixture, omega: Tensor, direction: Tensor, *, value: Tensor, gradient: Tensor, ridge: float) -> Tensor:
+    """Backtrack each problem until its objective falls enough (Armijo, up to rounding); the new omega."""
     slope = _dot(gradient, direction).flatten()
     step = torch.ones_like(value)
     rounding = 1e-14 * value.abs()
@@ -244,6 +244,6 @@ def _line_search(mixture: Mixture, omega: Tensor, direction: Tensor, value: Tens
         trial = omega + step.view(-1, 1, 1) * direction
         good = objective(mixture, trial, ridge) <= value + 1e-4 * step * slope + rounding
         if good.all():
-            return bool((step.view(-1, 1, 1) * direction).abs().max() > 0), trial
+            return trial
         step = torch.where(good, step, step / 2)
-    return True, torch.where(good.view(-1, 1, 1), trial, omega)
+    return torch.where(good.view(-1, 1, 1), trial, omega)

@@ -21,4 +21,4 @@ def magnitude_ratio(poisons: Tensor, clean: Tensor) -> float:
 def psnr(images: Tensor, reference: Tensor) -> Tensor:
     """Peak signal-to-noise ratio per image in dB, peak 1, (n,); infinite for equal images is capped at 100 dB."""
     error = (images - reference).double().square().flatten(1).mean(1)
-    return (-10 * error.clamp(min=1e-10).log10())
+    return -10 * error.clamp(min=1e-10).log10()

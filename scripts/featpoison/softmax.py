@@ -44,9 +44,9 @@ class Head:
         """The head whose joined parameters are `omega` (..., C, d+1)."""
         return cls(weight=omega[..., :-1], bias=omega[..., -1])
 
-    def to(self, *args: object) -> Head:
-        """The head on another device or in another dtype."""
-        return Head(weight=self.weight.to(*args), bias=self.bias.to(*args))
+    def to(self, other: Tensor | torch.device | torch.dtype) -> Head:
+        """The head on another device, in another dtype, or both as a tensor has them."""
+        return Head(weight=self.weight.to(other), bias=self.bias.to(other))
 
 
 def with_ones(X: Tensor) -> Tensor:

@@ -5,11 +5,6 @@ import math
 
 import pytest
 import torch
-from helpers import random_problem
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from oracles import slow
-
 from featpoison import softmax
 from featpoison.attacks import feature_matching as fm
 from featpoison.attacks.feature_matching import FeatureMatching, match, nearest_clean
@@ -17,6 +12,10 @@ from featpoison.attacks.gradient_canceling import GradientCanceling, cancel, cho
 from featpoison.attacks.gradpc import GradPC, target_head
 from featpoison.constraints import EightBit, NormBall
 from featpoison.encoders.features import extract, to_pixels
+from helpers import random_problem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import slow
 
 # GradPC
 
@@ -156,8 +155,10 @@ def test_matching_in_float64_equals_algorithm_1_to_rounding(matching, encoder):
 def test_matching_lowers_its_objective(matching, encoder):
     zeta, base, folded = matching
     nu, _ = match(zeta, base, folded, FULL)
+
     def objective(x):
         return (FULL.gamma * (encoder(x) - zeta).square().sum(1) + FULL.beta * (x - base).square().flatten(1).sum(1)) / 2
+
     assert (objective(nu) < objective(base)).all()
 
 
@@ -196,6 +197,7 @@ def test_shards_partition_the_blocks(count, batch, shards):
 
 
 # All of them
+
 
 def attack_canceling(n, seed=0):
     X, labels, head, G, _ = canceling_problem()

@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from helpers import ROOT
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
-
 from featpoison.datasets import cifar
 from featpoison.datasets.images import Images, balanced_subset
 from featpoison.datasets.sources import Dataset, load
 from featpoison.downloads import MIRROR_VARIABLE, DigestError
 from featpoison.provenance import sha256_bytes
+from helpers import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 
 def archive(path: Path, members: dict[str, bytes]) -> Path:
@@ -30,8 +29,10 @@ def archive(path: Path, members: dict[str, bytes]) -> Path:
 
 def members(count=20):
     generator = np.random.default_rng(0)
+
     def batch():
         return cifar.to_records(generator.integers(0, 256, (count, 3, 32, 32), np.uint8), generator.integers(0, 10, count))
+
     names = "\n".join("abcdefghij").encode()
     return {"data_batch_2.bin": batch(), "data_batch_1.bin": batch(), "test_batch.bin": batch(), "batches.meta.txt": names}
 

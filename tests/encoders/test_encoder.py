@@ -2,11 +2,10 @@ import copy
 
 import pytest
 import torch
-from helpers import RECORD
-from safetensors.torch import load_file, save_file
-
 from featpoison.encoders.encoder import Architecture, Encoder, EncoderError, load_encoder, read_metadata, save_encoder
 from featpoison.encoders.features import extract, to_pixels
+from helpers import RECORD
+from safetensors.torch import load_file, save_file
 
 
 def test_resnet18_is_torchvisions_with_another_stem():
@@ -17,7 +16,7 @@ def test_resnet18_is_torchvisions_with_another_stem():
     oracle = resnet18()
     oracle.conv1, oracle.maxpool, oracle.fc = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False), torch.nn.Identity(), torch.nn.Identity()
     ours = Encoder(Architecture(mean=(0, 0, 0), std=(1, 1, 1)))
-    ours.trunk.load_state_dict({key: value for key, value in oracle.state_dict().items()})
+    ours.trunk.load_state_dict(oracle.state_dict())
     x = torch.rand(4, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(ours.eval()(x), oracle.eval()(x), rtol=1e-5, atol=1e-5)

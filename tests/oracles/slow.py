@@ -2,9 +2,8 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from featpoison.softmax import Head
+from torch import Tensor
 
 
 def summed_loss(X: Tensor, labels: Tensor, omega: Tensor) -> Tensor:

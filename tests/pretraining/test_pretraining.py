@@ -1,7 +1,6 @@
 import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
-
 from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import Architecture
 from featpoison.pretraining import augment as A
@@ -25,8 +24,8 @@ def test_colours_equal_torchvision_image_by_image(name, pictures, generator):
 @pytest.mark.parametrize("flip", [False, True])
 def test_crop_equals_torchvision_inside(flip, pictures):
     top, left, height, width = 4, 8, 20, 16
-    share = [torch.full((16,), value / 32) for value in (top, left, height, width)]
-    ours = A.crop_and_flip(pictures, *share, torch.full((16,), flip))
+    share = {name: torch.full((16,), value / 32) for name, value in (("top", top), ("left", left), ("height", height), ("width", width))}
+    ours = A.crop_and_flip(pictures, **share, flip=torch.full((16,), flip))
     oracle = TF.resized_crop(pictures, top, left, height, width, [32, 32], antialias=False)
     if flip:
         oracle = TF.horizontal_flip(oracle)
@@ -38,7 +37,7 @@ def test_every_image_draws_its_own_parameters(generator):
     same = torch.rand(1, 3, 32, 32, generator=generator).expand(64, -1, -1, -1)
     views = A.augment(same, A.Augmentation(), generator)
     assert views.shape == same.shape
-    assert 0 <= views.min()
+    assert views.min() >= 0
     assert views.max() <= 1
     assert len({tuple(view.flatten()[:50].tolist()) for view in views}) == 64
     grey = (views.amax(1) - views.amin(1)).amax((1, 2)) < 1e-5
@@ -70,7 +69,15 @@ def test_rate_warms_up_and_ends_at_zero():
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
 
-SMALL = SimCLR(architecture=Architecture(width=8, stem_stride=2), epochs=3, batch_size=20, learning_rate=1.0, temperature=0.2, warmup_epochs=1, precision="float32")
+SMALL = SimCLR(
+    architecture=Architecture(width=8, stem_stride=2),
+    epochs=3,
+    batch_size=20,
+    learning_rate=1.0,
+    temperature=0.2,
+    warmup_epochs=1,
+    precision="float32",
+)
 CPU = torch.device("cpu")
 
 

@@ -3,16 +3,14 @@ import subprocess
 
 import numpy as np
 import pytest
-from helpers import RECORD, ROOT
-
 from featpoison import store
 from featpoison.render import grid, latex, layout, magnitudes, perturbations, picture, poisons, style
 from featpoison.render.numbers import Cell, Request, cells_of, from_csv, published_drops, to_csv
 from featpoison.render.shown import Shown
+from helpers import RECORD, ROOT
 
 CELLS = [
-    Cell("gradpc-feature", None, budget, "1x1", "target", 60.0, 50.0, 10.0, None, None, 36.71, 1.5, None, None, "t.h5")
-    for budget in (0.03, 0.1)
+    Cell("gradpc-feature", None, budget, "1x1", "target", 60.0, 50.0, 10.0, None, None, 36.71, 1.5, None, None, "t.h5") for budget in (0.03, 0.1)
 ] + [
     Cell("feature-matching", 0.25, budget, seeds, victim, 60.0, 58.5, 1.5, 0.5, 2.5, published, 1.5, 0.75, 1.25, "v.h5")
     for budget, published in ((0.03, 6.3), (0.1, None))
@@ -82,7 +80,8 @@ def test_latex_compiles(tmp_path):
 def shown():
     generator = np.random.default_rng(0)
     base = generator.random((4, 3, 8, 8), np.float32)
-    return [Shown(beta, 0.03, base + (0.3 / beta) * generator.normal(size=base.shape).astype(np.float32), np.arange(4)) for beta in (0.25, 0.1)], [base, base]
+    noise = generator.normal(size=base.shape).astype(np.float32)
+    return [Shown(beta, 0.03, base + (0.3 / beta) * noise, np.arange(4)) for beta in (0.25, 0.1)], [base, base]
 
 
 FIGURES = {

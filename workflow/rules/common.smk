@@ -36,6 +36,7 @@ POISONS_OF = {"gc-feature": POISONED_FEATURES, "feature-matching": POISONS}
 TARGETS = ["gradpc-feature", "gradpc-input"]
 ATTACK_TARGET = "gradpc-feature"
 
+
 scattergather:
     match=CONFIG.shards,
 
@@ -139,19 +140,14 @@ def attack_name(row):
 def poison_files(wildcards):
     """The poisons of all seeds of one attack and budget."""
     method = wildcards.attack.partition("-beta")[0]
-    return [
-        POISONS_OF[method].format(**wildcards, seed=seed)
-        for seed in CONFIG.poison_seeds
-    ]
+    return [POISONS_OF[method].format(**wildcards, seed=seed) for seed in CONFIG.poison_seeds]
 
 
 def result_file(scenario, row, budget):
     """Where the numbers of a table's cell come from."""
     if row.method in TARGETS:
         return scenario_paths(TARGET, scenario, target=row.method)
-    return scenario_paths(
-        VICTIMS, scenario, attack=attack_name(row), budget=number(budget)
-    )
+    return scenario_paths(VICTIMS, scenario, attack=attack_name(row), budget=number(budget))
 
 
 def has_rule(row):
@@ -182,9 +178,7 @@ def table_clean_heads(wildcards):
 
 
 def table_target(wildcards):
-    return scenario_paths(
-        TARGET, CONFIG.tables[wildcards.table].scenario, target=ATTACK_TARGET
-    )
+    return scenario_paths(TARGET, CONFIG.tables[wildcards.table].scenario, target=ATTACK_TARGET)
 
 
 def missing_methods(wildcards):
@@ -211,12 +205,5 @@ def shown_images(wildcards):
     return scenario_paths(IMAGES, CONFIG.figures.scenario)
 
 
-TABLE_FILES = [
-    f"{OUTPUT}/{table}.{form}" for table in CONFIG.tables for form in TABLE_FORMATS
-]
-FIGURE_FILES = [
-    f"{OUTPUT}/{figure}.{form}"
-    for figure in FIGURES
-    for form in FIGURE_FORMATS
-    if CONFIG.tables
-]
+TABLE_FILES = [f"{OUTPUT}/{table}.{form}" for table in CONFIG.tables for form in TABLE_FORMATS]
+FIGURE_FILES = [f"{OUTPUT}/{figure}.{form}" for figure in FIGURES for form in FIGURE_FORMATS if CONFIG.tables]

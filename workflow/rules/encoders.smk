@@ -4,19 +4,20 @@ rule import_encoder:
         code=code("import_encoder.py"),
     output:
         ENCODER,
-    wildcard_constraints:
-        encoder=one_of(IMPORTED),
-    params:
-        settings=weights_settings,
     log:
         "logs/import_encoder/{encoder}.log",
     benchmark:
         "benchmarks/import_encoder/{encoder}.jsonl"
+    wildcard_constraints:
+        encoder=one_of(IMPORTED),
     resources:
         mem_mb=growing_memory(4),
         runtime=growing_minutes(60),
+    params:
+        settings=weights_settings,
+        downloads=ARCHIVES,
     shell:
-        "python scripts/import_encoder.py --downloads {ARCHIVES} --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/import_encoder.py --downloads {params.downloads} --settings {params.settings:q} {output} 2> {log}"
 
 
 rule pretrain_encoder:
@@ -26,18 +27,18 @@ rule pretrain_encoder:
         code=code("pretrain_encoder.py"),
     output:
         ENCODER,
-    wildcard_constraints:
-        encoder=one_of(PRETRAINED),
-    params:
-        settings=simclr_settings,
-    threads: 8
     log:
         "logs/pretrain_encoder/{encoder}.log",
     benchmark:
         "benchmarks/pretrain_encoder/{encoder}.jsonl"
+    wildcard_constraints:
+        encoder=one_of(PRETRAINED),
+    threads: 8
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
         runtime=growing_minutes(12 * 60),
+    params:
+        settings=simclr_settings,
     shell:
         "python scripts/pretrain_encoder.py --threads {threads} --images {input.images} --settings {params.settings:q} {output} 2> {log}"

@@ -10,14 +10,14 @@ rule plot_poisons:
             category="Figures",
             caption="../report/figure5.rst",
         ),
-    wildcard_constraints:
-        form="pdf|png",
-    params:
-        shown=CONFIG.figures.images,
     log:
         f"logs/plot_poisons/{OUTPUT}/figure5.{{form}}.log",
     benchmark:
         f"benchmarks/plot_poisons/{OUTPUT}/figure5.{{form}}.jsonl"
+    wildcard_constraints:
+        form="pdf|png",
+    params:
+        shown=CONFIG.figures.images,
     shell:
         "python scripts/plot_poisons.py --images {input.images} --count {params.shown}"
         " --poisons {input.poisons} -- {output} 2> {log}"
@@ -35,12 +35,12 @@ rule plot_magnitudes:
             category="Figures",
             caption="../report/figure6.rst",
         ),
-    wildcard_constraints:
-        form="pdf|png",
     log:
         f"logs/plot_magnitudes/{OUTPUT}/figure6.{{form}}.log",
     benchmark:
         f"benchmarks/plot_magnitudes/{OUTPUT}/figure6.{{form}}.jsonl"
+    wildcard_constraints:
+        form="pdf|png",
     shell:
         "python scripts/plot_magnitudes.py --images {input.images} --poisons {input.poisons} -- {output} 2> {log}"
 
@@ -57,14 +57,14 @@ rule plot_perturbations:
             category="Figures",
             caption="../report/figure9.rst",
         ),
-    wildcard_constraints:
-        form="pdf|png",
-    params:
-        shown=CONFIG.figures.images,
     log:
         f"logs/plot_perturbations/{OUTPUT}/figure9.{{form}}.log",
     benchmark:
         f"benchmarks/plot_perturbations/{OUTPUT}/figure9.{{form}}.jsonl"
+    wildcard_constraints:
+        form="pdf|png",
+    params:
+        shown=CONFIG.figures.images,
     shell:
         "python scripts/plot_perturbations.py --images {input.images} --count {params.shown}"
         " --poisons {input.poisons} -- {output} 2> {log}"

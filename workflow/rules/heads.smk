@@ -5,8 +5,6 @@ rule train_heads:
         code=code("train_heads.py"),
     output:
         CLEAN_HEADS,
-    params:
-        settings=VICTIM_SETTINGS,
     log:
         "logs/train_heads/{dataset}/{encoder}.log",
     benchmark:
@@ -15,5 +13,7 @@ rule train_heads:
         gpu=GPU,
         mem_mb=growing_memory(8),
         runtime=growing_minutes(30),
+    params:
+        settings=VICTIM_SETTINGS,
     shell:
         "python scripts/train_heads.py --features {input.features} --settings {params.settings:q} {output} 2> {log}"

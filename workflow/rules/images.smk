@@ -4,8 +4,6 @@ rule fetch_dataset:
         code=code("fetch_dataset.py"),
     output:
         IMAGES,
-    params:
-        settings=dataset_settings,
     log:
         "logs/fetch_dataset/{dataset}.log",
     benchmark:
@@ -13,5 +11,8 @@ rule fetch_dataset:
     resources:
         mem_mb=growing_memory(4),
         runtime=growing_minutes(60),
+    params:
+        settings=dataset_settings,
+        downloads=ARCHIVES,
     shell:
-        "python scripts/fetch_dataset.py --downloads {ARCHIVES} --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/fetch_dataset.py --downloads {params.downloads} --settings {params.settings:q} {output} 2> {log}"

@@ -6,8 +6,6 @@ rule cancel_gradient:
         code=code("cancel_gradient.py"),
     output:
         POISONED_FEATURES,
-    params:
-        settings=CANCELING_SETTINGS,
     log:
         "logs/cancel_gradient/{dataset}/{encoder}/eps{budget}-seed{seed}.log",
     benchmark:
@@ -16,6 +14,8 @@ rule cancel_gradient:
         gpu=GPU,
         mem_mb=growing_memory(8),
         runtime=growing_minutes(30),
+    params:
+        settings=CANCELING_SETTINGS,
     shell:
         "python scripts/cancel_gradient.py --features {input.features} --target {input.target}"
         " --budget {wildcards.budget} --seed {wildcards.seed} --settings {params.settings:q} {output} 2> {log}"

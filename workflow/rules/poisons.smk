@@ -7,8 +7,6 @@ rule match_features:
         code=code("match_features.py"),
     output:
         temp(POISON_SHARD.replace("{attack}", "feature-matching-beta{beta}")),
-    params:
-        settings=matching_settings,
     log:
         "logs/match_features/{dataset}/{encoder}/beta{beta}/eps{budget}-seed{seed}-{scatteritem}.log",
     benchmark:
@@ -17,6 +15,8 @@ rule match_features:
         gpu=GPU,
         mem_mb=growing_memory(8),
         runtime=growing_minutes(120),
+    params:
+        settings=matching_settings,
     shell:
         "python scripts/match_features.py --images {input.images} --encoder {input.encoder} --pairs {input.pairs}"
         " --settings {params.settings:q} --shard {wildcards.scatteritem} {output} 2> {log}"

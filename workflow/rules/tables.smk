@@ -8,12 +8,12 @@ rule collect_table:
         code=code("collect_table.py"),
     output:
         f"{OUTPUT}/{{table}}.csv",
-    params:
-        cells=table_cells_json,
     log:
         f"logs/collect_table/{OUTPUT}/{{table}}.log",
     benchmark:
         f"benchmarks/collect_table/{OUTPUT}/{{table}}.jsonl"
+    params:
+        cells=table_cells_json,
     shell:
         "python scripts/collect_table.py --number {wildcards.table} --clean {input.clean} --target {input.target}"
         " --published {input.published} --cells {params.cells:q} {output} 2> {log}"
@@ -30,14 +30,14 @@ rule render_table:
             category="Tables",
             caption="../report/table.rst",
         ),
+    log:
+        f"logs/render_table/{OUTPUT}/{{table}}.{{form}}.log",
+    benchmark:
+        f"benchmarks/render_table/{OUTPUT}/{{table}}.{{form}}.jsonl"
     wildcard_constraints:
         form="tex|pdf|png",
     params:
         missing=missing_methods,
         eps_w=CONFIG.attacks.gradpc.eps_w,
-    log:
-        f"logs/render_table/{OUTPUT}/{{table}}.{{form}}.log",
-    benchmark:
-        f"benchmarks/render_table/{OUTPUT}/{{table}}.{{form}}.jsonl"
     shell:
         "python scripts/render_table.py --numbers {input.numbers} --eps-w {params.eps_w} --missing {params.missing} -- {output} 2> {log}"

@@ -6,8 +6,6 @@ rule make_target_head:
         code=code("make_target_head.py"),
     output:
         expand(TARGET, target="gradpc-feature", allow_missing=True),
-    params:
-        settings=GRADPC_SETTINGS,
     log:
         "logs/make_target_head/{dataset}/{encoder}/gradpc-feature.log",
     benchmark:
@@ -15,6 +13,8 @@ rule make_target_head:
     resources:
         mem_mb=growing_memory(8),
         runtime=growing_minutes(15),
+    params:
+        settings=GRADPC_SETTINGS,
     shell:
         "python scripts/make_target_head.py --features {input.features} --clean {input.clean}"
         " --settings {params.settings:q} {output} 2> {log}"
@@ -30,8 +30,6 @@ rule make_target_head_from_images:
         code=code("make_target_head.py"),
     output:
         expand(TARGET, target="gradpc-input", allow_missing=True),
-    params:
-        settings=GRADPC_SETTINGS,
     log:
         "logs/make_target_head/{dataset}/{encoder}/gradpc-input.log",
     benchmark:
@@ -40,6 +38,8 @@ rule make_target_head_from_images:
         gpu=GPU,
         mem_mb=growing_memory(8),
         runtime=growing_minutes(30),
+    params:
+        settings=GRADPC_SETTINGS,
     shell:
         "python scripts/make_target_head.py --features {input.features} --clean {input.clean}"
         " --images {input.images} --encoder {input.encoder} --settings {params.settings:q} {output} 2> {log}"

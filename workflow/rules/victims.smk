@@ -7,8 +7,6 @@ rule evaluate_attack:
         code=code("evaluate_attack.py"),
     output:
         VICTIMS,
-    params:
-        settings=VICTIM_SETTINGS,
     log:
         "logs/evaluate_attack/{dataset}/{encoder}/{attack}/eps{budget}.log",
     benchmark:
@@ -17,6 +15,8 @@ rule evaluate_attack:
         gpu=GPU,
         mem_mb=growing_memory(16),
         runtime=growing_minutes(60),
+    params:
+        settings=VICTIM_SETTINGS,
     shell:
         "python scripts/evaluate_attack.py --features {input.features} --target {input.target}"
         " --poisons {input.poisons} --settings {params.settings:q} {output} 2> {log}"

@@ -5,9 +5,9 @@ backward proximal step on the second. Images do not interact; they are worked on
 how blocks are spread over jobs. One forward and one backward pass of the frozen encoder per step, none of it for weights.
 
 Early stop. Step s moves an image by rate_s * ||G_s||, G_s the proximal gradient mapping. Where F is convex along the rest of the path
-(the proximal term helps) and the step is at most 1/Lipschitz, ||G_s|| does not grow (Nesterov, 2004, section 2.2.3; Beck, 2017, theorem 10.9), so all that remains moves
-the image by at most ||G_s|| times the sum of the remaining rates. An image stops where this is at most `tolerance`, with the largest
-||G|| of the last `PATIENCE` steps in place of the last.
+(the proximal term helps) and the step is at most 1/Lipschitz, ||G_s|| does not grow (Beck, First-Order Methods in Optimization, 2017,
+section 10.3), so all that remains moves the image by at most ||G_s|| times the sum of the remaining rates. An image stops where this
+is at most `tolerance`, with the largest ||G|| of the last `PATIENCE` steps in place of the last.
 """
 
 import logging

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from featpoison.datasets import cifar, tiny_imagenet
 from featpoison.datasets.images import Images
@@ -19,7 +19,7 @@ class Dataset(Settings):
     """How the archive is read."""
     archive: Source
     """The archive."""
-    members: dict[str, str] = {}
+    members: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the archive's members by base name (CIFAR)."""
     side: PositiveInt | None = None
     """Side in pixels to which images are averaged (tiny-imagenet-200 only, where it is required)."""

@@ -43,6 +43,8 @@ class Encoder(nn.Module):
         self.architecture = architecture
         self.trunk = CifarResNet18(architecture.width, architecture.stem_stride)
         self.dimension = self.trunk.dimension
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(architecture.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(1, 3, 1, 1), persistent=False)
 
@@ -67,7 +69,10 @@ class Encoder(nn.Module):
 
 
 def _fold_pair(parent: nn.Module, convolution: str, batchnorm: str) -> None:
-    fused = fuse_conv_bn_eval(parent.get_submodule(convolution), parent.get_submodule(batchnorm))
+    before, after = parent.get_submodule(convolution), parent.get_submodule(batchnorm)
+    assert isinstance(before, nn.Conv2d)
+    assert isinstance(after, nn.BatchNorm2d)
+    fused = fuse_conv_bn_eval(before, after)
     setattr(parent, convolution, fused)
     setattr(parent, batchnorm, nn.Identity())
 

@@ -45,10 +45,11 @@ class CifarResNet18(nn.Module):
                 stride = 2 if index > 1 and block == 0 else 1
                 blocks.append(BasicBlock(channels, factor * width, stride))
                 channels = factor * width
-            setattr(self, f"layer{index}", nn.Sequential(*blocks))
+            self.add_module(f"layer{index}", nn.Sequential(*blocks))
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) -> (n, d)."""
         x = F.relu(self.bn1(self.conv1(x)))  # (n, width, h / stem_stride, w / stem_stride)
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))  # (n, d, h / (8 stem_stride), ...)
+        for index in range(1, len(STAGES) + 1):
+            x = self.get_submodule(f"layer{index}")(x)  # in the end (n, d, h / (8 stem_stride), ...)
         return x.mean((2, 3))

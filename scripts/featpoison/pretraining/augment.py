@@ -42,7 +42,7 @@ def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) 
     ratio = uniform(*map(math.log, settings.crop_ratio)).exp()
     height, width = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
     top, left = uniform(0, 1) * (1 - height), uniform(0, 1) * (1 - width)
-    views = crop_and_flip(images, top, left, height, width, uniform(0, 1) < 0.5)
+    views = crop_and_flip(images, top=top, left=left, height=height, width=width, flip=uniform(0, 1) < 0.5)
 
     jittered = (uniform(0, 1) < settings.jitter_probability).float()
     brightness, contrast, saturation = (1 + jittered * uniform(-strength, strength) for strength in settings.jitter[:3])
@@ -54,8 +54,8 @@ def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) 
     return adjust_saturation(views, (uniform(0, 1) >= settings.grayscale_probability).float())
 
 
-def crop_and_flip(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, flip: Tensor) -> Tensor:
-    """Crop (parameters (n,) in shares of the side), mirror where `flip`, resize bilinearly to the full size."""
+def crop_and_flip(images: Tensor, *, top: Tensor, left: Tensor, height: Tensor, width: Tensor, flip: Tensor) -> Tensor:
+    """Crop (all parameters (n,), in shares of the side), mirror where `flip`, resize bilinearly to the full size."""
     sign = 1 - 2 * flip.float()
     zero = torch.zeros_like(top)
     # affine_grid works in [-1, 1]: scale by the crop's size, move to its centre

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import Architecture, Encoder
-from featpoison.pretraining.augment import Augmentation, augment
 from featpoison.precision import Precision, resolve
+from featpoison.pretraining.augment import Augmentation, augment
 from featpoison.progress import Progress
 from featpoison.seeds import stream
 from featpoison.settings import Settings
@@ -76,7 +76,7 @@ def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoi
     encoder = Encoder(settings.architecture)
     d = encoder.dimension
     network = nn.Sequential(encoder, nn.Linear(d, d), nn.ReLU(inplace=True), nn.Linear(d, settings.projection))
-    network = network.to(device, memory_format=torch.channels_last)
+    network = network.to(device).to(memory_format=torch.channels_last)
     peak = settings.learning_rate * settings.batch_size / 128
     optimizer = torch.optim.SGD(network.parameters(), peak, momentum=settings.momentum, weight_decay=settings.weight_decay)
     losses = _restore(checkpoint, network, optimizer)
@@ -100,7 +100,8 @@ def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoi
             optimizer.param_groups[0]["lr"] = peak * factor
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 outputs = forward(views.contiguous(memory_format=torch.channels_last))
-            loss = nt_xent(*outputs.chunk(2), settings.temperature)
+            first, second = outputs.chunk(2)
+            loss = nt_xent(first, second, settings.temperature)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

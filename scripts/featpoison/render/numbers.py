@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,17 +50,24 @@ class Request:
 def cells_of(request: Request, clean: Path, tau: float, published: float | None) -> list[Cell]:
     """The cells of one request: two victims of an attack, or one target head. `tau` is the threshold of the attack's target."""
     path = Path(request.source)
-    common = {**asdict(request), "published_drop": published}
+    common: dict[str, Any] = {**asdict(request), "published_drop": published}
     if request.method.startswith("gradpc-"):
         facts = store.read_attributes(path)
         before, after = 100 * facts["clean_accuracy"], 100 * facts["accuracy"]
-        none = dict.fromkeys(("drop_low", "drop_high", "residual", "magnitude_ratio"))
-        own = {"seeds": "1x1", "victim": "target", "clean_accuracy": before, "accuracy": after, "drop": before - after, "tau": facts["tau"]}
+        none: dict[str, Any] = dict.fromkeys(("drop_low", "drop_high", "residual", "magnitude_ratio"))
+        own: dict[str, Any] = {
+            "seeds": "1x1",
+            "victim": "target",
+            "clean_accuracy": before,
+            "accuracy": after,
+            "drop": before - after,
+            "tau": facts["tau"],
+        }
         return [Cell(**common, **own, **none)]
     return [_victim_cell(common, victim, path, clean, tau) for victim in ("sgd100", "converged")]
 
 
-def _victim_cell(common: dict, victim: str, path: Path, clean: Path, tau: float) -> Cell:
+def _victim_cell(common: dict[str, Any], victim: str, path: Path, clean: Path, tau: float) -> Cell:
     name = f"{victim}_accuracy"
     before, after = (100 * store.read(file, name)[name] for file in (clean, path))
     if victim == "sgd100":
@@ -109,4 +117,5 @@ def from_csv(text: str) -> list[Cell]:
     if rows and list(rows[0]) != names:
         raise ValueError(f"columns are {list(rows[0])}, expected {names}")
     texts = {"method", "seeds", "victim", "source"}
-    return [Cell(**{name: row[name] if name in texts else float(row[name]) if row[name] else None for name in names}) for row in rows]
+    values: list[dict[str, Any]] = [{name: row[name] if name in texts else float(row[name]) if row[name] else None for name in names} for row in rows]
+    return [Cell(**one) for one in values]

@@ -6,7 +6,16 @@ import matplotlib
 from matplotlib.figure import Figure
 
 matplotlib.use("Agg")
-matplotlib.rcParams.update({"font.family": "DejaVu Sans", "font.size": 8, "pdf.fonttype": 42, "savefig.dpi": 200, "axes.spines.top": False, "axes.spines.right": False})
+matplotlib.rcParams.update(
+    {
+        "font.family": "DejaVu Sans",
+        "font.size": 8,
+        "pdf.fonttype": 42,
+        "savefig.dpi": 200,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -1,0 +1,111 @@
+"""A copy of this repository with a toy configuration: the real graph on sixty random images, done in seconds."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from featpoison.datasets.cifar import to_records
+from featpoison.encoders.encoder import Architecture, Encoder, save_encoder
+from featpoison.provenance import sha256_file
+from helpers import RECORD, ROOT
+
+PARTS = ("Snakefile", "workflow", "scripts", "data/published")
+TABLE_ROWS = [
+    {"method": "gradpc-input"},
+    {"method": "tgda-input"},
+    {"method": "gradpc-feature"},
+    {"method": "gc-feature"},
+    {"method": "feature-matching", "beta": 0.25},
+    {"method": "feature-matching", "beta": 0.1},
+]
+
+
+class Toy:
+    """The copy: `run` Snakemake in it, `planned` jobs of a dry run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/default", "--configfile", "toy.yaml"]
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        return subprocess.run([*command, *arguments], cwd=self.folder, capture_output=True, text=True, env=environment, check=False)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+        done = self.snakemake("--cores", "2", *arguments)
+        assert done.returncode == 0, done.stderr[-5000:]
+        return done
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Rules of a dry run and how often each would run, without `all`."""
+        done = self.snakemake(*arguments, "--dry-run", "--quiet", "reason")
+        assert done.returncode == 0, done.stderr[-5000:]
+        lines = (done.stdout + done.stderr).splitlines()
+        start = next((i for i, line in enumerate(lines) if line.startswith("job ")), None)
+        if start is None:
+            assert "Nothing to be done" in done.stdout + done.stderr
+            return {}
+        jobs = {}
+        for line in lines[start + 2 :]:
+            parts = line.split()
+            if len(parts) != 2 or parts[0] == "total":
+                break
+            jobs[parts[0]] = int(parts[1])
+        return {name: count for name, count in jobs.items() if name != "all"}
+
+    def configure(self, **changes) -> None:
+        path = self.folder / "toy.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
+
+
+def make_toy(folder: Path) -> Toy:
+    """A fresh copy without any product."""
+    for part in PARTS:
+        source, place = ROOT / part, folder / part
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, place, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, place)
+    embedded = folder / "data/embedded"
+    embedded.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    coarse = np.kron(generator.integers(0, 256, (90, 3, 8, 8)), np.ones((1, 1, 4, 4))).astype(np.uint8)
+    labels = np.arange(90) % 3
+    members = {
+        "data_batch_1.bin": to_records(coarse[:60], labels[:60]),
+        "test_batch.bin": to_records(coarse[60:], labels[60:]),
+        "batches.meta.txt": b"a\nb\nc\n",
+    }
+    with tarfile.open(embedded / "toy.tar", "w") as archive:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    torch.manual_seed(0)
+    save_encoder(embedded / "toy.safetensors", Encoder(Architecture(width=8, stem_stride=2)).freeze(), RECORD)
+    config = {
+        "output": "figures/toy",
+        "gpu": False,
+        "datasets": {"toy": {"format": "cifar-10-binary", "archive": pinned(folder, "toy.tar")}},
+        "encoders": {"tiny": {"weights": pinned(folder, "toy.safetensors")}},
+        "scenarios": {"fine-tuning": {"dataset": "toy", "encoder": "tiny"}},
+        "victims": {"seeds": [0, 1], "sgd100": {"epochs": 12, "batch_size": 16}},
+        "poison_seeds": [0, 1],
+        "attacks": {"gradient_canceling": {"iterations": 50}, "feature_matching": {"steps": 5, "batch_size": 4}},
+        "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": TABLE_ROWS}},
+        "figures": {"budget": 0.2, "betas": [0.25, 0.1], "images": 4},
+    }
+    (folder / "toy.yaml").write_text(yaml.safe_dump(config))
+    return Toy(folder)
+
+
+def pinned(folder: Path, name: str) -> dict[str, str]:
+    return {"path": f"data/embedded/{name}", "sha256": sha256_file(folder / "data/embedded" / name)}
