@@ -34,19 +34,19 @@ class Toy:
         self.folder = folder
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--workflow-profile", "workflow/profiles/default", "--configfile", "toy.yaml"]
+        command = [sys.executable, "-m", "snakemake", "--configfile", "toy.yaml", "--workflow-profile", "workflow/profiles/default"]
         environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         return subprocess.run([*command, *arguments], cwd=self.folder, capture_output=True, text=True, env=environment, check=False)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         done = self.snakemake("--cores", "2", *arguments)
-        assert done.returncode == 0, done.stderr[-5000:]
+        assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
         return done
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Rules of a dry run and how often each would run, without `all`."""
         done = self.snakemake(*arguments, "--dry-run", "--quiet", "reason")
-        assert done.returncode == 0, done.stderr[-5000:]
+        assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
         lines = (done.stdout + done.stderr).splitlines()
         start = next((i for i, line in enumerate(lines) if line.startswith("job ")), None)
         if start is None:

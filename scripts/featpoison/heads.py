@@ -21,7 +21,8 @@ from featpoison.settings import Settings
 from featpoison.softmax import Head
 
 log = logging.getLogger(__name__)
-STALE_ITERATIONS = 10  # conjugate-gradient steps, cheaper than a new factorisation
+PLAIN_ITERATIONS = 100  # conjugate-gradient steps, cheaper than the first factorisation
+STALE_ITERATIONS = 20  # and cheaper than a new one
 MOST_ITERATIONS = 500
 ROUNDING = 1e-12
 
@@ -133,7 +134,7 @@ def train_converged(mixture: Mixture, settings: Converged, *, classes: int, star
     """The minimisers omega (K, C, d+1), float64, and their certificates (K,).
 
     Newton's method with Armijo backtracking; each step by conjugate gradients on closed-form Hessian-vector products, preconditioned
-    by a dense Cholesky factorisation from some steps before (8 (C (d+1))^2 bytes a problem); from `start` (C, d+1) or zero. A
+    where that pays by a dense Cholesky factorisation from some steps before (8 (C (d+1))^2 bytes a problem); from `start` (C, d+1) or zero. A
     certificate is the largest entry of the mean gradient; RuntimeError where it does not get below `settings.certificate`.
     """
     mixture = mixture.to(mixture.clean.device, torch.float64)
@@ -189,7 +190,10 @@ def _factors(mixture: Mixture, head: Head, ridge: float) -> Tensor:
 
 
 class _Newton:
-    """Newton directions -H^-1 g by conjugate gradients, preconditioned with the last factorisation of H for as long as that pays."""
+    """Newton directions -H^-1 g by conjugate gradients; once plain ones take too long, preconditioned with a factorisation of H.
+
+    A factorisation costs some hundred Hessian-vector products, so it is kept for as long as it pays.
+    """
 
     def __init__(self, mixture: Mixture, ridge: float) -> None:
         self.mixture, self.ridge = mixture, ridge
@@ -198,19 +202,20 @@ class _Newton:
     def direction(self, omega: Tensor, gradient: Tensor) -> Tensor:
         """-H(omega)^-1 gradient, (K, C, d+1), to a residual that shrinks with the gradient (superlinear convergence)."""
         head = Head.from_omega(omega)
-        if len(self.factors):
-            found = self._solve(head, gradient, STALE_ITERATIONS)
-            if found is not None:
-                return found
-        self.factors = _factors(self.mixture, head, self.ridge)
-        found = self._solve(head, gradient, MOST_ITERATIONS)
+        found = self._solve(head, gradient, STALE_ITERATIONS if len(self.factors) else PLAIN_ITERATIONS)
+        if found is None:
+            self.factors = _factors(self.mixture, head, self.ridge)
+            found = self._solve(head, gradient, MOST_ITERATIONS)
         return found if found is not None else self._precondition(-gradient)
 
     def _precondition(self, residual: Tensor) -> Tensor:
+        if not len(self.factors):
+            return residual
         return torch.cholesky_solve(residual.flatten(1).unsqueeze(-1), self.factors).view_as(residual)
 
     def _solve(self, head: Head, gradient: Tensor, iterations: int) -> Tensor | None:
         """Conjugate gradients from zero; None when `iterations` do not suffice for all problems."""
+        parts = [(X, softmax.probabilities(X, head)) for X in (self.mixture.clean, self.mixture.poisons)]
         size = _dot(gradient, gradient).sqrt()
         target = size * size.sqrt().clamp(max=0.1)
         x, residual = torch.zeros_like(gradient), -gradient
@@ -220,7 +225,7 @@ class _Newton:
             active = _dot(residual, residual).sqrt() > target
             if not active.any():
                 return x
-            product = self._hessian_times(head, direction)
+            product = self._hessian_times(head, direction, parts)
             alpha = torch.where(active, rho / _dot(direction, product), 0.0)
             x, residual = x + alpha * direction, residual - alpha * product
             z = self._precondition(residual)
@@ -229,9 +234,8 @@ class _Newton:
             rho = torch.where(active, following, rho)
         return None
 
-    def _hessian_times(self, head: Head, vector: Tensor) -> Tensor:
-        total = softmax.hessian_vector_product(self.mixture.clean, head, vector)
-        total += softmax.hessian_vector_product(self.mixture.poisons, head, vector)
+    def _hessian_times(self, head: Head, vector: Tensor, parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+        total = sum((softmax.hessian_vector_product(X, head, vector, P=P) for X, P in parts), torch.zeros_like(vector))
         return total / self.mixture.rows + self.ridge * vector
 
 

@@ -107,15 +107,23 @@ def _times_covariance(P: Tensor, U: Tensor) -> Tensor:
     return P * (U - (P * U).sum(-1, keepdim=True))
 
 
-def hessian_vector_product(X: Tensor, head: Head, vector: Tensor) -> Tensor:
-    """The Hessian of the summed loss in omega times `vector` (..., C, d+1) -> (..., C, d+1). Labels do not enter."""
-    P = logits(X, head).softmax(-1)
+def probabilities(X: Tensor, head: Head) -> Tensor:
+    """P = softmax(S), (..., n, C)."""
+    return logits(X, head).softmax(-1)
+
+
+def hessian_vector_product(X: Tensor, head: Head, vector: Tensor, *, P: Tensor | None = None) -> Tensor:
+    """The Hessian of the summed loss in omega times `vector` (..., C, d+1) -> (..., C, d+1). Labels do not enter.
+
+    Who multiplies many vectors at one head passes P = probabilities(X, head), half of the work.
+    """
+    P = probabilities(X, head) if P is None else P
     return _against_features(_times_covariance(P, logits(X, Head.from_omega(vector))), X)
 
 
 def hessian(X: Tensor, head: Head) -> Tensor:
     """The dense Hessian of the summed loss, (C (d+1), C (d+1)), rows and columns ordered as omega.flatten(). No batch dimensions."""
-    P, Z = logits(X, head).softmax(-1), with_ones(X)
+    P, Z = probabilities(X, head), with_ones(X)
     classes, width = P.shape[-1], Z.shape[-1]
     H = Z.new_empty(classes, width, classes, width)
     for i in range(classes):
