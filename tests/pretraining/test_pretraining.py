@@ -4,7 +4,7 @@ import torchvision.transforms.v2.functional as TF
 from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import Architecture
 from featpoison.pretraining import augment as A
-from featpoison.pretraining.simclr import SimCLR, learning_rate_factor, nt_xent, pretrain
+from featpoison.pretraining.simclr import SimCLR, learning_rate, nt_xent, pretrain
 
 
 @pytest.fixture
@@ -62,9 +62,10 @@ def test_nt_xent_equals_a_loop_and_its_symmetries(generator):
 
 
 def test_rate_warms_up_and_ends_at_zero():
-    rates = [learning_rate_factor(step, 10, 100) for step in range(101)]
-    assert rates[0] == 0.1
-    assert rates[10] == 1
+    settings = SimCLR(epochs=10, batch_size=256, learning_rate=0.5, warmup_epochs=1)
+    rates = [learning_rate(settings, step, steps=10) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10] == 1  # 0.5 at batch 128
     assert rates[100] == pytest.approx(0)
     assert rates[10:] == sorted(rates[10:], reverse=True)
 

@@ -17,6 +17,7 @@ except configuration.ConfigError as error:
 ARCHIVES = "data/downloads"
 IMAGES = "data/images/{dataset}.h5"
 ENCODER = "data/encoders/{encoder}.safetensors"
+ENCODER_FACTS = "data/encoders/{encoder}.on-{dataset}.json"
 FEATURES = "data/features/{dataset}/{encoder}.h5"
 CLEAN_HEADS = "data/heads/{dataset}/{encoder}/clean.h5"
 TARGET = "data/targets/{dataset}/{encoder}/{target}.h5"

@@ -42,3 +42,25 @@ rule pretrain_encoder:
         settings=simclr_settings,
     shell:
         "python scripts/pretrain_encoder.py --threads {threads} --images {input.images} --settings {params.settings:q} {output} 2> {log}"
+
+
+rule describe_encoder:
+    """What a pre-trained encoder is worth on a data set: losses, linear accuracy, provenance."""
+    input:
+        encoder=ENCODER,
+        images=pretraining_images,
+        clean=CLEAN_HEADS,
+        code=code("describe_encoder.py"),
+    output:
+        ENCODER_FACTS,
+    log:
+        "logs/describe_encoder/{dataset}/{encoder}.log",
+    benchmark:
+        "benchmarks/describe_encoder/{dataset}/{encoder}.jsonl"
+    wildcard_constraints:
+        encoder=one_of(PRETRAINED),
+    resources:
+        mem_mb=growing_memory(4),
+        runtime=growing_minutes(15),
+    shell:
+        "python scripts/describe_encoder.py --encoder {input.encoder} --images {input.images} --clean {input.clean} {output} 2> {log}"

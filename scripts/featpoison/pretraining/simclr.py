@@ -59,11 +59,13 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     return F.cross_entropy(logits, partner)
 
 
-def learning_rate_factor(step: int, warmup: int, total: int) -> float:
-    """Linear warm-up, then half a cosine to zero."""
+def learning_rate(settings: SimCLR, step: int, steps: int) -> float:
+    """The step size at `step`, with `steps` a pass: linear warm-up to the peak, then half a cosine to zero."""
+    peak = settings.learning_rate * settings.batch_size / 128
+    warmup, total = settings.warmup_epochs * steps, settings.epochs * steps
     if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
 def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoint: Checkpoint) -> tuple[Encoder, list[float]]:
@@ -72,13 +74,8 @@ def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoi
     `images` uint8 (n, 3, h, w), kept whole on the device. State is saved after each epoch and resumed from. Raises FloatingPointError
     when the loss is no longer finite, naming the epoch and the step.
     """
-    torch.manual_seed(settings.seed)  # module initialisation has no generator argument
-    encoder = Encoder(settings.architecture)
-    d = encoder.dimension
-    network = nn.Sequential(encoder, nn.Linear(d, d), nn.ReLU(inplace=True), nn.Linear(d, settings.projection))
-    network = network.to(device).to(memory_format=torch.channels_last)
-    peak = settings.learning_rate * settings.batch_size / 128
-    optimizer = torch.optim.SGD(network.parameters(), peak, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    network = _network(settings).to(device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), momentum=settings.momentum, weight_decay=settings.weight_decay)
     losses = _restore(checkpoint, network, optimizer)
     steps = len(images) // settings.batch_size
     if not steps:
@@ -96,12 +93,10 @@ def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoi
             rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
             pixels = images[rows].float().div_(255)
             views = augment(torch.cat([pixels, pixels]), settings.augmentation, generator)
-            factor = learning_rate_factor(epoch * steps + step, settings.warmup_epochs * steps, settings.epochs * steps)
-            optimizer.param_groups[0]["lr"] = peak * factor
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                outputs = forward(views.contiguous(memory_format=torch.channels_last))
-            first, second = outputs.chunk(2)
+                first, second = forward(views.contiguous(memory_format=torch.channels_last)).chunk(2)
             loss = nt_xent(first, second, settings.temperature)
+            optimizer.param_groups[0]["lr"] = learning_rate(settings, epoch * steps + step, steps)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -111,9 +106,24 @@ def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoi
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"epoch {epoch + 1}: the mean loss over {steps} steps is {losses[-1]}")
         log.info("epoch %d of %d: loss %.4f", epoch + 1, settings.epochs, losses[-1])
-        momenta = {f"momentum.{i}": state["momentum_buffer"] for i, state in optimizer.state_dict()["state"].items()}
-        checkpoint.save({f"network.{key}": value for key, value in network.state_dict().items()} | momenta, losses=losses)
+        _save(checkpoint, network, optimizer, losses)
+    encoder = network[0]
+    assert isinstance(encoder, Encoder)
     return encoder.freeze(), losses
+
+
+def _network(settings: SimCLR) -> nn.Sequential:
+    """Encoder and projection head with the seed's weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)  # module initialisation has no generator argument
+        encoder = Encoder(settings.architecture)
+        d = encoder.dimension
+        return nn.Sequential(encoder, nn.Linear(d, d), nn.ReLU(inplace=True), nn.Linear(d, settings.projection))
+
+
+def _save(checkpoint: Checkpoint, network: nn.Module, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
+    momenta = {f"momentum.{i}": state["momentum_buffer"] for i, state in optimizer.state_dict()["state"].items()}
+    checkpoint.save({f"network.{key}": value for key, value in network.state_dict().items()} | momenta, losses=losses)
 
 
 def _restore(checkpoint: Checkpoint, network: nn.Module, optimizer: torch.optim.Optimizer) -> list[float]:

@@ -1,0 +1,73 @@
+"""The promises that files of the repository make to each other."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from helpers import ROOT
+
+PROGRAMS = sorted((ROOT / "scripts").glob("*.py"))
+
+
+def pinned() -> dict[str, str]:
+    text = (ROOT / "requirements.txt").read_text()
+    return {name.lower(): entry for name, entry in re.findall(r"^([A-Za-z0-9_.-]+)==((?:[^\n]|\n )+)", text, flags=re.MULTILINE)}
+
+
+def test_every_dependency_is_pinned_with_hashes_and_no_index():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"], *project["optional-dependencies"]["lint"]]
+    found = pinned()
+    for dependency in wanted:
+        name = re.split(r"[\[<>=]", dependency)[0].lower()
+        assert name in found, name
+    assert all("--hash=sha256:" in entry for entry in found.values())
+    assert "http" not in (ROOT / "requirements.txt").read_text()
+
+
+def test_conda_installs_the_same_set():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert {"pip": ["--requirement requirements.txt"]} in environment["dependencies"]
+    assert "python=3.11" in environment["dependencies"]
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"] == ">=3.11"
+
+
+def test_readme_shows_the_commands_of_the_makefile():
+    readme, make = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    demo = "snakemake --workflow-profile workflow/profiles/default --configfile workflow/config/demo.yaml --cores"
+    tests = "python -m pytest --numprocesses 2 --dist loadfile"
+    for command in (demo, tests):
+        assert command in readme
+        assert command in make
+
+
+def test_readme_links_exist():
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / link).exists(), link
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
+def test_every_program_has_help(program):
+    done = subprocess.run([sys.executable, str(program), "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout) > 150
+
+
+def test_a_missing_input_is_named_before_work_starts():
+    command = [sys.executable, str(ROOT / "scripts/plot_poisons.py"), "--images", "absent.h5", "--poisons", "p.h5", "--", "out.png"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--images: absent.h5 does not exist" in done.stderr
+
+
+def test_wrong_settings_name_the_key(tmp_path):
+    (tmp_path / "f.h5").touch()
+    command = [sys.executable, str(ROOT / "scripts/train_heads.py"), "--features", str(tmp_path / "f.h5"), "--settings", '{"sedes": [1]}', "out.h5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "sedes" in done.stderr
+    assert "Extra inputs are not permitted" in done.stderr
