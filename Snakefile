@@ -2,7 +2,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-if "output" not in config:
+if not workflow.overwrite_configfiles:
 
     configfile: "workflow/config/paper.yaml"
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from featpoison import program, provenance, store
-from featpoison.encoders.encoder import read_metadata
 from featpoison.files import replacing
+from featpoison.weights import read_metadata
 
 
 def main() -> None:

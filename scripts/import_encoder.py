@@ -1,12 +1,12 @@
 """Take an encoder's safetensors file from the repository or a download, check its digest and its keys, and put it in place."""
 
-import json
 from pathlib import Path
 
 import torch
-from featpoison import program, provenance
-from featpoison.downloads import Source, obtain
-from featpoison.encoders.encoder import load_encoder, read_metadata, save_encoder
+from featpoison import program
+from featpoison.downloads import Source, check, obtain
+from featpoison.encoders.encoder import load_encoder, save_encoder
+from featpoison.weights import read_metadata
 
 
 def main() -> None:
@@ -18,10 +18,10 @@ def main() -> None:
     args = program.start(parser, made=("downloads",))
     source = program.settings(Source, args.settings)
     path, _ = obtain(source, args.downloads)
+    digest = check(path, source.sha256)  # a mirror's file under another name has to be the same file
     record = program.record(args, [path] if source.path else [], source.model_dump())
-    digest = provenance.sha256_file(path)
     record |= {"download": {"archive": digest, "verified": source.sha256 is not None}, "origin": read_metadata(path).get("provenance")}
-    save_encoder(args.output, load_encoder(path), json.loads(json.dumps(record)), dtype=torch.float32)
+    save_encoder(args.output, load_encoder(path), record, dtype=torch.float32)
 
 
 if __name__ == "__main__":

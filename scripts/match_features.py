@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from featpoison import program, store
-from featpoison.attacks.feature_matching import FeatureMatching, blocks_of, match
+from featpoison.attacks.feature_matching import FeatureMatching, blocks_of, match_blocks
 from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract, to_pixels
-from featpoison.progress import Progress
 
 
 def main() -> None:
@@ -28,27 +26,19 @@ def main() -> None:
     record = program.record(args, inputs, settings.model_dump() | {"shard": args.shard})
     pairs = store.read(args.pairs)
     blocks = list(blocks_of(len(pairs["base"]), settings.batch_size, shard - 1, shards))
-    rows = np.concatenate([np.arange(block.start, block.stop) for block in blocks]) if blocks else np.empty(0, np.int64)
-    unique, inverse = np.unique(pairs["base"][rows], return_inverse=True)  # HDF5 reads sorted rows only
-    base = to_pixels(store.read(args.images, "train_images", rows=unique)["train_images"][inverse])
-
+    rows = slice(blocks[0].start, blocks[-1].stop) if blocks else slice(0, 0)
+    base = to_pixels(store.read(args.images, "train_images")["train_images"][pairs["base"][rows]])
     encoder = load_encoder(args.encoder).to(args.device)
-    folded = load_encoder(args.encoder).fold_batchnorm().to(args.device)
     checkpoint = Checkpoint(args.output, record)
-    state = checkpoint.load()
-    images, taken = (state[0]["images"], state[0]["taken"]) if state else (base.clone(), torch.zeros(len(rows), dtype=torch.int64))
-    done = state[1]["done"] if state else 0
-    progress = Progress(len(rows), "images", done=done)
-    for block in blocks:
-        place = slice(block.start - rows[0], block.stop - rows[0])
-        if place.stop <= done:
-            continue
-        z = torch.from_numpy(pairs["features"][block]).to(args.device)
-        nu, steps = match(z, base[place].to(args.device), folded, settings)
-        images[place], taken[place] = nu.cpu(), steps.cpu()
-        checkpoint.save({"images": images, "taken": taken}, done=int(place.stop))
-        progress.advance(place.stop - place.start, note=f"{taken[place].double().mean():.0f} of {settings.steps} steps on average")
-    features = extract(images, encoder)
+    images, taken = match_blocks(
+        torch.from_numpy(pairs["features"][rows]),
+        base,
+        load_encoder(args.encoder).fold_batchnorm().to(args.device),
+        settings,
+        blocks=[slice(block.start - rows.start, block.stop - rows.start) for block in blocks],
+        checkpoint=checkpoint,
+    )
+    features = extract(images, encoder, batch_size=settings.batch_size)  # the blocks: shards must not change a bit
     distance = (features.double() - torch.from_numpy(pairs["features"][rows]).double()).square().sum(1)
     arrays = {
         "images": images.numpy(),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from featpoison import program, store
-from featpoison.attacks.feature_matching import nearest_clean
+from featpoison.attacks.pairing import nearest_clean
 from featpoison.products import read_task
 
 

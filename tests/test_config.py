@@ -39,6 +39,8 @@ def test_configurations_share_no_names_unless_the_things_are_the_same():
         for other in loaded:
             for name in one.datasets.keys() & other.datasets.keys():
                 assert one.datasets[name] == other.datasets[name]
+            for name in one.encoders.keys() & other.encoders.keys():
+                assert one.encoders[name] == other.encoders[name]
 
 
 def put(values: dict, keys: str, value) -> dict:
@@ -62,7 +64,12 @@ WRONG = [
     ("datasets.cifar10-5k.archive.path", "data/absent.tar", r"data/absent\.tar does not exist"),
     ("datasets.cifar10-5k.format", "npz", r"datasets\.cifar10-5k\.format: .*'cifar-10-binary'.*found \"npz\""),
     ("tables.table1.rows.0.beta", 0.1, "'beta' is required for feature-matching and for nothing else"),
-    ("poison_seeds", [], "expected at least one seed each"),
+    ("poison_seeds", [], r"poison_seeds: \[\], expected at least one value"),
+    ("tables.table1.budgets", [0.03, 0.03], "none twice"),
+    ("shards", "8", r"shards: .*valid integer \(found \"8\"\)"),
+    ("victims.sgd100", {"epochs": True}, r"victims\.sgd100\.epochs: .*valid integer \(found true\)"),
+    ("victims.sgd100", {"epochs": 5}, "'tail' is 10, expected at most the 5 epochs"),
+    ("victims.sgd100", {"batch_size": 0}, "greater than 0"),
     ("figures.budget", "inf?", r"figures\.budget"),
 ]
 
@@ -88,6 +95,16 @@ def test_workflow_stops_before_any_job(demo, tmp_path):
     assert done.returncode != 0
     assert "tables.table1.budgets.0" in done.stderr
     assert "found 0" in done.stderr
+
+
+def test_a_configuration_is_never_completed_from_another(demo, tmp_path):
+    del demo["output"]
+    path = tmp_path / "without.yaml"
+    path.write_text(yaml.safe_dump(demo))
+    command = [sys.executable, "-m", "snakemake", "-n", "--configfile", str(path), "--nolock"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "output: Field required" in done.stderr
 
 
 def test_schema_is_current():

@@ -17,6 +17,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.ranges.append(self.headers.get("Range"))
         if plan == "absent":
             return self.send_error(404)
+        if plan == "beyond":
+            return self.send_error(416)
         body, start = (CONTENT if plan != "wrong" else CONTENT[::-1]), 0
         if "Range" in self.headers:
             start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
@@ -60,6 +62,14 @@ def test_a_cut_connection_is_resumed(server, tmp_path):
     server.plan = ["cut", "cut"]
     assert obtain(source(server), tmp_path)[0].read_bytes() == CONTENT
     assert server.ranges == [None, f"bytes={len(CONTENT) // 2}-", f"bytes={3 * len(CONTENT) // 4}-"]
+
+
+def test_a_part_that_does_not_fit_is_dropped(server, tmp_path):
+    """A kill between the last byte and the rename, size unknown: the server has nothing beyond."""
+    (tmp_path / "archive.bin.part").write_bytes(CONTENT)
+    server.plan = ["beyond"]
+    assert obtain(source(server, size=None), tmp_path)[0].read_bytes() == CONTENT
+    assert server.ranges == [f"bytes={len(CONTENT)}-", None]
 
 
 def test_wrong_bytes_are_refused_with_both_digests(server, tmp_path):

@@ -1,5 +1,7 @@
 """The promises that files of the repository make to each other."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -71,3 +73,14 @@ def test_wrong_settings_name_the_key(tmp_path):
     assert done.returncode != 0
     assert "sedes" in done.stderr
     assert "Extra inputs are not permitted" in done.stderr
+
+
+def test_an_encoder_of_other_bytes_is_refused_under_any_name(tmp_path):
+    (tmp_path / "other.safetensors").write_bytes(b"x")
+    source = json.dumps({"url": "http://127.0.0.1/e.safetensors", "sha256": "0" * 64, "mirror_names": ["other.safetensors"]})
+    command = [sys.executable, str(ROOT / "scripts/import_encoder.py"), "--settings", source, str(tmp_path / "out.safetensors")]
+    environment = os.environ | {"FEATPOISON_MIRROR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode != 0
+    assert "expected " + "0" * 64 in done.stderr
+    assert not (tmp_path / "out.safetensors").exists()

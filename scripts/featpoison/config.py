@@ -137,7 +137,8 @@ class Config(Settings):
     poison_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
     """Seeds of the poisons: which clean images they start from."""
     shards: PositiveInt = 1
-    """Jobs over which one feature matching is spread; results do not depend on it."""
+    """Jobs over which one feature matching is spread. Results do not depend on it, but changing it, or the program that joins the shards,
+    runs the matching again: shards are not kept."""
     attacks: Attacks = Attacks()
     """Settings of the attacks."""
     tables: dict[Annotated[str, Field(pattern=r"^table\d+$")], Table]
@@ -153,8 +154,11 @@ class Config(Settings):
         for name in self._local_files():
             if not (ROOT / name).is_file():
                 raise ValueError(f"the file {name} does not exist, expected a path relative to the repository")
-        if not self.poison_seeds or not self.victims.seeds:
-            raise ValueError("poison_seeds and victims.seeds: expected at least one seed each")
+        lists: dict[str, tuple[float, ...]] = {"poison_seeds": self.poison_seeds, "victims.seeds": self.victims.seeds}
+        lists |= {f"tables.{name}.budgets": table.budgets for name, table in self.tables.items()}
+        for name, values in lists.items():
+            if not values or len(set(values)) < len(values):
+                raise ValueError(f"{name}: {list(values)}, expected at least one value and none twice")
         return self
 
     def _references(self):
@@ -177,7 +181,7 @@ class Config(Settings):
 def parse(values: dict, origin: str) -> Config:
     """The validated configuration; ConfigError lists each offending key with its value and the expectation."""
     try:
-        return Config.model_validate(values)
+        return Config.model_validate_json(json.dumps(values))  # JSON mode: strict types, lists for tuples
     except pydantic.ValidationError as error:
         lines = [f"  {'.'.join(map(str, item['loc'])) or 'configuration'}: {item['msg']} (found {_short(item['input'])})" for item in error.errors()]
         raise ConfigError("\n".join([f"{origin}: the configuration does not fit", *lines])) from None

@@ -14,12 +14,3 @@ class NormBall:
     def project(self, rows: Tensor) -> Tensor:
         """(n, d) -> (n, d); shorter rows are untouched."""
         return rows * (self.radius / rows.norm(dim=1, keepdim=True)).clamp(max=1)
-
-
-@dataclass(frozen=True)
-class EightBit:
-    """Images of 256 levels a channel: what can be uploaded."""
-
-    def project(self, images: Tensor) -> Tensor:
-        """Pixels to the nearest of 0, 1/255, ..., 1."""
-        return images.clamp(0, 1).mul(255).round().div(255)

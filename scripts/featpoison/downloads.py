@@ -4,6 +4,7 @@ A digest that nobody published is `None` in the configuration: the first downloa
 provenance (trust on first use), and the audit lists it as unverified.
 """
 
+import http.client
 import logging
 import os
 import shutil
@@ -94,7 +95,9 @@ def download(url: str, path: Path, *, sha256: str | None, size: int | None) -> N
         try:
             _fetch(url, part, size)
             break
-        except (OSError, urllib.error.URLError) as error:
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code == 416:  # the part is no prefix of what the server has
+                part.unlink(missing_ok=True)
             if attempt == ATTEMPTS or (isinstance(error, urllib.error.HTTPError) and error.code in (401, 403, 404, 410)):
                 raise OSError(
                     f"{url}: not downloaded after {attempt} attempts ({error}); put the file {path.name} into a folder and name that "

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from featpoison import softmax
@@ -30,30 +31,36 @@ ROUNDING = 1e-12
 class SGD100(Settings):
     """The paper's victim (section 5.1): 100 epochs; optimiser and rates are the custom of linear evaluation, not the paper's words."""
 
-    epochs: int = 100
+    epochs: PositiveInt = 100
     """Passes over the mixed training set."""
-    batch_size: int = 256
+    batch_size: PositiveInt = 256
     """Rows a step; the last, smaller batch of an epoch is used too."""
-    learning_rate: float = 0.1
+    learning_rate: PositiveFloat = 0.1
     """First step size; half a cosine over all steps takes it to zero."""
-    momentum: float = 0.9
+    momentum: NonNegativeFloat = 0.9
     """Momentum."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegativeFloat = 0.0
     """L2 penalty."""
-    tail: int = 10
+    tail: PositiveInt = 10
     """Last epochs whose spread is reported: a victim that still swings is no result."""
+
+    @model_validator(mode="after")
+    def _tail_fits(self) -> Self:
+        if self.tail > self.epochs:
+            raise ValueError(f"'tail' is {self.tail}, expected at most the {self.epochs} epochs")
+        return self
 
 
 class Converged(Settings):
     """The victim that follows the convex problem to its end."""
 
-    ridge: float = 1e-6
+    ridge: PositiveFloat = 1e-6
     """ridge/2 ||omega||^2, bias included: makes the minimiser unique."""
-    tolerance: float = 1e-8
+    tolerance: PositiveFloat = 1e-8
     """Largest entry of the mean gradient at which to stop; results are refused above `certificate`."""
-    certificate: float = 1e-6
+    certificate: PositiveFloat = 1e-6
     """Largest entry of the mean gradient (float64) that counts as converged."""
-    iterations: int = 200
+    iterations: PositiveInt = 200
     """Most Newton steps."""
 
 
@@ -97,7 +104,7 @@ def train(features: Tensor, labels: Tensor, victim: SGD100 | Converged, *, class
 def initial_omega(classes: int, dimension: int, seed: int) -> Tensor:
     """The untrained head of a victim seed, (C, d+1): uniform in +-1/sqrt(d), as torch.nn.Linear."""
     bound = dimension**-0.5
-    return torch.empty(classes, dimension + 1).uniform_(-bound, bound, generator=stream(seed, 0, device=torch.device("cpu")))
+    return torch.empty(classes, dimension + 1).uniform_(-bound, bound, generator=stream(seed, 0, 0, device=torch.device("cpu")))
 
 
 def train_sgd(mixture: Mixture, settings: SGD100, *, classes: int, seeds: tuple[int, ...]) -> Tensor:

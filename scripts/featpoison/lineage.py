@@ -4,9 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
-from featpoison import provenance, store
+from featpoison import provenance, store, weights
 from featpoison.provenance import ROOT, Record
 
 SOURCES = ("data/embedded/", "data/published/", "data/reference/")
@@ -30,10 +28,10 @@ def read_record(path: Path) -> Record | None:
             raise AuditError(str(error)) from error
     if path.suffix == ".safetensors":
         try:
-            with safe_open(path, "np") as file:
-                return json.loads((file.metadata() or {}).get("provenance", "null"))
-        except (SafetensorError, json.JSONDecodeError) as error:
-            raise AuditError(f"{path}: damaged: {error}") from error
+            weights.verify(path)
+            return weights.read_metadata(path).get("provenance")
+        except weights.WeightsError as error:
+            raise AuditError(str(error)) from error
     if not beside.is_file():
         return None
     try:

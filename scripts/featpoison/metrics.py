@@ -1,4 +1,4 @@
-"""What is measured: accuracy, magnitudes, image similarity."""
+"""What is measured: accuracy and magnitudes."""
 
 import torch
 from torch import Tensor
@@ -16,9 +16,3 @@ def accuracy(X: Tensor, labels: Tensor, omega: Tensor) -> Tensor:
 def magnitude_ratio(poisons: Tensor, clean: Tensor) -> float:
     """Mean over poisons of the largest absolute entry, over the largest absolute entry of the clean rows."""
     return (poisons.flatten(1).abs().amax(1).double().mean() / clean.abs().max()).item()
-
-
-def psnr(images: Tensor, reference: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio per image in dB, peak 1, (n,); infinite for equal images is capped at 100 dB."""
-    error = (images - reference).double().square().flatten(1).mean(1)
-    return -10 * error.clamp(min=1e-10).log10()

@@ -46,6 +46,7 @@ def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> arg
         if args.device.type != "cpu":  # on a CPU nothing here depends on it, and the call imports torch's compiler, five seconds
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
+            torch.backends.cudnn.allow_tf32 = False  # float32 means float32
     return args
 
 

@@ -17,6 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from featpoison.files import replacing
+
 PACKAGE = Path(__file__).resolve().parent
 SCRIPTS = PACKAGE.parent
 ROOT = SCRIPTS.parent
@@ -127,4 +129,5 @@ def sidecar(path: Path) -> Path:
 def write_sidecar(path: Path, entry: Record) -> None:
     """Write the record beside `path`, with the digest of `path` itself."""
     content = {"sha256": sha256_file(path), **entry}
-    sidecar(path).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    with replacing(sidecar(path)) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -4,7 +4,10 @@ import torch
 
 
 def stream(seed: int, *position: int, device: torch.device | None = None) -> torch.Generator:
-    """The generator of one place (say, an epoch) in the work that `seed` belongs to; distinct places get unrelated streams."""
+    """The generator of one place (say, an epoch) in the work that `seed` belongs to.
+
+    Distinct places of one length get distinct streams; places of different lengths may meet.
+    """
     mixed = seed
     for part in position:
         mixed = (mixed * 1_000_003 + part + 1) % 2**63

@@ -154,14 +154,17 @@ def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor
 
 
 def reachability_threshold(clean_gradient: Tensor, head: Head, n_clean: int, *, ridge: float = 0.0) -> float:
-    r"""The smallest eps_d = n / N at which any n poisons whatever can make `head` stationary: tau (this project; not in the paper).
+    r"""tau: below this eps_d = n / N no n poisons whatever can make `head` stationary (this project; not in the paper).
+
+    A lower bound: at or above it some budget may still not suffice.
 
     `clean_gradient` (C, d+1), the summed gradient G of the N = `n_clean` clean rows at `head`. With `ridge` the victim minimises the
     mean loss over all N + n rows plus ridge/2 ||omega||^2. Returns infinity where no budget suffices.
 
     Derivation. For one point, <grad_omega l, omega> = sum_k p_k (s_k - s_y). Put a_k = s_k - s_y and w = W0((C-1)/e), Lambert's
     function, w e^w = (C-1)/e. The value is >= -w, because that is  w + sum_{k != y} (a_k + w) exp(a_k) >= 0,  each term of the sum
-    is at least -exp(-1-w), its value at a_k = -1-w, and (C-1) exp(-1-w) = w. Equality holds at a_k = -1-w: the bound is sharp.
+    is at least -exp(-1-w), its value at a_k = -1-w, and (C-1) exp(-1-w) = w. Equality holds at a_k = -1-w: for one
+    point the bound is sharp.
     Stationarity of mu + nu means G + sum of n such gradients + ridge (N+n) omega = 0. Taking the inner product with omega,
     <G, omega> + ridge (N+n) ||omega||^2 <= n w, hence
 

@@ -2,8 +2,9 @@ import copy
 
 import pytest
 import torch
-from featpoison.encoders.encoder import Architecture, Encoder, EncoderError, load_encoder, read_metadata, save_encoder
+from featpoison.encoders.encoder import Architecture, Encoder, EncoderError, load_encoder, save_encoder
 from featpoison.encoders.features import extract, to_pixels
+from featpoison.weights import WeightsError, read_metadata, verify
 from helpers import RECORD
 from safetensors.torch import load_file, save_file
 
@@ -54,6 +55,7 @@ def test_saved_encoder_comes_back(encoder, tmp_path):
     assert torch.equal(load_encoder(path)(x), encoder(x))
     assert read_metadata(path)["provenance"] == RECORD
     assert read_metadata(path)["losses"] == [1.0]
+    verify(path)
     save_encoder(tmp_path / "half.safetensors", encoder, RECORD, dtype=torch.bfloat16)
     torch.testing.assert_close(load_encoder(tmp_path / "half.safetensors")(x), encoder(x), rtol=0.05, atol=0.05)
 
@@ -79,3 +81,16 @@ def test_features_do_not_depend_on_the_batch(encoder, images):
     with torch.no_grad():
         torch.testing.assert_close(whole, encoder(to_pixels(images)), rtol=1e-5, atol=1e-5)
     assert extract(images[:0], encoder).shape == (0, encoder.dimension)
+
+
+def test_a_flipped_weight_is_found(encoder, tmp_path):
+    path = tmp_path / "e.safetensors"
+    save_encoder(path, encoder, RECORD)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(WeightsError, match=r"e\.safetensors: weights have sha256"):
+        verify(path)
+    path.write_bytes(b"short")
+    with pytest.raises(WeightsError, match="damaged"):
+        verify(path)

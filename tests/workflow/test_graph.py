@@ -83,7 +83,7 @@ def test_a_clone_with_results_reruns_nothing(copy):
 @pytest.mark.parametrize(
     ("edited", "expected"),
     [
-        ("scripts/featpoison/attacks/feature_matching.py", MATCHING_AND_AFTER | FIGURES | {"pair_features"}),
+        ("scripts/featpoison/attacks/feature_matching.py", MATCHING_AND_AFTER | FIGURES),
         ("scripts/featpoison/render/magnitudes.py", {"plot_magnitudes"}),
         ("scripts/featpoison/config.py", set()),
         pytest.param("scripts/match_features.py", MATCHING_AND_AFTER | FIGURES, marks=pytest.mark.slow),

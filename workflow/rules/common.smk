@@ -38,6 +38,19 @@ TARGETS = ["gradpc-feature", "gradpc-input"]
 ATTACK_TARGET = "gradpc-feature"
 
 
+# Downloads need the network and the rest is over at once: not worth a cluster job.
+localrules:
+    fetch_dataset,
+    import_encoder,
+    describe_encoder,
+    gather_shards,
+    collect_table,
+    render_table,
+    plot_poisons,
+    plot_magnitudes,
+    plot_perturbations,
+
+
 scattergather:
     match=CONFIG.shards,
 
@@ -121,6 +134,16 @@ def growing_minutes(minutes):
 
 PRETRAINED = [name for name, entry in CONFIG.encoders.items() if entry.pretraining]
 IMPORTED = [name for name, entry in CONFIG.encoders.items() if entry.weights]
+
+
+def embedded_archive(wildcards):
+    """The archive where it lies in the repository; a download is no input of the graph."""
+    return CONFIG.datasets[wildcards.dataset].archive.path or []
+
+
+def embedded_weights(wildcards):
+    """The weights where they lie in the repository."""
+    return CONFIG.encoders[wildcards.encoder].weights.path or []
 
 
 def pretraining_images(wildcards):

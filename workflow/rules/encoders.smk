@@ -1,6 +1,7 @@
 rule import_encoder:
     """A safetensors file of this project, digest and keys checked."""
     input:
+        embedded=embedded_weights,
         code=code("import_encoder.py"),
     output:
         ENCODER,

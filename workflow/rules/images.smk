@@ -1,6 +1,7 @@
 rule fetch_dataset:
     """Archive (embedded, mirror or download, digests checked) to uint8 images and labels."""
     input:
+        embedded=embedded_archive,
         code=code("fetch_dataset.py"),
     output:
         IMAGES,

@@ -4,23 +4,27 @@ Each image nu minimises F(nu) = gamma/2 ||f(nu) - z||^2 + beta/2 ||mu' - nu||^2 
 backward proximal step on the second. Images do not interact; they are worked on in blocks of fixed rows, so results do not depend on
 how blocks are spread over jobs. One forward and one backward pass of the frozen encoder per step, none of it for weights.
 
-Early stop. Step s moves an image by rate_s * ||G_s||, G_s the proximal gradient mapping. Where F is convex along the rest of the path
-(the proximal term helps) and the step is at most 1/Lipschitz, ||G_s|| does not grow (Beck, First-Order Methods in Optimization, 2017,
-section 10.3), so all that remains moves the image by at most ||G_s|| times the sum of the remaining rates. An image stops where this
-is at most `tolerance`, with the largest ||G|| of the last `PATIENCE` steps in place of the last.
+Forward and backward step together are nu <- nu - a grad F(nu) with a = eta / (1 + eta beta): plain gradient descent on F.
+
+Early stop. What remains moves an image by at most the sum over the remaining steps of a_s ||grad F(nu_s)||. Where F is convex with an
+L-Lipschitz gradient along the rest of the path and a_s <= 2 / L, ||grad F|| does not grow (Nesterov, Lectures on Convex Optimization,
+2018, section 2.1.5), so that sum is at most ||grad F|| now times the sum of the remaining a_s. An image stops where this product is at
+most `tolerance`, taking the largest ||grad F|| of the last `PATIENCE` steps. F through a deep encoder is convex only locally: the bound
+is proven under that condition and measured on the demo's encoder by a test.
 """
 
 import logging
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import Encoder
 from featpoison.precision import Precision, resolve
+from featpoison.progress import Progress
 from featpoison.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,33 +50,6 @@ class FeatureMatching(Settings):
     """Arithmetic of the encoder; poisons are float32 always."""
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Base images of poisoned features: index into the clean rows (n,), squared distance (n,)."""
-
-    index: Tensor
-    distance: Tensor
-
-
-def nearest_clean(zeta: Tensor, clean: Tensor, *, block: int = 4096, candidates: int = 8) -> Pairs:
-    """For each row of `zeta` (n, d) the nearest row of `clean` (N, d), over all of it; ties go to the lowest index.
-
-    Blocked matrix products find `candidates`, float64 re-ranks them: expanding ||z - x||^2 loses digits in float32.
-    """
-    best_values, best_index = [], []
-    squares = clean.double().square().sum(1)
-    for start in range(0, len(clean), block):
-        part = clean[start : start + block]
-        approximate = squares[start : start + block] - 2 * (zeta @ part.T).double()  # ||z - x||^2 - ||z||^2
-        values, index = approximate.topk(min(candidates, len(part)), dim=1, largest=False)
-        best_values.append(values)
-        best_index.append(index + start)
-    index = torch.cat(best_index, 1).sort(dim=1).values  # ascending, so that the first minimum is the lowest index
-    exact = (clean[index].double() - zeta.double().unsqueeze(1)).square().sum(2)
-    distance, place = exact.min(1)
-    return Pairs(index=index.gather(1, place.unsqueeze(1)).squeeze(1), distance=distance)
-
-
 def blocks_of(count: int, batch_size: int, shard: int = 0, shards: int = 1) -> Iterator[slice]:
     """The row blocks of `shard` among `shards`, in order: blocks are the same for any number of shards."""
     starts = range(0, count, batch_size)
@@ -80,17 +57,10 @@ def blocks_of(count: int, batch_size: int, shard: int = 0, shards: int = 1) -> I
         yield slice(start, min(start + batch_size, count))
 
 
-def remaining_rates(settings: FeatureMatching) -> list[float]:
-    """Sum of the step sizes from each step on, (steps + 1,), ending in 0."""
-    sums = [0.0]
-    for step in reversed(range(settings.steps)):
-        sums.append(sums[-1] + step_size(settings, step))
-    return sums[::-1]
-
-
-def step_size(settings: FeatureMatching, step: int) -> float:
-    """eta at `step`: half a cosine from the first step size to zero."""
-    return settings.step_size * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+def rates(settings: FeatureMatching) -> list[float]:
+    """a = eta / (1 + eta beta) of each step, eta half a cosine from the first step size to zero; (steps,)."""
+    etas = [settings.step_size * 0.5 * (1 + math.cos(math.pi * step / settings.steps)) for step in range(settings.steps)]
+    return [eta / (1 + eta * settings.beta) for eta in etas]
 
 
 def match(zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatching) -> tuple[Tensor, Tensor]:
@@ -100,20 +70,22 @@ def match(zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatchin
     FloatingPointError naming the step and the row within the block at NaN or infinity.
     """
     dtype = resolve(settings.precision, base.device)
-    remaining = remaining_rates(settings)
+    steps = rates(settings)
+    remaining = [sum(steps[step:]) for step in range(settings.steps + 1)]
     result, taken = base.clone(), torch.full((len(base),), settings.steps, device=base.device)
     rows = torch.arange(len(base), device=base.device)
     nu, mu, z = base, base, zeta
     recent = base.new_zeros(PATIENCE, len(base))
-    for step in range(settings.steps):
-        eta = step_size(settings, step)
-        forward = nu - eta * settings.gamma * _half_square_gradient(nu, z, encoder, dtype)
-        following = (forward + eta * settings.beta * mu) / (1 + eta * settings.beta)
-        recent[step % PATIENCE] = (following - nu).flatten(1).norm(dim=1) / max(eta, 1e-12)
-        nu = following
+    progress = Progress(settings.steps, "steps of this block")
+    for step, rate in enumerate(steps):
+        gradient = settings.gamma * _half_square_gradient(nu, z, encoder, dtype) + settings.beta * (nu - mu)
+        nu = nu - rate * gradient
+        recent[step % PATIENCE] = gradient.flatten(1).norm(dim=1)
         bound = recent.amax(0) * remaining[step + 1]
-        if not bound.isfinite().all():
-            raise FloatingPointError(f"feature matching: step {step}, row {rows[~bound.isfinite()][0].item()} is not finite")
+        if not recent[step % PATIENCE].isfinite().all():
+            row = rows[~recent[step % PATIENCE].isfinite()][0].item()
+            raise FloatingPointError(f"feature matching: step {step}, row {row} is not finite")
+        progress.advance(1, note=f"{len(rows)} images still move")
         done = bound <= settings.tolerance
         if step + 1 < PATIENCE or not done.any():
             continue
@@ -131,5 +103,30 @@ def _half_square_gradient(nu: Tensor, z: Tensor, encoder: Encoder, dtype: torch.
     leaf = nu.detach().contiguous(memory_format=torch.channels_last).requires_grad_(True)
     with torch.autocast(nu.device.type, dtype, enabled=dtype != torch.float32):
         features = encoder(leaf)
-    (gradient,) = torch.autograd.grad(features, leaf, (features.float() - z).to(features.dtype))
+    (gradient,) = torch.autograd.grad(features, leaf, (features.to(z.dtype) - z).to(features.dtype))
     return gradient
+
+
+def match_blocks(
+    zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatching, *, blocks: list[slice], checkpoint: Checkpoint
+) -> tuple[Tensor, Tensor]:
+    """`match` block by block: images (n, 3, h, w) and steps taken (n,) on the CPU. Resumes from the last finished block.
+
+    `blocks` are slices of the rows of `zeta` and `base`, in order and without gaps. The encoder says on which device.
+    """
+    device = encoder.mean.device
+    state = checkpoint.load()
+    images, taken = base.clone(), torch.zeros(len(base), dtype=torch.int64)
+    done = 0
+    if state is not None:
+        images, taken, done = state[0]["images"], state[0]["taken"], state[1]["done"]
+        log.info("resumed after %d of %d images", done, len(base))
+    progress = Progress(len(base), "images", done=done)
+    for block in blocks:
+        if block.stop <= done:
+            continue
+        nu, steps = match(zeta[block].to(device), base[block].to(device), encoder, settings)
+        images[block], taken[block] = nu.cpu(), steps.cpu()
+        checkpoint.save({"images": images, "taken": taken}, done=block.stop)
+        progress.advance(len(nu), note=f"{taken[block].double().mean():.0f} of {settings.steps} steps on average")
+    return images, taken

@@ -60,7 +60,7 @@ def cancel(initial: Tensor, labels: Tensor, target: Head, clean_gradient: Tensor
     zeta = ball.project(initial.clone())
     first_moment, second_moment = torch.zeros_like(zeta), torch.zeros_like(zeta)
     best, best_loss, first_loss = zeta, math.inf, math.nan
-    progress = Progress(settings.iterations, "steps")
+    progress, size = Progress(settings.iterations, "steps"), clean_gradient.norm().item()
     for step in range(settings.iterations + 1):
         loss, gradient = canceling_step(zeta, labels, target, clean_gradient)
         value = loss.item()
@@ -78,6 +78,6 @@ def cancel(initial: Tensor, labels: Tensor, target: Head, clean_gradient: Tensor
             scale = (second_moment / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
             gradient = first_moment / (1 - 0.9 ** (step + 1)) / scale
         zeta = ball.project(zeta - rate * gradient)
-        progress.advance(1, note=f"L {value:.4g}, residual {math.sqrt(2 * value) / clean_gradient.norm():.3f}")
+        progress.advance(1, note=f"L {value:.4g}, residual {math.sqrt(2 * value) / size:.3f}")
     log.info("L %.4g -> %.4g in %d steps", first_loss, best_loss, step)
     return Canceled(features=best, first_loss=first_loss, last_loss=best_loss, iterations=step)

@@ -28,6 +28,8 @@ class Dataset(Settings):
     def _fits_format(self) -> Self:
         if (self.side is not None) != (self.format == "tiny-imagenet-200"):
             raise ValueError("'side' is required for tiny-imagenet-200 and for nothing else")
+        if self.members and self.format == "tiny-imagenet-200":
+            raise ValueError("'members' are checked for cifar-10-binary alone")
         return self
 
 

@@ -1,11 +1,10 @@
 """An encoder: architecture, pixel normalisation and weights, in one safetensors file whose metadata says how to build it."""
 
-import json
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import safe_open
+from pydantic import PositiveInt
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -14,6 +13,7 @@ from featpoison.encoders.resnet import BasicBlock, CifarResNet18
 from featpoison.files import replacing
 from featpoison.provenance import Record, canonical_json
 from featpoison.settings import Settings
+from featpoison.weights import read_metadata, seal
 
 
 class EncoderError(ValueError):
@@ -25,7 +25,7 @@ class Architecture(Settings):
 
     name: Literal["cifar-resnet18"] = "cifar-resnet18"
     """Architecture; `cifar-resnet18` has a 3 x 3 stem and no max-pool."""
-    width: int = 64
+    width: PositiveInt = 64
     """Channels of the first stage; the feature dimension is eight times this."""
     stem_stride: Literal[1, 2] = 1
     """Stride of the first convolution."""
@@ -85,14 +85,9 @@ def save_encoder(path: Path, encoder: Encoder, provenance: Record, dtype: torch.
     }
     metadata = {"architecture": encoder.architecture.model_dump_json(), "provenance": canonical_json(provenance)}
     metadata |= {key: canonical_json(value) for key, value in facts.items()}
+    metadata["weights"] = canonical_json(seal(save(weights)))
     with replacing(path) as temporary:
         temporary.write_bytes(save(weights, metadata))
-
-
-def read_metadata(path: Path) -> dict[str, object]:
-    """The JSON metadata of a safetensors file of this project."""
-    with safe_open(path, "pt") as file:
-        return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
 
 
 def load_encoder(path: Path) -> Encoder:
@@ -100,7 +95,7 @@ def load_encoder(path: Path) -> Encoder:
     metadata = read_metadata(path)
     if "architecture" not in metadata:
         raise EncoderError(f"{path}: no 'architecture' in its metadata; expected a file written by this project")
-    encoder = Encoder(Architecture.model_validate(metadata["architecture"]))
+    encoder = Encoder(Architecture.model_validate_json(canonical_json(metadata["architecture"])))
     weights = load_file(path)
     expected = encoder.trunk.state_dict()
     missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())

@@ -5,6 +5,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from featpoison.checkpoints import Checkpoint
@@ -23,21 +24,21 @@ class SimCLR(Settings):
 
     architecture: Architecture = Architecture()
     """The encoder to train."""
-    epochs: int = 800
+    epochs: PositiveInt = 800
     """Passes over the training images."""
-    batch_size: int = 512
+    batch_size: PositiveInt = 512
     """Images a step; each gives two views."""
-    learning_rate: float = 0.06
+    learning_rate: PositiveFloat = 0.06
     """Step size of SGD at batch 128, scaled linearly with the batch; warm-up, then a cosine to zero."""
-    warmup_epochs: int = 10
+    warmup_epochs: NonNegativeInt = 10
     """Epochs of linear warm-up."""
-    momentum: float = 0.9
+    momentum: NonNegativeFloat = 0.9
     """Momentum of SGD."""
-    weight_decay: float = 5e-4
+    weight_decay: NonNegativeFloat = 5e-4
     """L2 penalty."""
-    temperature: float = 0.5
+    temperature: PositiveFloat = 0.5
     """tau of the NT-Xent loss."""
-    projection: int = 128
+    projection: PositiveInt = 128
     """Output dimension of the projection head, a two-layer perceptron that is thrown away afterwards."""
     precision: Precision = "auto"
     """Arithmetic of the network; auto is bfloat16 on GPUs and on CPUs with bfloat16 instructions, where it is faster."""

@@ -89,7 +89,7 @@ def notes_of(cells: list[Cell], missing: list[str], eps_w: float) -> list[str]:
         f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, poison x victim: {', '.join(seeds)}.",
         f"Target head: eps_w = {eps_w:g} (paper: 1), reachability threshold tau = {attack.tau:.3f}; the budgets shown are {below} it. "
         "Residual: gradient left at the target head, relative to the clean one. "
-        "Magnitude: largest feature entry of poisons relative to clean features.",
+        "Magnitude: largest feature entry of a poison, on average, relative to that of all clean features.",
     ]
     if missing:
         notes.append(f"Declared, not computed by this version: {', '.join(TITLES[name] for name in missing)}.")

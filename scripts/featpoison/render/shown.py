@@ -31,5 +31,4 @@ def read_shown(poisons: list[Path], count: int | None = None) -> list[Shown]:
 
 def base_images(images: Path, base: np.ndarray) -> np.ndarray:
     """The clean training images of `base`, float32 in [0, 1]."""
-    unique, inverse = np.unique(base, return_inverse=True)  # HDF5 reads sorted rows only
-    return store.read(images, "train_images", rows=unique)["train_images"][inverse].astype(np.float32) / 255
+    return store.read(images, "train_images")["train_images"][base].astype(np.float32) / 255

@@ -1,0 +1,43 @@
+"""Pairing (paper, section 4.2.2): the base image of a poisoned feature is the clean image with the nearest feature."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CANDIDATES = 8  # of each block, ranked again in float64
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Base images of poisoned features: index into the clean rows (n,), squared distance (n,), float64."""
+
+    index: Tensor
+    distance: Tensor
+
+
+def nearest_clean(zeta: Tensor, clean: Tensor, *, rows: int = 1024, block: int = 8192) -> Pairs:
+    """For each row of `zeta` (n, d) the nearest row of `clean` (N, d), over all of it; ties go to the lowest index.
+
+    Matrix products of blocks find candidates, float64 decides among them: expanding ||z - x||^2 loses digits in float32, the fewer the
+    closer to the origin, so both are centred first. Memory is rows * block floats, whatever n and N.
+    """
+    centre = clean.mean(0)
+    zeta, clean = zeta - centre, clean - centre
+    parts = [_nearest(part, clean, block) for part in zeta.split(rows)]
+    return Pairs(index=torch.cat([part.index for part in parts]), distance=torch.cat([part.distance for part in parts]))
+
+
+def _nearest(zeta: Tensor, clean: Tensor, block: int) -> Pairs:
+    index = torch.zeros(len(zeta), dtype=torch.int64, device=zeta.device)
+    distance = torch.full((len(zeta),), torch.inf, dtype=torch.float64, device=zeta.device)
+    for start in range(0, len(clean), block):
+        part = clean[start : start + block]
+        approximate = part.square().sum(1) - 2 * (zeta @ part.T)  # ||z - x||^2 - ||z||^2
+        candidates = approximate.topk(min(CANDIDATES, len(part)), dim=1, largest=False).indices.sort(dim=1).values
+        exact = (part[candidates].double() - zeta.double().unsqueeze(1)).square().sum(2)
+        found, place = exact.min(1)
+        better = found < distance  # strictly: an earlier block keeps a tie
+        distance = torch.where(better, found, distance)
+        index = torch.where(better, start + candidates.gather(1, place.unsqueeze(1)).squeeze(1), index)
+    return Pairs(index=index, distance=distance)
