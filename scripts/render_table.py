@@ -4,7 +4,8 @@ from pathlib import Path
 
 from featpoison import program
 from featpoison.render.latex import to_latex
-from featpoison.render.numbers import from_csv
+from featpoison.render.layout import Facts
+from featpoison.render.numbers import from_csv, largest_swing
 from featpoison.render.products import write
 
 
@@ -14,19 +15,21 @@ def main() -> None:
     parser.add_argument("--numbers", type=Path, required=True, help="CSV of the table")
     parser.add_argument("--missing", nargs="*", default=[], help="methods that the table declares and this version lacks")
     parser.add_argument("--eps-w", type=float, default=1.0, help="eps_w of the target head, for the notes")
+    parser.add_argument("--victims", type=Path, nargs="*", default=[], help="result files of the table's victims")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    record = program.record(args, [args.numbers], {"missing": args.missing, "eps_w": args.eps_w})
+    record = program.record(args, [args.numbers, *args.victims], {"missing": args.missing, "eps_w": args.eps_w})
     cells = from_csv(args.numbers.read_text())
+    facts = Facts(missing=args.missing, eps_w=args.eps_w, swing=largest_swing(args.victims))
 
     def make(path: Path) -> None:
         if args.output.suffix == ".tex":
             header = [f"{name} sha256 {digest}" for name, digest in record["inputs"].items()]
-            path.write_text(to_latex(cells, args.missing, args.eps_w, header))
+            path.write_text(to_latex(cells, facts, header))
         else:
             from featpoison.render import picture, style
 
-            style.save(picture.draw(cells, args.missing, args.eps_w), path)
+            style.save(picture.draw(cells, facts), path)
 
     write(args.output, record, make)
 

@@ -69,8 +69,8 @@ def test_interval_covers_and_single_values_have_none():
 
 
 def test_magnitude_ratio():
-    clean = torch.tensor([[1.0, -2.0], [0.0, 0.5]])
-    assert magnitude_ratio(torch.tensor([[4.0, 0.0], [0.0, -8.0]]), clean) == pytest.approx(3.0)
+    clean = torch.tensor([[0.0, -2.0], [0.0, 1.0]])
+    assert magnitude_ratio(torch.tensor([[4.0, 3.0], [0.0, -7.0]]), clean) == pytest.approx(4.0)
 
 
 def test_poison_files_of_different_sizes_are_refused(task, tmp_path):

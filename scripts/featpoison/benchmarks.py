@@ -6,6 +6,7 @@ Ratios carry over between machines better than seconds do; shares of the peak sa
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,15 +18,16 @@ from featpoison import softmax
 from featpoison.attacks.feature_matching import FeatureMatching, match
 from featpoison.encoders.encoder import Architecture, Encoder
 from featpoison.heads import Converged, Mixture, objective, train_converged
+from featpoison.precision import resolve
 from featpoison.softmax import Head
 
 
 @dataclass(frozen=True)
 class Peak:
-    """What the device reaches at most in this process: float32 matrix products and memory traffic."""
+    """What the device reaches at most in this process: large matrix products and memory traffic."""
 
-    flops: float
-    """Floating-point operations a second of a large float32 matrix product."""
+    flops: dict[torch.dtype, float]
+    """Floating-point operations a second, by type."""
     bytes: float
     """Bytes a second read and written by a large copy."""
 
@@ -41,9 +43,11 @@ class Result:
     baseline_seconds: float
     gflops: float
     """Achieved 1e9 operations a second, counted from the formula."""
+    gbytes: float
+    """Achieved 1e9 bytes a second of what has to be moved at least: operands read once, results written once."""
     share_of_peak: float
     agreement: float
-    """Largest difference between the two results, relative to the baseline's largest entry."""
+    """How far the two results differ: relative to the baseline's largest entry, for victims the difference of the objectives."""
 
     @property
     def ratio(self) -> float:
@@ -65,9 +69,17 @@ def best_time(work: Callable[[], object], repeats: int = 5) -> float:
 
 def measure_peak(device: torch.device, side: int = 1536) -> Peak:
     """The peak of the device with the threads that torch has now."""
-    a = torch.randn(side, side, device=device)
+    flops = {}
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        a = torch.randn(side, side, device=device).to(dtype)
+        flops[dtype] = 2 * side**3 / best_time(partial(torch.mm, a, a), 3)
     b = torch.empty(32 << 20, device=device)  # 128 MiB, beyond any cache
-    return Peak(flops=2 * side**3 / best_time(lambda: a @ a), bytes=2 * b.nbytes / best_time(b.clone))
+    return Peak(flops=flops, bytes=2 * b.nbytes / best_time(b.clone))
+
+
+def _share(flops: float, moved: float, dtype: torch.dtype, seconds: float, peak: Peak) -> float:
+    """Time that the binding limit alone would take, over the time taken."""
+    return max(flops / peak.flops[dtype], moved / peak.bytes) / seconds
 
 
 def canceling(device: torch.device, peak: Peak, *, N: int = 5000, n: int = 150, d: int = 128, classes: int = 10) -> Result:
@@ -93,7 +105,6 @@ def canceling(device: torch.device, peak: Peak, *, N: int = 5000, n: int = 150, 
     seconds = best_time(lambda: softmax.canceling_step(Z, own, head, G), 50)
     flops = 10 * n * d * classes  # five products of n x d x C: S, (P-Y)^T Z, U, (P-Y) R, J W
     moved = 4 * 4 * n * d  # zeta read three times, its gradient written
-    bound = max(flops / peak.flops, moved / peak.bytes)
     return Result(
         "canceling step",
         "closed form, float32",
@@ -101,7 +112,8 @@ def canceling(device: torch.device, peak: Peak, *, N: int = 5000, n: int = 150, 
         seconds,
         best_time(double_backward),
         flops / seconds / 1e9,
-        bound / seconds,
+        moved / seconds / 1e9,
+        _share(flops, moved, torch.float32, seconds, peak),
         _difference(ours, theirs),
     )
 
@@ -130,6 +142,7 @@ def matching(device: torch.device, peak: Peak, *, n: int = 64, steps: int = 10) 
         folded(base)
     seconds = best_time(lambda: match(zeta, base, folded, settings), 3)
     flops = 2 * steps * counter.get_total_flops()  # the pass back to the pixels costs what the pass forward costs
+    moved = steps * 3 * base.nbytes  # images read and written, bases read; the weights stay in the cache
     return Result(
         "feature matching",
         "folded, channels-last",
@@ -137,7 +150,8 @@ def matching(device: torch.device, peak: Peak, *, n: int = 64, steps: int = 10) 
         seconds,
         best_time(loop, 3),
         flops / seconds / 1e9,
-        flops / seconds / peak.flops,
+        moved / seconds / 1e9,
+        _share(flops, moved, resolve(settings.precision, device), seconds, peak),
         _difference(match(zeta, base, folded, settings)[0] - base, loop() - base),
     )
 
@@ -150,6 +164,8 @@ def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, 
     labels = torch.arange(N) % classes
     X = torch.randn(classes, d, generator=generator, dtype=torch.float64)[labels] * 0.15
     X = X + torch.randn(N, d, generator=generator, dtype=torch.float64)
+    X = 5 * X / torch.arange(1, d + 1).sqrt()  # a decaying spectrum, as features of encoders have
+    X = X @ torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
     settings = Converged()
     mixture = Mixture.of_clean(X.to(device), labels.to(device))
     model = LogisticRegression(C=1 / (N * settings.ridge), fit_intercept=False, tol=settings.tolerance, max_iter=10_000, solver="newton-cg")
@@ -160,6 +176,7 @@ def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, 
     theirs = torch.from_numpy(model.fit(Z, y).coef_)[None].to(device)
     ours_value, theirs_value = (objective(mixture, value, settings.ridge).item() for value in (omega, theirs))
     flops = counter.get_total_flops()
+    moved = flops / (2 * classes) * 8  # a product of features and C columns reads 8 bytes for every 2 C operations; at this size from the cache
     return Result(
         "converged victim",
         "Newton-CG, dense preconditioner, float64",
@@ -167,7 +184,8 @@ def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, 
         seconds,
         best_time(lambda: model.fit(Z, y), 2),
         flops / seconds / 1e9,
-        flops / seconds / (peak.flops / 2),  # float64 runs at half the float32 peak
+        moved / seconds / 1e9,
+        _share(flops, 0.0, torch.float64, seconds, peak),
         abs(ours_value - theirs_value),
     )
 

@@ -14,5 +14,5 @@ def accuracy(X: Tensor, labels: Tensor, omega: Tensor) -> Tensor:
 
 
 def magnitude_ratio(poisons: Tensor, clean: Tensor) -> float:
-    """Mean over poisons of the largest absolute entry, over the largest absolute entry of the clean rows."""
-    return (poisons.flatten(1).abs().amax(1).double().mean() / clean.abs().max()).item()
+    """Mean L2 norm of the poisoned rows over that of the clean rows, (n, d) and (N, d)."""
+    return (poisons.double().norm(dim=1).mean() / clean.double().norm(dim=1).mean()).item()

@@ -73,7 +73,7 @@ def test_records_round_trip(count, seed):
 def test_an_unverifiable_repackaged_archive_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path))
     archive(tmp_path / "other.tar.xz", members())
-    entry = {"format": "cifar-10-binary", "archive": {"url": "http://127.0.0.1/c.tar.gz", "mirror_names": ["other.tar.xz"]}}
+    entry = {"format": "cifar-10-binary", "archive": {"url": "http://127.0.0.1/c.tar.gz", "mirror_names": ("other.tar.xz",)}}
     with pytest.raises(DigestError, match="no digests of its members"):
         load(Dataset.model_validate(entry), tmp_path)
 

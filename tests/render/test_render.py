@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 import subprocess
 
@@ -5,10 +6,11 @@ import numpy as np
 import pytest
 from featpoison import store
 from featpoison.render import grid, latex, layout, magnitudes, perturbations, picture, poisons, style
-from featpoison.render.numbers import Cell, Request, cells_of, from_csv, published_drops, to_csv
+from featpoison.render.numbers import Cell, Request, cells_of, from_csv, largest_swing, published_drops, to_csv
 from featpoison.render.shown import Shown
 from helpers import RECORD, ROOT
 
+FACTS = layout.Facts(missing=["tgda-input"], eps_w=1.0, swing=0.25)
 CELLS = [
     Cell("gradpc-feature", None, budget, "1x1", "target", 60.0, 50.0, 10.0, None, None, 36.71, 1.5, None, None, "t.h5") for budget in (0.03, 0.1)
 ] + [
@@ -35,6 +37,7 @@ def test_cells_come_from_result_files(tmp_path):
     facts = {"residual": np.array([0.2, 0.4]), "feature_magnitude_ratio": np.array([1.0, 3.0])}
     store.write(attacked, {"sgd100_accuracy": hurt, "converged_accuracy": np.array([0.65, 0.69])} | facts, RECORD)
     store.write(target, {"omega": np.zeros((2, 2))}, RECORD, accuracy=0.4, clean_accuracy=0.6, tau=1.5)
+    assert largest_swing([attacked]) == pytest.approx(75.0)
     sgd, converged = cells_of(Request("feature-matching", 0.25, 0.03, str(attacked)), clean, 1.5, 6.3)
     assert (sgd.seeds, converged.seeds) == ("2x2", "2x1")
     assert sgd.drop == pytest.approx(10.0)  # (10 + 20) / 2 and (5 + 5) / 2 points
@@ -58,23 +61,26 @@ def test_lines_show_paper_ours_and_facts():
     assert attack.title == "Feature matching (beta = 0.25)"
     assert attack.cells == (("6.30", "1.50 [0.50, 2.50]", "1.50 [0.50, 2.50]", "0.750", "1.25"), ("", *["1.50 [0.50, 2.50]"] * 2, "0.750", "1.25"))
     assert target.cells[0] == ("36.71", "10.00", "", "", "")
-    notes = " ".join(layout.notes_of(CELLS, ["tgda-input"], 1.0))
+    notes = " ".join(layout.notes_of(CELLS, FACTS))
     assert "tau = 1.500" in notes
+    assert "more than 0.25 points" in notes
     assert "TGDA-input" in notes
 
 
 def test_latex_compiles(tmp_path):
-    text = latex.to_latex(CELLS, ["tgda-input"], 1.0, ["a.csv sha256 00"])
+    four = [dataclasses.replace(cell, eps_d=cell.eps_d * factor) for factor in (1, 10) for cell in CELLS]
+    text = latex.to_latex(sorted(four, key=lambda cell: (cell.method != "gradpc-feature", cell.eps_d)), FACTS, ["a.csv sha256 00"])
     assert text.startswith("% a.csv sha256 00")
     assert text.count(r"\\") == 2 + 2
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
     (tmp_path / "table.tex").write_text(text)
-    document = r"\documentclass{article}\usepackage{booktabs}\usepackage[table]{xcolor}\begin{document}\input{table}\end{document}"
+    document = r"\documentclass{article}\usepackage{booktabs,graphicx}\usepackage[table]{xcolor}\begin{document}\input{table}\end{document}"
     (tmp_path / "main.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
 
 
 def shown():
@@ -85,7 +91,7 @@ def shown():
 
 
 FIGURES = {
-    "table": lambda: picture.draw(CELLS, ["tgda-input"], 1.0),
+    "table": lambda: picture.draw(CELLS, FACTS),
     "poisons": lambda: poisons.draw(*shown()),
     "perturbations": lambda: perturbations.draw(*shown()),
     "magnitudes": lambda: magnitudes.draw(shown()[0], 1.0),

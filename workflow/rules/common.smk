@@ -197,6 +197,11 @@ def table_results(wildcards):
     return sorted({cell[3] for cell in table_cells(wildcards)})
 
 
+def table_victims(wildcards):
+    """The result files of retrained victims."""
+    return sorted({cell[3] for cell in table_cells(wildcards) if cell[0] not in TARGETS})
+
+
 def table_clean_heads(wildcards):
     return scenario_paths(CLEAN_HEADS, CONFIG.tables[wildcards.table].scenario)
 

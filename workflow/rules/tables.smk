@@ -23,6 +23,7 @@ rule render_table:
     """A table for the paper (tex) and for the eye (pdf, png), from its numbers."""
     input:
         numbers=f"{OUTPUT}/{{table}}.csv",
+        victims=table_victims,
         code=code("render_table.py"),
     output:
         report(
@@ -40,4 +41,5 @@ rule render_table:
         missing=missing_methods,
         eps_w=CONFIG.attacks.gradpc.eps_w,
     shell:
-        "python scripts/render_table.py --numbers {input.numbers} --eps-w {params.eps_w} --missing {params.missing} -- {output} 2> {log}"
+        "python scripts/render_table.py --numbers {input.numbers} --eps-w {params.eps_w} --missing {params.missing}"
+        " --victims {input.victims} -- {output} 2> {log}"

@@ -23,17 +23,17 @@ def nearest_clean(zeta: Tensor, clean: Tensor, *, rows: int = 1024, block: int =
     closer to the origin, so both are centred first. Memory is rows * block floats, whatever n and N.
     """
     centre = clean.mean(0)
-    zeta, clean = zeta - centre, clean - centre
-    parts = [_nearest(part, clean, block) for part in zeta.split(rows)]
+    parts = [_nearest(part, clean, centre, block) for part in zeta.split(rows)]
     return Pairs(index=torch.cat([part.index for part in parts]), distance=torch.cat([part.distance for part in parts]))
 
 
-def _nearest(zeta: Tensor, clean: Tensor, block: int) -> Pairs:
+def _nearest(zeta: Tensor, clean: Tensor, centre: Tensor, block: int) -> Pairs:
     index = torch.zeros(len(zeta), dtype=torch.int64, device=zeta.device)
     distance = torch.full((len(zeta),), torch.inf, dtype=torch.float64, device=zeta.device)
     for start in range(0, len(clean), block):
         part = clean[start : start + block]
-        approximate = part.square().sum(1) - 2 * (zeta @ part.T)  # ||z - x||^2 - ||z||^2
+        centred = part - centre
+        approximate = centred.square().sum(1) - 2 * ((zeta - centre) @ centred.T)  # ||z - x||^2 - ||z - centre||^2
         candidates = approximate.topk(min(CANDIDATES, len(part)), dim=1, largest=False).indices.sort(dim=1).values
         exact = (part[candidates].double() - zeta.double().unsqueeze(1)).square().sum(2)
         found, place = exact.min(1)

@@ -1,6 +1,6 @@
 """Tables as LaTeX: booktabs rules and coloured rows, nothing but packages of a basic TeX installation (booktabs, xcolor with table)."""
 
-from featpoison.render.layout import COLUMNS, budgets_of, lines_of, notes_of
+from featpoison.render.layout import COLUMNS, Facts, budgets_of, lines_of, notes_of
 from featpoison.render.numbers import Cell
 
 HEADS = {
@@ -8,7 +8,7 @@ HEADS = {
     "sgd100": "ours, sgd100",
     "converged": "ours, converged",
     "residual": r"$\|R\|/\|G\|$",
-    "magnitude": r"$|\zeta|/|f(\mu)|$",
+    "magnitude": "magnitude",
 }
 
 
@@ -22,15 +22,16 @@ def escape(text: str) -> str:
     return text
 
 
-def to_latex(cells: list[Cell], missing: list[str], eps_w: float, header: list[str]) -> str:
+def to_latex(cells: list[Cell], facts: Facts, header: list[str]) -> str:
     """A `table*` environment; `header` lines become comments at the top."""
     budgets = budgets_of(cells)
     width = len(COLUMNS)
     lines = [f"% {line}" for line in header]
     lines += [
-        r"% Needs \usepackage{booktabs} and \usepackage[table]{xcolor}.",
+        r"% Needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[table]{xcolor}.",
         r"\begin{table*}",
         r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
+        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (width * len(budgets))}}}",
         r"\toprule",
         "Attack" + "".join(rf" & \multicolumn{{{width}}}{{c}}{{$\epsilon_d = {budget:g}$}}" for budget in budgets) + r" \\",
@@ -41,6 +42,6 @@ def to_latex(cells: list[Cell], missing: list[str], eps_w: float, header: list[s
     for line in lines_of(cells):
         texts = [text or "--" for cell in line.cells for text in cell]
         lines.append(rf"\rowcolor[HTML]{{{line.tint}}} " + " & ".join([escape(line.title), *texts]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\begin{minipage}{0.95\textwidth}\scriptsize"]
-    lines += [escape(note) for note in notes_of(cells, missing, eps_w)]
+    lines += [r"\bottomrule", r"\end{tabular}}", r"\par\smallskip\begin{minipage}{0.95\textwidth}\scriptsize"]
+    lines += [escape(note) for note in notes_of(cells, facts)]
     return "\n".join([*lines, r"\end{minipage}", r"\end{table*}", ""])

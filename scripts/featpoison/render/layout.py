@@ -77,8 +77,20 @@ def budgets_of(cells: list[Cell]) -> list[float]:
     return list(dict.fromkeys(cell.eps_d for cell in cells))
 
 
-def notes_of(cells: list[Cell], missing: list[str], eps_w: float) -> list[str]:
-    """What a reader has to know under the table; `missing` methods are declared but have no rule, `eps_w` is GradPC's."""
+@dataclass(frozen=True)
+class Facts:
+    """What the notes say and the cells do not hold."""
+
+    missing: list[str]
+    """Methods that the table declares and this version lacks."""
+    eps_w: float
+    """GradPC's step."""
+    swing: float
+    """Largest range of a victim's accuracy over its last epochs, points."""
+
+
+def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
+    """What a reader has to know under the table."""
     clean = {cell.victim: cell.clean_accuracy for cell in cells}
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells if cell.victim != "target"})
     attack = next((cell for cell in cells if cell.victim != "target"), cells[0])
@@ -86,11 +98,12 @@ def notes_of(cells: list[Cell], missing: list[str], eps_w: float) -> list[str]:
     notes = [
         "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds; rows of GradPC show the "
         "target head itself.",
-        f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, poison x victim: {', '.join(seeds)}.",
-        f"Target head: eps_w = {eps_w:g} (paper: 1), reachability threshold tau = {attack.tau:.3f}; the budgets shown are {below} it. "
+        f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, poison x victim: {', '.join(seeds)}. "
+        f"Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
+        f"Target head: eps_w = {facts.eps_w:g} (paper: 1), reachability threshold tau = {attack.tau:.3f}; the budgets shown are {below} it. "
         "Residual: gradient left at the target head, relative to the clean one. "
-        "Magnitude: largest feature entry of a poison, on average, relative to that of all clean features.",
+        "Magnitude: mean norm of the poisons' features relative to the clean ones.",
     ]
-    if missing:
-        notes.append(f"Declared, not computed by this version: {', '.join(TITLES[name] for name in missing)}.")
+    if facts.missing:
+        notes.append(f"Declared, not computed by this version: {', '.join(TITLES[name] for name in facts.missing)}.")
     return notes

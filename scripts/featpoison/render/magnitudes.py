@@ -17,10 +17,11 @@ def draw(shown: list[Shown], clean_largest: float) -> Figure:
     bins = np.linspace(0, max(clean_largest, *(size.max() for size in sizes)), BINS + 1)
     for axes, part, size in zip(panels, shown, sizes, strict=True):
         seaborn.histplot(x=size, bins=bins, ax=axes, color=seaborn.color_palette("colorblind")[0], edgecolor="white", linewidth=0.3)
-        axes.axvline(clean_largest, color="black", linestyle="--", linewidth=0.8)
+        axes.axvline(clean_largest, color="black", linestyle="--", linewidth=0.8, label="largest clean pixel")
         beyond = 100 * np.mean(size > clean_largest)
         axes.set_title(rf"$\beta$ = {part.beta:g}: {beyond:.0f} % beyond clean", fontsize=8)
         axes.set_xlabel(r"largest pixel $\|\nu\|_\infty$ (clean range 1)")
         axes.set_ylabel(rf"poisons ($\epsilon_d$ = {part.eps_d:g}, n = {len(size)})")
+    panels[0].legend(frameon=False, fontsize=7, loc="upper left", borderaxespad=0)
     figure.tight_layout()
     return figure

@@ -90,6 +90,12 @@ def _victim_cell(common: dict[str, Any], victim: str, path: Path, clean: Path, t
     )
 
 
+def largest_swing(results: Iterable[Path]) -> float:
+    """Largest range, in points, of an sgd100 victim's accuracy over its last epochs: a victim that still swings is no result."""
+    swings = [np.ptp(store.read(path, "sgd100_accuracy")["sgd100_accuracy"], axis=-1).max() for path in results]
+    return 100 * float(max(swings, default=0.0))
+
+
 def published_drops(path: Path, table: int) -> dict[tuple[str, float | None, float], float]:
     """The paper's drops of one table, by method, beta and eps_d."""
     with open(path, newline="") as file:

@@ -5,7 +5,7 @@ import textwrap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from featpoison.render.layout import COLUMNS, budgets_of, lines_of, notes_of
+from featpoison.render.layout import COLUMNS, Facts, budgets_of, lines_of, notes_of
 from featpoison.render.numbers import Cell
 
 HEADS = {"paper": "paper", "sgd100": "ours, sgd100", "converged": "ours, converged", "residual": "residual", "magnitude": "magnitude"}
@@ -13,13 +13,13 @@ WIDTHS = {"paper": 0.55, "sgd100": 1.45, "converged": 1.45, "residual": 0.65, "m
 TITLE_WIDTH, LINE_HEIGHT = 1.9, 0.2
 
 
-def draw(cells: list[Cell], missing: list[str], eps_w: float) -> Figure:
+def draw(cells: list[Cell], facts: Facts) -> Figure:
     """The table drawn in inches: rules as in booktabs, rows tinted by group, notes below."""
     budgets, lines = budgets_of(cells), lines_of(cells)
     widths = [WIDTHS[name] for _ in budgets for name in COLUMNS]
     total = TITLE_WIDTH + sum(widths)
-    notes = [text for note in notes_of(cells, missing, eps_w) for text in textwrap.wrap(note, int(total * 17))]
-    height = LINE_HEIGHT * (len(lines) + 3) + 0.17 * len(notes)
+    notes = [text for note in notes_of(cells, facts) for text in textwrap.wrap(note, int(total * 20))]
+    height = LINE_HEIGHT * (len(lines) + 3) + 0.165 * len(notes) + 0.05
     figure = Figure(figsize=(total, height))
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, total), ylim=(height, 0))
     axes.set_axis_off()
