@@ -9,6 +9,8 @@ import tomllib
 
 import pytest
 import yaml
+from featpoison import provenance
+from featpoison.config import load
 from helpers import ROOT
 
 PROGRAMS = sorted((ROOT / "scripts").glob("*.py"))
@@ -49,6 +51,25 @@ def test_readme_shows_the_commands_of_the_makefile():
 def test_readme_links_exist():
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / "README.md").read_text()):
         assert (ROOT / link).exists(), link
+
+
+def test_reference_files_are_what_their_records_say():
+    records = list((ROOT / "data/reference").rglob("*.provenance.json"))
+    assert records
+    for path in records:
+        record = json.loads(path.read_text())
+        assert provenance.sha256_file(path.with_name(path.name.removesuffix(".provenance.json"))) == record["sha256"], path
+
+
+def test_the_embedded_encoder_is_the_described_one():
+    for path in (ROOT / "data/embedded").glob("*.on-cifar10.json"):
+        facts = json.loads(path.read_text())
+        assert provenance.sha256_file(path.with_name(facts["encoder"]["file"])) == facts["encoder"]["sha256"]
+        assert facts["pretraining_images"]["download"]["archive"]
+        settings = facts["provenance"]["settings"]
+        assert len(facts["loss_per_epoch"]) == settings["epochs"]
+        declared = load(ROOT / "workflow/config/embedded.yaml").encoders[facts["encoder"]["file"].removesuffix(".safetensors")]
+        assert json.loads(declared.pretraining.simclr.model_dump_json()) == settings
 
 
 @pytest.mark.slow
