@@ -102,6 +102,9 @@ def test_unknown_digest_is_recorded_aloud(server, tmp_path, caplog):
     obtain(source(server, sha256=None), tmp_path)
     assert sha256_bytes(CONTENT) in caplog.text
     assert "unverified" in caplog.text
+    (tmp_path / "archive.bin").write_bytes(CONTENT[::-1])
+    with pytest.raises(DigestError, match=f"expected {sha256_bytes(CONTENT)}"):
+        obtain(source(server, sha256=None), tmp_path)
 
 
 def test_mirror_comes_first_and_is_checked(server, tmp_path, monkeypatch):

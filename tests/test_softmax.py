@@ -77,6 +77,19 @@ def test_float32_agrees_with_float64():
         torch.testing.assert_close(r.double(), e, rtol=1e-4, atol=1e-4 * e.abs().max().item())
 
 
+@pytest.mark.skipif(not torch.accelerator.is_available(), reason="no GPU on this machine")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gpu_agrees_with_cpu(dtype):
+    device = torch.accelerator.current_accelerator()
+    X, labels, head = random_problem(200, 64, 10, dtype=dtype)
+    clean = softmax.head_gradient(X, labels, head)
+    there = softmax.canceling_step(X.to(device), labels.to(device), head.to(device), clean.to(device))
+    for gpu, cpu in zip(there, softmax.canceling_step(X, labels, head, clean), strict=True):
+        torch.testing.assert_close(gpu.cpu(), cpu, rtol=1e-4, atol=1e-4 * cpu.abs().max().item())
+    product = softmax.hessian_vector_product(X.to(device), head.to(device), clean.to(device)).cpu()
+    torch.testing.assert_close(product, softmax.hessian_vector_product(X, head, clean), rtol=1e-4, atol=1e-4 * product.abs().max().item())
+
+
 def test_batches_equal_single_problems():
     X, labels, _ = random_problem(9, 4, 3)
     heads = [random_problem(9, 4, 3, seed)[2] for seed in range(5)]

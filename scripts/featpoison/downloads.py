@@ -80,7 +80,10 @@ def obtain(source: Source, folder: Path) -> tuple[Path, bool]:
     path = folder / name
     if not path.is_file():
         download(source.url, path, sha256=source.sha256, size=source.size)
-    check(path, source.sha256)
+    seen = path.with_name(path.name + ".sha256")  # of the first use, where no digest is published
+    digest = check(path, source.sha256 or (seen.read_text().strip() if seen.is_file() else None))
+    if source.sha256 is None and not seen.is_file():
+        seen.write_text(digest + "\n")
     return path, True
 
 

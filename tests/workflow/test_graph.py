@@ -111,6 +111,7 @@ def test_a_new_seed_runs_only_itself(copy):
     assert (planned["match_features"], planned["cancel_gradient"]) == (2, 1)  # the new seed only, two betas
 
 
+@pytest.mark.slow
 def test_paper_and_demo_never_share_a_product():
     def outputs(config):
         command = [sys.executable, "-m", "snakemake", "--configfile", f"workflow/config/{config}.yaml", "--nolock", "--summary"]
