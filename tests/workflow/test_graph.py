@@ -131,6 +131,7 @@ def test_the_paper_scenario_is_planned():
     assert "pretrain_encoder" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_shards_do_not_change_a_bit(finished, copy):
     shutil.rmtree(copy.folder / "data/poisons")
     copy.configure(shards=3)
@@ -148,6 +149,7 @@ def test_every_product_repeats_byte_for_byte(finished, tmp_path):
         assert (again.folder / name).read_bytes() == (finished.folder / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_failure_names_its_log_and_keeps_what_was_made(copy):
     config = yaml.safe_load((copy.folder / "toy.yaml").read_text())
     config["victims"]["converged"] = {"iterations": 1}
