@@ -26,6 +26,14 @@ def seal(content: bytes) -> str:
     return _seal(*_split(Path("memory"), content)[1:])
 
 
+def repeatable(content: bytes) -> bytes:
+    """The same file with a sorted header: safetensors writes metadata in an order that changes from run to run."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = canonical_json(json.loads(content[8 : 8 + length])).encode()
+    header += b" " * (-len(header) % 8)  # tensors stay aligned
+    return struct.pack("<Q", len(header)) + header + content[8 + length :]
+
+
 def verify(path: Path) -> None:
     """Compare the weights with their seal. Raises WeightsError naming the file and both digests."""
     metadata, entries, data = _split(path, path.read_bytes())

@@ -13,7 +13,7 @@ from featpoison.encoders.resnet import BasicBlock, CifarResNet18
 from featpoison.files import replacing
 from featpoison.provenance import Record, canonical_json
 from featpoison.settings import Settings
-from featpoison.weights import read_metadata, seal
+from featpoison.weights import read_metadata, repeatable, seal
 
 
 class EncoderError(ValueError):
@@ -87,7 +87,7 @@ def save_encoder(path: Path, encoder: Encoder, provenance: Record, dtype: torch.
     metadata |= {key: canonical_json(value) for key, value in facts.items()}
     metadata["weights"] = canonical_json(seal(save(weights)))
     with replacing(path) as temporary:
-        temporary.write_bytes(save(weights, metadata))
+        temporary.write_bytes(repeatable(save(weights, metadata)))
 
 
 def load_encoder(path: Path) -> Encoder:
