@@ -1,28 +1,61 @@
-"""Retrain both victims on clean plus poisoned features, for all poison seeds of one attack and budget together."""
+"""Retrain both victims on clean plus poisoned features, for all poison seeds of one attack and budget together.
 
+With --images and --encoder, for attacks that make images, the same again after rounding to 8 bits, and how much they look like their bases.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from featpoison import program, store
-from featpoison.evaluation import Victims, attack_facts, retrain
-from featpoison.products import read_mixture, read_target, read_task
+from featpoison.constraints import EightBit
+from featpoison.encoders.encoder import Encoder, load_encoder
+from featpoison.encoders.features import extract, to_pixels
+from featpoison.evaluation import Poisons, Victims, attack_facts, image_facts, retrain_all
+from featpoison.products import read_poisons, read_target, read_task
+
+
+def quantized(poisons: Poisons, encoder: Encoder) -> Poisons:
+    """What an attacker can really upload: the images rounded to 8 bits, with their features."""
+    if poisons.images is None:
+        raise SystemExit("--images and --encoder are for poisons that are images; these are features")
+    images = EightBit().project(poisons.images)
+    return replace(poisons, images=images, features=extract(images, encoder))
 
 
 def main() -> None:
-    """Feature cache, target head, poisons of each seed -> retrained heads, accuracies, facts."""
+    """Feature cache, target head, poisons of each seed (and images, encoder) -> retrained heads, accuracies, facts."""
     parser = program.parser(__doc__)
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--target", type=Path, required=True)
     parser.add_argument("--poisons", type=Path, nargs="+", required=True, help="poison files, one per poison seed")
+    parser.add_argument("--images", type=Path, help="with --encoder: the clean images")
+    parser.add_argument("--encoder", type=Path)
     parser.add_argument("--settings", default="{}", help="JSON of the victims' settings")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
+    if (args.images is None) != (args.encoder is None):
+        parser.error("--images and --encoder go together")
     victims = program.settings(Victims, args.settings)
-    record = program.record(args, [args.features, args.target, *args.poisons], victims.model_dump())
+    inputs = [path for path in (args.features, args.target, *args.poisons, args.images, args.encoder) if path]
+    record = program.record(args, inputs, victims.model_dump())
     task, (target, G) = read_task(args.features), read_target(args.target)
-    mixture = read_mixture(task, args.poisons)
-    arrays = retrain(task, mixture, victims, args.device) | attack_facts(task, mixture, target, G)
+    poisons = [read_poisons(path) for path in args.poisons]
+    arrays = attack_facts(task, poisons, target, G)
+    sets = poisons
+    if args.images:
+        encoder = load_encoder(args.encoder).to(args.device)
+        sets = poisons + [quantized(one, encoder) for one in poisons]
+        arrays |= image_facts(poisons, to_pixels(store.read(args.images, "train_images")["train_images"]))
+    for name, values in retrain_all(task, sets, victims, args.device).items():
+        arrays[name] = values[: len(poisons)]
+        if args.images:
+            arrays[f"quantized_{name}"] = values[len(poisons) :]
     facts = store.read_attributes(args.target)
-    store.write(args.output, arrays, record, seeds=victims.seeds, tau=facts["tau"], eps_d=store.read_attributes(args.poisons[0])["eps_d"])
+    first = store.read_attributes(args.poisons[0])
+    removed = [store.read_attributes(path).get("removed", 0) for path in args.poisons]
+    arrays["removed"] = np.array(removed)
+    store.write(args.output, arrays, record, seeds=victims.seeds, tau=facts["tau"], eps_d=first["eps_d"])
 
 
 if __name__ == "__main__":

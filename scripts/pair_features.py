@@ -1,9 +1,12 @@
-"""Pair every poisoned feature with its nearest clean training feature; that image is the poison's base, its label the poison's label."""
+"""Pair every poisoned feature with its nearest clean training feature; that image is the poison's base, its label the poison's label.
+
+With --within-class only clean rows of the poisoned feature's own label count, so the label that the attack chose survives.
+"""
 
 from pathlib import Path
 
 from featpoison import program, store
-from featpoison.attacks.pairing import nearest_clean
+from featpoison.attacks.pairing import nearest_clean, nearest_of_class
 from featpoison.products import read_task
 
 
@@ -14,12 +17,18 @@ def main() -> None:
     parser = program.parser(__doc__)
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--poisoned", type=Path, required=True, help="poisoned features")
+    parser.add_argument("--within-class", action="store_true", help="search only among clean rows of the same label")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    record = program.record(args, [args.features, args.poisoned], {})
+    record = program.record(args, [args.features, args.poisoned], {"within_class": args.within_class})
     task = read_task(args.features)
-    zeta = torch.from_numpy(store.read(args.poisoned, "features")["features"])
-    pairs = nearest_clean(zeta.to(args.device), task.train.to(args.device))
+    poisoned = store.read(args.poisoned, "features", "labels")
+    zeta, clean = torch.from_numpy(poisoned["features"]), task.train.to(args.device)
+    if args.within_class:
+        labels = torch.from_numpy(poisoned["labels"]).to(args.device)
+        pairs = nearest_of_class(zeta.to(args.device), labels, clean, task.train_labels.to(args.device))
+    else:
+        pairs = nearest_clean(zeta.to(args.device), clean)
     base = pairs.index.cpu()
     arrays = {"features": zeta.numpy(), "base": base.numpy(), "labels": task.train_labels[base].numpy(), "distance": pairs.distance.cpu().numpy()}
     store.write(args.output, arrays, record, eps_d=store.read_attributes(args.poisoned)["eps_d"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from featpoison import program, store
 from featpoison.evaluation import Victims, retrain
-from featpoison.heads import Mixture
+from featpoison.mixture import Mixture
 from featpoison.products import read_task
 
 

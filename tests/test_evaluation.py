@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 from featpoison import softmax, store
+from featpoison.convex import Converged
 from featpoison.evaluation import Downstream, Victims, attack_facts, retrain
-from featpoison.heads import SGD100, Converged, Mixture
+from featpoison.heads import SGD100
 from featpoison.intervals import interval
 from featpoison.metrics import accuracy, magnitude_ratio
+from featpoison.mixture import Mixture
 from featpoison.products import read_mixture
 from featpoison.softmax import Head
 from helpers import RECORD, random_problem

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import torch
 from featpoison import heads, softmax
-from featpoison.heads import SGD100, Converged, Mixture
+from featpoison.convex import Converged, objective, train_converged
+from featpoison.heads import SGD100
+from featpoison.mixture import Mixture
 from featpoison.seeds import stream
 from featpoison.softmax import Head
 from helpers import random_problem
@@ -32,9 +34,9 @@ def test_converged_agrees_with_scikit_learn(ridge):
     X, labels = blobs()
     victim = Converged(ridge=ridge)
     mixture = Mixture.of_clean(X, labels)
-    omega, certificate = heads.train_converged(mixture, victim, classes=4)
+    omega, certificate = train_converged(mixture, victim, classes=4)
     theirs = sklearn_omega(X, labels, ridge)
-    ours, reference = heads.objective(mixture, omega, ridge), heads.objective(mixture, theirs[None], ridge)
+    ours, reference = objective(mixture, omega, ridge), objective(mixture, theirs[None], ridge)
     assert certificate.max() <= 1e-6
     assert abs(ours - reference).item() <= 1e-8
     predictions = [softmax.logits(X, Head.from_omega(o)).argmax(1) for o in (omega[0], theirs)]
@@ -44,7 +46,7 @@ def test_converged_agrees_with_scikit_learn(ridge):
 def test_certificate_is_the_mean_gradient_of_autograd():
     X, labels = blobs(100)
     victim = Converged(ridge=1e-3)
-    omega, certificate = heads.train_converged(Mixture.of_clean(X, labels), victim, classes=4)
+    omega, certificate = train_converged(Mixture.of_clean(X, labels), victim, classes=4)
     gradient = slow.head_gradient(X, labels, Head.from_omega(omega[0])) / 100 + 1e-3 * omega[0]
     assert gradient.abs().max().item() == pytest.approx(certificate.item(), rel=1e-3, abs=1e-14)
 
@@ -57,11 +59,11 @@ def poisoned(K=3, n=20):
 
 def test_many_problems_together_equal_each_alone():
     mixture = poisoned()
-    together, _ = heads.train_converged(mixture, Converged(), classes=4)
+    together, _ = train_converged(mixture, Converged(), classes=4)
     sgd = heads.train_sgd(mixture, FAST, classes=4, seeds=(0, 7))
     for k in range(3):
         alone = Mixture(mixture.clean, mixture.clean_labels, mixture.poisons[k : k + 1], mixture.poison_labels[k : k + 1])
-        torch.testing.assert_close(together[k], heads.train_converged(alone, Converged(), classes=4)[0][0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(together[k], train_converged(alone, Converged(), classes=4)[0][0], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(sgd[k, 1], heads.train_sgd(alone, FAST, classes=4, seeds=(7,))[0, 0])
         joined = torch.cat([mixture.clean, mixture.poisons[k]]), torch.cat([mixture.clean_labels, mixture.poison_labels[k]])
         torch.testing.assert_close(together[k], heads.train(*joined, Converged(), classes=4).omega, rtol=1e-4, atol=1e-5)
@@ -90,20 +92,20 @@ def test_same_seed_same_bits_and_sgd_approaches_the_minimum():
     first, second = (heads.train(X.float(), labels, SGD100(epochs=200), classes=4, seed=5).omega for _ in range(2))
     assert torch.equal(first, second)
     mixture = Mixture.of_clean(X, labels)
-    best = heads.train_converged(mixture, Converged(), classes=4)[0]
-    gap = heads.objective(mixture, first.double()[None], 1e-6) - heads.objective(mixture, best, 1e-6)
+    best = train_converged(mixture, Converged(), classes=4)[0]
+    gap = objective(mixture, first.double()[None], 1e-6) - objective(mixture, best, 1e-6)
     assert 0 <= gap.item() < 1e-3
 
 
 def test_an_uncertified_victim_is_refused():
     with pytest.raises(RuntimeError, match=r"largest gradient entry .* needed 1e-06"):
-        heads.train_converged(Mixture.of_clean(*blobs()), Converged(iterations=1), classes=4)
+        train_converged(Mixture.of_clean(*blobs()), Converged(iterations=1), classes=4)
 
 
 def test_a_class_without_rows_is_fine():
     X, labels = blobs()
     keep = labels != 2
-    omega, certificate = heads.train_converged(Mixture.of_clean(X[keep], labels[keep]), Converged(ridge=1e-4), classes=4)
+    omega, certificate = train_converged(Mixture.of_clean(X[keep], labels[keep]), Converged(ridge=1e-4), classes=4)
     assert certificate.max() <= 1e-6
     assert not (softmax.logits(X, Head.from_omega(omega[0])).argmax(1) == 2).any()
     assert np.isfinite(omega.numpy()).all()
@@ -111,5 +113,5 @@ def test_a_class_without_rows_is_fine():
 
 def test_ill_conditioned_separable_problem_converges():
     X, labels, _ = random_problem(40, 60, 3)
-    _, certificate = heads.train_converged(Mixture.of_clean(X, labels), Converged(), classes=3)
+    _, certificate = train_converged(Mixture.of_clean(X, labels), Converged(), classes=3)
     assert certificate.max() <= 1e-6

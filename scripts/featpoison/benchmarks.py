@@ -16,8 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from featpoison import softmax
 from featpoison.attacks.feature_matching import FeatureMatching, match
+from featpoison.convex import Converged, objective, train_converged
 from featpoison.encoders.encoder import Architecture, Encoder
-from featpoison.heads import Converged, Mixture, objective, train_converged
+from featpoison.mixture import Mixture
 from featpoison.precision import resolve
 from featpoison.softmax import Head
 

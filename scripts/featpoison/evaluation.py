@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from featpoison import softmax
-from featpoison.heads import SGD100, Converged, Mixture, train_converged, train_sgd
-from featpoison.metrics import accuracy, magnitude_ratio
+from featpoison.convex import Converged, train_converged
+from featpoison.heads import SGD100, train_sgd
+from featpoison.metrics import accuracy, magnitude_ratio, pixel_ratio, psnr, structural_similarity
+from featpoison.mixture import Mixture
 from featpoison.settings import Settings
 from featpoison.softmax import Head
 
@@ -35,6 +37,32 @@ class Downstream:
     classes: int
 
 
+@dataclass(frozen=True)
+class Poisons:
+    """One poisoned set: features (n, d), labels (n,); of image attacks images (n, 3, h, w), base rows (n,), of targeted ones distances (n,)."""
+
+    features: Tensor
+    labels: Tensor
+    images: Tensor | None = None
+    base: Tensor | None = None
+    distance: Tensor | None = None
+
+
+def mixtures_of(task: Downstream, poisons: list[Poisons]) -> list[Mixture]:
+    """The clean rows with each set of poisons: one batched problem where all sets have one size, else one problem a set."""
+    groups = [poisons] if len({len(one.labels) for one in poisons}) == 1 else [[one] for one in poisons]
+    return [
+        Mixture(task.train, task.train_labels, torch.stack([one.features for one in group]), torch.stack([one.labels for one in group]))
+        for group in groups
+    ]
+
+
+def retrain_all(task: Downstream, poisons: list[Poisons], victims: Victims, device: torch.device) -> dict[str, np.ndarray]:
+    """`retrain` on the clean rows with each of K sets of poisons, whatever their sizes."""
+    parts = [retrain(task, mixture, victims, device) for mixture in mixtures_of(task, poisons)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def retrain(task: Downstream, mixture: Mixture, victims: Victims, device: torch.device) -> dict[str, np.ndarray]:
     """Train both victims on each of K sets; arrays by name, ready to be stored.
 
@@ -54,10 +82,28 @@ def retrain(task: Downstream, mixture: Mixture, victims: Victims, device: torch.
     }
 
 
-def attack_facts(task: Downstream, mixture: Mixture, target: Head, clean_gradient: Tensor) -> dict[str, np.ndarray]:
-    """Of each of K poisoned sets: residual ||R|| / ||G|| at the target head and feature magnitude ratio to clean, (K,) each."""
-    own = [softmax.head_gradient(X, y, target) for X, y in zip(mixture.poisons, mixture.poison_labels, strict=True)]
-    return {
-        "residual": np.array([((clean_gradient + gradient).norm() / clean_gradient.norm()).item() for gradient in own]),
-        "feature_magnitude_ratio": np.array([magnitude_ratio(X, task.train) for X in mixture.poisons]),
+def attack_facts(task: Downstream, poisons: list[Poisons], target: Head, clean_gradient: Tensor) -> dict[str, np.ndarray]:
+    """Of each of K poisoned sets: residual ||R|| / ||G|| at the target head, number of poisons; of those with any, the feature magnitude
+    ratio to clean and the mean ||f(nu) - zeta||^2 of targeted attacks; (K,) each, or shorter.
+    """
+    own = [softmax.head_gradient(one.features, one.labels, target) for one in poisons]
+    some = [one for one in poisons if len(one.labels)]
+    facts = {
+        "residual": [((clean_gradient + gradient).norm() / clean_gradient.norm()).item() for gradient in own],
+        "poisons": [len(one.labels) for one in poisons],
+        "feature_magnitude_ratio": [magnitude_ratio(one.features, task.train) for one in some],
+        "feature_distance": [one.distance.mean().item() for one in some if one.distance is not None],
     }
+    return {name: np.array(values) for name, values in facts.items() if values}
+
+
+def image_facts(poisons: list[Poisons], clean_images: Tensor) -> dict[str, np.ndarray]:
+    """Of each set that has poisons: largest pixel relative to the clean images (N, 3, h, w) in [0, 1], PSNR and SSIM to the base images."""
+    largest = clean_images.max().item()
+    shown = [(one.images, clean_images[one.base]) for one in poisons if one.images is not None and one.base is not None and len(one.labels)]
+    facts = {
+        "pixel_ratio": [pixel_ratio(images, largest) for images, _ in shown],
+        "psnr": [psnr(images, base) for images, base in shown],
+        "ssim": [structural_similarity(images, base) for images, base in shown],
+    }
+    return {name: np.array(values) for name, values in facts.items() if values}

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from featpoison import store
-from featpoison.evaluation import Downstream
-from featpoison.heads import Mixture
+from featpoison.evaluation import Downstream, Poisons
 from featpoison.softmax import Head
 
 
@@ -30,15 +28,12 @@ def read_clean_head(path: Path, seed_index: int = 0) -> Head:
     return Head.from_omega(torch.from_numpy(store.read(path, "sgd100_omega")["sgd100_omega"][0, seed_index]))
 
 
-def read_mixture(task: Downstream, poisons: list[Path]) -> Mixture:
-    """The clean rows with each file's poisoned `features` and `labels`; ValueError naming the file where sizes differ."""
-    parts = [store.read(path, "features", "labels") for path in poisons]
-    for path, part in zip(poisons, parts, strict=True):
-        if part["features"].shape != parts[0]["features"].shape:
-            raise ValueError(f"{path}: poisoned features {part['features'].shape}, expected {parts[0]['features'].shape} as in {poisons[0]}")
-    return Mixture(
-        task.train,
-        task.train_labels,
-        torch.from_numpy(np.stack([part["features"] for part in parts])),
-        torch.from_numpy(np.stack([part["labels"] for part in parts])),
-    )
+def read_base(path: Path) -> Tensor:
+    """Which clean training rows the poisons of a file start from, (n,)."""
+    return torch.from_numpy(store.read(path, "base")["base"])
+
+
+def read_poisons(path: Path) -> Poisons:
+    """The poisons in a file."""
+    arrays = {name: torch.from_numpy(array) for name, array in store.read(path).items()}
+    return Poisons(arrays["features"], arrays["labels"], *(arrays.get(name) for name in ("images", "base", "distance")))

@@ -39,8 +39,6 @@ def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> arg
             if isinstance(path, Path) and name not in ("output", *made) and not path.exists():
                 arguments.error(f"--{name.replace('_', '-')}: {path} does not exist")
     if "device" in args:
-        # MKL's sums otherwise depend on where in memory an array happens to lie, and products would not repeat bit for bit
-        os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
         import torch
 
         torch.set_num_threads(args.threads)

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import Encoder
+from featpoison.encoders.features import pull_back
 from featpoison.precision import Precision, resolve
 from featpoison.progress import Progress
 from featpoison.settings import Settings
@@ -78,7 +79,8 @@ def match(zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatchin
     recent = base.new_zeros(PATIENCE, len(base))
     progress = Progress(settings.steps, "steps of this block")
     for step, rate in enumerate(steps):
-        gradient = settings.gamma * _half_square_gradient(nu, z, encoder, dtype) + settings.beta * (nu - mu)
+        _, towards = pull_back(nu, lambda features, z=z: features - z, encoder, dtype)  # gradient of 1/2 ||f(nu) - z||^2, row by row
+        gradient = settings.gamma * towards + settings.beta * (nu - mu)
         nu = nu - rate * gradient
         recent[step % PATIENCE] = gradient.flatten(1).norm(dim=1)
         bound = recent.amax(0) * remaining[step + 1]
@@ -96,15 +98,6 @@ def match(zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatchin
             break
     result[rows] = nu
     return result, taken
-
-
-def _half_square_gradient(nu: Tensor, z: Tensor, encoder: Encoder, dtype: torch.dtype) -> Tensor:
-    """Gradient in nu of 1/2 ||f(nu) - z||^2, row by row."""
-    leaf = nu.detach().contiguous(memory_format=torch.channels_last).requires_grad_(True)
-    with torch.autocast(nu.device.type, dtype, enabled=dtype != torch.float32):
-        features = encoder(leaf)
-    (gradient,) = torch.autograd.grad(features, leaf, (features.to(z.dtype) - z).to(features.dtype))
-    return gradient
 
 
 def match_blocks(

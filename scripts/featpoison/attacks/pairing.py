@@ -27,6 +27,22 @@ def nearest_clean(zeta: Tensor, clean: Tensor, *, rows: int = 1024, block: int =
     return Pairs(index=torch.cat([part.index for part in parts]), distance=torch.cat([part.distance for part in parts]))
 
 
+def nearest_of_class(zeta: Tensor, labels: Tensor, clean: Tensor, clean_labels: Tensor) -> Pairs:
+    """`nearest_clean` among the clean rows of each poisoned feature's own label, so labels survive (this project; the paper searches all).
+
+    `labels` (n,), `clean_labels` (N,). Raises ValueError for a label that no clean row has.
+    """
+    index = torch.zeros(len(zeta), dtype=torch.int64, device=zeta.device)
+    distance = torch.zeros(len(zeta), dtype=torch.float64, device=zeta.device)
+    for label in labels.unique().tolist():
+        own, rows = (labels == label).nonzero().squeeze(1), (clean_labels == label).nonzero().squeeze(1)
+        if not len(rows):
+            raise ValueError(f"pairing: no clean row has label {label}")
+        found = nearest_clean(zeta[own], clean[rows])
+        index[own], distance[own] = rows[found.index], found.distance
+    return Pairs(index=index, distance=distance)
+
+
 def _nearest(zeta: Tensor, clean: Tensor, centre: Tensor, block: int) -> Pairs:
     index = torch.zeros(len(zeta), dtype=torch.int64, device=zeta.device)
     distance = torch.full((len(zeta),), torch.inf, dtype=torch.float64, device=zeta.device)

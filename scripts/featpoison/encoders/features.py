@@ -1,4 +1,6 @@
-"""Features of many images: streamed through a frozen encoder in float32."""
+"""Features of many images, streamed through a frozen encoder in float32; and gradients pushed back from features to pixels."""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -24,3 +26,16 @@ def extract(images: np.ndarray | Tensor, encoder: Encoder, *, batch_size: int = 
         parts.append(encoder(pixels).float().cpu())
         progress.advance(len(pixels))
     return torch.cat(parts)
+
+
+def pull_back(pixels: Tensor, cotangent: Callable[[Tensor], Tensor], encoder: Encoder, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Features z = f(pixels) (n, d), and J^T v (n, 3, h, w) for v = cotangent(z) (n, d), J the Jacobian of f: one pass forward, one back.
+
+    Nothing is computed for weights. The encoder computes in `dtype`; what comes in and goes out has the pixels' own.
+    """
+    leaf = pixels.detach().contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    with torch.autocast(pixels.device.type, dtype, enabled=dtype not in (torch.float32, torch.float64)):
+        features = encoder(leaf)
+    z = features.detach().to(pixels.dtype)
+    (gradient,) = torch.autograd.grad(features, leaf, cotangent(z).to(features.dtype))
+    return z, gradient

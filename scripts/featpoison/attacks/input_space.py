@@ -1,0 +1,130 @@
+"""Attacks that move images themselves (paper, section 3): one loop, in which each attack is an objective over the poisons' features.
+
+A pass visits the poisons batch by batch, with one forward and one backward pass of the frozen encoder each: the objective turns features
+into the gradient in them, the encoder pushes that back to pixels. `constrained` attacks add penalty/2 ||mu' - nu||^2 to the objective
+(sums over poisons) and stay in the range of the clean images.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from featpoison.attacks.step_rules import Optimizer, StepRule
+from featpoison.checkpoints import Checkpoint
+from featpoison.constraints import ConstraintSet
+from featpoison.precision import Precision
+from featpoison.progress import Progress
+from featpoison.settings import Settings
+
+log = logging.getLogger(__name__)
+KEPT_EVERY = 20  # passes between two states that a killed run resumes from
+
+
+class InputSpace(Settings):
+    """Settings of every attack in input space."""
+
+    constrained: bool = False
+    """Whether poisons stay in the clean range and near their base images; the table's row says it."""
+    penalty: NonNegativeFloat = 1.0
+    """Weight of 1/2 ||mu' - nu||^2, pixel range, where constrained (paper: 1)."""
+    epochs: PositiveInt = 2000
+    """Passes over the poisons."""
+    optimizer: Optimizer = "adam"
+    """Step rule; Adam's steps do not depend on the scale of the objective."""
+    step_size: PositiveFloat = 0.02
+    """First step size, in units of pixel range for Adam; half a cosine takes it to zero."""
+    batch_size: PositiveInt = 256
+    """Images that pass through the encoder together. One batch for all poisons makes every step exact."""
+    precision: Precision = "auto"
+    """Arithmetic of the encoder; poisons are float32 always."""
+
+
+class Objective(Protocol):
+    """What an attack minimises over the poisons' features; sums over rows, so the penalty's weight means the same for every attack."""
+
+    def gradient(self, block: slice, features: Tensor) -> Tensor:
+        """Gradient of the objective in the features (n, d) of the rows in `block`, given these and the last ones of all other rows."""
+        ...
+
+    def value(self) -> float:
+        """The objective where the last pass found the poisons."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What has to be kept to go on later; called at fixed passes, so whatever is not in it may be dropped then."""
+        ...
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`."""
+        ...
+
+
+PullBack = Callable[[Tensor, Callable[[Tensor], Tensor]], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """The best poisons (n, ...), the objective (with the penalty) of the base rows and of these, and the passes taken."""
+
+    poisons: Tensor
+    first_value: float
+    last_value: float
+    epochs: int
+
+
+def optimise(
+    base: Tensor, objective: Objective, settings: InputSpace, *, pull_back: PullBack, within: ConstraintSet, threshold: float, checkpoint: Checkpoint
+) -> Optimised:
+    """Minimise `objective` from `base` (n, ...); stop below `threshold`. Poisons are judged pass by pass and the best are returned.
+
+    `pull_back` gives features of rows and the gradient pushed back to them; `within` the set that rows are projected to. Resumes from
+    the last state kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity.
+    """
+    rule = StepRule(settings.optimizer, settings.step_size, settings.epochs, base)
+    nu, best = within.project(base), base
+    first_value, best_value, start = math.nan, math.inf, 0
+    penalty = settings.penalty if settings.constrained else 0.0
+    if (kept := checkpoint.load()) is not None:
+        tensors, facts = kept
+        nu, best = tensors.pop("nu").to(nu), tensors.pop("best").to(nu)
+        first_value, best_value, start = facts["first_value"], facts["best_value"], facts["epoch"]
+        rule.load(tensors)
+        objective.load(tensors)
+        log.info("resumed after %d of %d epochs", start, settings.epochs)
+    progress = Progress(settings.epochs, "epochs", done=start)
+    for epoch in range(start, settings.epochs + 1):
+        if epoch > start and epoch % KEPT_EVERY == 0:
+            tensors = {"nu": nu, "best": best} | rule.state() | objective.state()
+            checkpoint.save(tensors, first_value=first_value, best_value=best_value, epoch=epoch)
+        before, moved = nu, nu.clone()
+        for number, rows in enumerate(nu.split(settings.batch_size)):
+            block = slice(number * settings.batch_size, number * settings.batch_size + len(rows))
+            _, gradient = pull_back(rows, partial(objective.gradient, block))
+            gradient = gradient + penalty * (rows - base[block])
+            if not gradient.isfinite().all():
+                raise FloatingPointError(f"epoch {epoch}, batch {number}: the gradient is not finite")
+            moved[block] = within.project(rule.update(rows, gradient, epoch, block)) if epoch < settings.epochs else rows
+        value = objective.value() + penalty / 2 * (before - base).double().square().sum().item()
+        if not math.isfinite(value):
+            raise FloatingPointError(f"epoch {epoch}: the objective is {value}")
+        first_value = value if epoch == 0 else first_value
+        if value < best_value:
+            best, best_value = before, value
+        if value < threshold or epoch == settings.epochs:
+            break
+        nu = moved
+        progress.advance(1, note=f"objective {value:.5g}, best {best_value:.5g}")
+    log.info("objective %.6g -> %.6g in %d epochs", first_value, best_value, epoch)
+    return Optimised(best, first_value, best_value, epoch)
+
+
+def in_feature_space(features: Tensor, gradient: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """The pull back of the identity: poisons that are features themselves."""
+    return features, gradient(features)

@@ -1,0 +1,38 @@
+"""How an attack moves its poisons along a gradient: plain descent or Adam (Kingma and Ba, 2015), with a cosine step size."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Optimizer = Literal["gradient-descent", "adam"]
+MOMENTUM, SECOND_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8
+
+
+class StepRule:
+    """The steps of one optimisation over `steps` passes; rows may be updated in blocks, each once a pass."""
+
+    def __init__(self, optimizer: Optimizer, step_size: float, steps: int, like: Tensor) -> None:
+        """`step_size` is the first one, half a cosine takes it to zero; `like` has the shape of the poisons."""
+        self.optimizer, self.step_size, self.steps = optimizer, step_size, steps
+        moments = like if optimizer == "adam" else like[:0]
+        self.first, self.second = torch.zeros_like(moments), torch.zeros_like(moments)
+
+    def update(self, rows: Tensor, gradient: Tensor, step: int, block: slice = slice(None)) -> Tensor:
+        """The rows of `block` after step number `step` (from 0) against their `gradient`; shapes (n, ...)."""
+        rate = self.step_size * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        if self.optimizer == "adam":
+            self.first[block] = first = self.first[block].lerp(gradient, 1 - MOMENTUM)
+            self.second[block] = second = self.second[block].lerp(gradient.square(), 1 - SECOND_MOMENTUM)
+            scale = (second / (1 - SECOND_MOMENTUM ** (step + 1))).sqrt() + EPSILON
+            gradient = first / (1 - MOMENTUM ** (step + 1)) / scale
+        return rows - rate * gradient
+
+    def state(self) -> dict[str, Tensor]:
+        """What has to be kept to go on later."""
+        return {"first_moment": self.first, "second_moment": self.second}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`."""
+        self.first, self.second = (state[name].to(self.first) for name in ("first_moment", "second_moment"))

@@ -1,0 +1,150 @@
+"""The exact victim: minimiser of mean loss + ridge/2 ||omega||^2 over a head, by Newton's method, to a certificate; float64.
+
+K problems that share their clean rows are solved together. An attack that moves poisons step by step follows the minimiser with one
+`Newton` object: the inverse that preconditions its linear systems stays useful for many steps.
+"""
+
+import logging
+
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor
+
+from featpoison import conjugate_gradients, softmax
+from featpoison.conjugate_gradients import Solution, dot
+from featpoison.mixture import Mixture
+from featpoison.settings import Settings
+from featpoison.softmax import Head
+
+log = logging.getLogger(__name__)
+PLAIN_ITERATIONS = 60  # conjugate-gradient steps in all, cheaper than the first inverse
+STALE_ITERATIONS = 20  # and cheaper than a new one
+MOST_ITERATIONS = 500
+ROUNDING = 1e-6  # of the mean diagonal entry: more than float32 sums can be off
+
+
+class Converged(Settings):
+    """The victim that follows the convex problem to its end."""
+
+    ridge: PositiveFloat = 1e-6
+    """ridge/2 ||omega||^2, bias included: makes the minimiser unique."""
+    tolerance: PositiveFloat = 1e-8
+    """Largest entry of the mean gradient at which to stop; results are refused above `certificate`."""
+    certificate: PositiveFloat = 1e-6
+    """Largest entry of the mean gradient (float64) that counts as converged."""
+    iterations: PositiveInt = 200
+    """Most Newton steps."""
+
+
+def train_converged(mixture: Mixture, settings: Converged, *, classes: int, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The minimisers omega (K, C, d+1), float64, and their certificates (K,): the largest entry of each mean gradient.
+
+    From `start` (C, d+1) or zero. RuntimeError where a certificate does not get below `settings.certificate`.
+    """
+    newton = Newton(mixture, settings)
+    omega = newton.mixture.clean.new_zeros(len(mixture.poisons), classes, mixture.clean.shape[1] + 1)
+    if start is not None:
+        omega += start.to(omega)
+    return newton.minimise(omega)
+
+
+def objective(mixture: Mixture, omega: Tensor, ridge: float) -> Tensor:
+    """Mean loss over all rows + ridge/2 ||omega||^2 of each of the K problems, (K,); omega (K, C, d+1)."""
+    return _objective(mixture, omega, ridge)[0]
+
+
+def _objective(mixture: Mixture, omega: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    head = Head.from_omega(omega)
+    clean, clean_gradient = softmax.loss_and_gradient(mixture.clean, mixture.clean_labels, head)
+    own, own_gradient = softmax.loss_and_gradient(mixture.poisons, mixture.poison_labels, head)
+    value = (clean + own) / mixture.rows + ridge / 2 * omega.square().sum((1, 2))
+    return value, (clean_gradient + own_gradient) / mixture.rows + ridge * omega
+
+
+class Newton:
+    """Newton's method with Armijo backtracking on K mixtures at once; linear systems by conjugate gradients on closed-form products.
+
+    Where plain conjugate gradients take too long they are preconditioned by a dense inverse of the Hessian (Cholesky), 8 (C (d+1))^2
+    bytes a problem. One costs some hundred products, so it is kept for as long as it pays: `mixture` may be replaced by a slightly
+    different one, `inverses` by an empty tensor.
+    """
+
+    def __init__(self, mixture: Mixture, settings: Converged) -> None:
+        self.settings = settings
+        self.mixture = mixture.to(mixture.clean.device, torch.float64)
+        self.inverses = torch.empty(0)
+        self.plain = 0  # products spent without inverses
+
+    def minimise(self, omega: Tensor) -> tuple[Tensor, Tensor]:
+        """The minimisers from `omega` (K, C, d+1), float64, and their certificates (K,); RuntimeError where they are not reached."""
+        settings = self.settings
+        for _ in range(settings.iterations):
+            value, gradient = _objective(self.mixture, omega, settings.ridge)
+            certificate = gradient.abs().amax((1, 2))
+            if certificate.max() <= settings.tolerance:
+                break
+            size = dot(gradient, gradient).sqrt()
+            forcing = size.sqrt().clamp(max=0.1)  # a residual that shrinks with the gradient: superlinear convergence
+            direction = self.solve(omega, -gradient, forcing).x
+            direction[certificate <= settings.tolerance] = 0
+            omega = _line_search(self.mixture, omega, direction, value=value, gradient=gradient, ridge=settings.ridge)
+        certificate = _objective(self.mixture, omega, settings.ridge)[1].abs().amax((1, 2))
+        worst = certificate.max().item()
+        log.debug("converged victim: largest gradient entry %.1e", worst)
+        if not worst <= settings.certificate:
+            needed = f"{settings.certificate:.0e}"
+            raise RuntimeError(f"converged victim: largest gradient entry {worst:.1e} after at most {settings.iterations} steps, needed {needed}")
+        return omega, certificate
+
+    def solve(self, omega: Tensor, b: Tensor, tolerance: float | Tensor, start: Tensor | None = None) -> Solution:
+        """H(omega)^-1 b, (K, C, d+1), H the Hessian of the mean loss with its ridge, to relative residuals of `tolerance`."""
+        product = self._hessian_at(omega)
+        iterations = STALE_ITERATIONS if len(self.inverses) else max(0, PLAIN_ITERATIONS - self.plain)
+        found = conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=iterations, start=start, precondition=self._precondition)
+        self.plain += found.products
+        if (found.relative_residual <= tolerance).all():
+            return found
+        self.inverses = _inverses(self.mixture, Head.from_omega(omega), self.settings.ridge)
+        return conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=MOST_ITERATIONS, precondition=self._precondition)
+
+    def _precondition(self, residual: Tensor) -> Tensor:
+        if not len(self.inverses):
+            return residual
+        return (self.inverses @ residual.flatten(1).unsqueeze(-1)).view_as(residual)
+
+    def _hessian_at(self, omega: Tensor) -> conjugate_gradients.Operator:
+        head, ridge, rows = Head.from_omega(omega), self.settings.ridge, self.mixture.rows
+        parts = [(X, softmax.probabilities(X, head)) for X in (self.mixture.clean, self.mixture.poisons)]
+
+        def product(vector: Tensor) -> Tensor:
+            total = sum((softmax.hessian_vector_product(X, head, vector, P=P) for X, P in parts), torch.zeros_like(vector))
+            return total / rows + ridge * vector
+
+        return product
+
+
+def _inverses(mixture: Mixture, head: Head, ridge: float) -> Tensor:
+    """Each problem's dense inverse Hessian, (K, C (d+1), C (d+1)): a preconditioner, so sums in float32 and a few steps of age do."""
+    inverses = []
+    rough = mixture.to(mixture.clean.device, torch.float32)
+    for weight, bias, poisons in zip(head.weight.float(), head.bias.float(), rough.poisons, strict=True):
+        one = Head(weight=weight, bias=bias)
+        H = (softmax.hessian(rough.clean, one) + softmax.hessian(poisons, one)).double() / mixture.rows
+        diagonal = H.diagonal()
+        diagonal += ridge + ROUNDING * diagonal.mean()
+        inverses.append(torch.cholesky_inverse(torch.linalg.cholesky(H)))
+    return torch.stack(inverses)
+
+
+def _line_search(mixture: Mixture, omega: Tensor, direction: Tensor, *, value: Tensor, gradient: Tensor, ridge: float) -> Tensor:
+    """Backtrack each problem until its objective falls enough (Armijo, up to rounding); the new omega."""
+    slope = dot(gradient, direction).flatten()
+    step = torch.ones_like(value)
+    rounding = 1e-14 * value.abs()
+    for _ in range(40):
+        trial = omega + step.view(-1, 1, 1) * direction
+        good = objective(mixture, trial, ridge) <= value + 1e-4 * step * slope + rounding
+        if good.all():
+            return trial
+        step = torch.where(good, step, step / 2)
+    return torch.where(good.view(-1, 1, 1), trial, omega)

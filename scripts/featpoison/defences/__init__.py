@@ -1,0 +1,1 @@
+"""What a defender can do with poisoned data."""
