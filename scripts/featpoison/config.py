@@ -8,9 +8,12 @@ import pydantic
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from featpoison.attacks.exact_bilevel import ExactFeature, ExactInput
 from featpoison.attacks.feature_matching import FeatureMatching
+from featpoison.attacks.gc_input import GCInput
 from featpoison.attacks.gradient_canceling import GradientCanceling
 from featpoison.attacks.gradpc import GradPC
+from featpoison.attacks.tgda import TGDAInput
 from featpoison.datasets.sources import Dataset
 from featpoison.downloads import Source
 from featpoison.evaluation import Victims
@@ -29,7 +32,13 @@ Method = Literal[
     "gc-feature",
     "decoder-inversion",
     "feature-matching",
+    "feature-matching-r",
+    "exact-feature",
+    "exact-input",
+    "exact-input-constrained",
+    "exact-feature-matching",
 ]
+MATCHING = ("feature-matching", "feature-matching-r", "exact-feature-matching")
 
 
 class ConfigError(ValueError):
@@ -75,12 +84,13 @@ class Row(Settings):
     method: Method
     """Attack, named as in the published results."""
     beta: PositiveFloat | None = None
-    """Feature matching only: weight of staying close to the base image."""
+    """Feature matching of any kind: weight of staying close to the base image."""
 
     @model_validator(mode="after")
     def _beta_fits(self) -> Self:
-        if (self.beta is not None) != (self.method == "feature-matching"):
-            raise ValueError("'beta' is required for feature-matching and for nothing else")
+        matching = self.method in MATCHING
+        if (self.beta is not None) != matching:
+            raise ValueError(f"'beta' is required for {', '.join(MATCHING)}, and for nothing else")
         return self
 
 
@@ -117,6 +127,14 @@ class Attacks(Settings):
     """Stage 2."""
     feature_matching: FeatureMatching = FeatureMatching()
     """Stage 3; beta comes from the table's row."""
+    gc_input: GCInput = GCInput()
+    """Gradient canceling in input space; `constrained` comes from the table's row, here and below."""
+    tgda_input: TGDAInput = TGDAInput()
+    """Total gradient descent ascent in input space."""
+    exact_feature: ExactFeature = ExactFeature()
+    """Exact bilevel attack in feature space (this project's)."""
+    exact_input: ExactInput = ExactInput()
+    """Exact bilevel attack in input space (this project's)."""
 
 
 class Config(Settings):

@@ -21,8 +21,8 @@ ENCODER_FACTS = "data/encoders/{encoder}.on-{dataset}.json"
 FEATURES = "data/features/{dataset}/{encoder}.h5"
 CLEAN_HEADS = "data/heads/{dataset}/{encoder}/clean.h5"
 TARGET = "data/targets/{dataset}/{encoder}/{target}.h5"
-POISONED_FEATURES = "data/poisoned_features/{dataset}/{encoder}/gc-feature/eps{budget}-seed{seed}.h5"
-PAIRS = "data/pairs/{dataset}/{encoder}/gc-feature/eps{budget}-seed{seed}.h5"
+POISONED_FEATURES = "data/poisoned_features/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
+PAIRS = "data/pairs/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
 POISONS = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
 POISON_SHARD = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.shards/{scatteritem}.h5"
 VICTIMS = "data/victims/{dataset}/{encoder}/{attack}/eps{budget}.h5"
@@ -33,7 +33,22 @@ TABLE_FORMATS = ["csv", "tex", "pdf", "png"]
 FIGURE_FORMATS = ["pdf", "png"]
 FIGURES = {"figure5": "poisons", "figure6": "magnitudes", "figure9": "perturbations"}
 # Where the poisons of an attack lie; a method that is neither here nor a target head has no rule yet.
-POISONS_OF = {"gc-feature": POISONED_FEATURES, "feature-matching": POISONS}
+FEATURE_ATTACKS = ["gc-feature", "exact-feature"]
+IMAGE_ATTACKS = [
+    "tgda-input",
+    "tgda-input-constrained",
+    "gc-input",
+    "gc-input-constrained",
+    "feature-matching",
+    "feature-matching-r",
+    "exact-input",
+    "exact-input-constrained",
+    "exact-feature-matching",
+]
+POISONS_OF = dict.fromkeys(FEATURE_ATTACKS, POISONED_FEATURES) | dict.fromkeys(IMAGE_ATTACKS, POISONS)
+# Feature matching by the attack whose features it matches; pairing keeps within a class where labels are part of the attack.
+MATCHING_OF = {"gc-feature": "feature-matching", "exact-feature": "exact-feature-matching"}
+PAIRING_OPTIONS = {"gc-feature": "", "exact-feature": "--within-class"}
 TARGETS = ["gradpc-feature", "gradpc-input"]
 ATTACK_TARGET = "gradpc-feature"
 
@@ -65,6 +80,7 @@ wildcard_constraints:
     encoder=one_of(CONFIG.encoders),
     target=one_of(TARGETS),
     attack=r"[a-z][a-z0-9.-]*",
+    constrained="|-constrained",
     budget=r"\d+(\.\d+)?",
     seed=r"\d+",
     table=one_of(CONFIG.tables),
@@ -102,9 +118,31 @@ def matching_settings(wildcards):
     return CONFIG.attacks.feature_matching.model_copy(update=update).model_dump_json()
 
 
+def constrained_settings(attack):
+    """Settings of an attack in input space; the path says whether it is constrained."""
+
+    def settings(wildcards):
+        update = {"constrained": bool(wildcards.constrained)}
+        return attack.model_copy(update=update).model_dump_json()
+
+    return settings
+
+
+def pairing_option(wildcards):
+    return PAIRING_OPTIONS[wildcards.attack]
+
+
+def pairs_to_match(wildcards):
+    """The pairs that a feature matching works on."""
+    attack = next(name for name, matching in MATCHING_OF.items() if matching == wildcards.matching)
+    return PAIRS.format(**wildcards, attack=attack)
+
+
 GRADPC_SETTINGS = CONFIG.attacks.gradpc.model_dump_json()
 CANCELING_SETTINGS = CONFIG.attacks.gradient_canceling.model_dump_json()
+EXACT_SETTINGS = CONFIG.attacks.exact_feature.model_dump_json()
 VICTIM_SETTINGS = CONFIG.victims.model_dump_json()
+CONVERGED_SETTINGS = CONFIG.victims.converged.model_dump_json()
 
 
 # Resources: what GPU rules ask for; the same rules run without a GPU where the configuration says so.

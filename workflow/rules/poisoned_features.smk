@@ -5,7 +5,7 @@ rule cancel_gradient:
         target=expand(TARGET, target=ATTACK_TARGET, allow_missing=True),
         code=code("cancel_gradient.py"),
     output:
-        POISONED_FEATURES,
+        expand(POISONED_FEATURES, attack="gc-feature", allow_missing=True),
     log:
         "logs/cancel_gradient/{dataset}/{encoder}/eps{budget}-seed{seed}.log",
     benchmark:
@@ -21,6 +21,29 @@ rule cancel_gradient:
         " --budget {wildcards.budget} --seed {wildcards.seed} --settings {params.settings:q} {output} 2> {log}"
 
 
+rule poison_features_by_bilevel:
+    """Exact bilevel attack in feature space (this project's)."""
+    input:
+        features=FEATURES,
+        code=code("poison_features_by_bilevel.py"),
+    output:
+        expand(POISONED_FEATURES, attack="exact-feature", allow_missing=True),
+    log:
+        "logs/poison_features_by_bilevel/{dataset}/{encoder}/eps{budget}-seed{seed}.log",
+    benchmark:
+        "benchmarks/poison_features_by_bilevel/{dataset}/{encoder}/eps{budget}-seed{seed}.jsonl"
+    resources:
+        gpu=GPU,
+        mem_mb=growing_memory(16),
+        runtime=growing_minutes(60),
+    params:
+        settings=EXACT_SETTINGS,
+        victim=CONVERGED_SETTINGS,
+    shell:
+        "python scripts/poison_features_by_bilevel.py --features {input.features} --budget {wildcards.budget}"
+        " --seed {wildcards.seed} --settings {params.settings:q} --victim {params.victim:q} {output} 2> {log}"
+
+
 rule pair_features:
     """Each poisoned feature with its nearest clean one: the base image and the label."""
     input:
@@ -30,11 +53,14 @@ rule pair_features:
     output:
         PAIRS,
     log:
-        "logs/pair_features/{dataset}/{encoder}/eps{budget}-seed{seed}.log",
+        "logs/pair_features/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.log",
     benchmark:
-        "benchmarks/pair_features/{dataset}/{encoder}/eps{budget}-seed{seed}.jsonl"
+        "benchmarks/pair_features/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.jsonl"
     resources:
         mem_mb=growing_memory(8),
         runtime=growing_minutes(15),
+    params:
+        option=pairing_option,
     shell:
-        "python scripts/pair_features.py --features {input.features} --poisoned {input.poisoned} {output} 2> {log}"
+        "python scripts/pair_features.py --features {input.features} --poisoned {input.poisoned}"
+        " {params.option} {output} 2> {log}"

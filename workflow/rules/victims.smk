@@ -1,4 +1,4 @@
-rule evaluate_attack:
+rule evaluate_features:
     """Both victims retrained on clean plus poisoned features, all poison and victim seeds together."""
     input:
         features=FEATURES,
@@ -11,6 +11,8 @@ rule evaluate_attack:
         "logs/evaluate_attack/{dataset}/{encoder}/{attack}/eps{budget}.log",
     benchmark:
         "benchmarks/evaluate_attack/{dataset}/{encoder}/{attack}/eps{budget}.jsonl"
+    wildcard_constraints:
+        attack=one_of(FEATURE_ATTACKS),
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
@@ -20,3 +22,31 @@ rule evaluate_attack:
     shell:
         "python scripts/evaluate_attack.py --features {input.features} --target {input.target}"
         " --poisons {input.poisons} --settings {params.settings:q} {output} 2> {log}"
+
+
+rule evaluate_images:
+    """The same for attacks that make images, and once more after rounding these to 8 bits."""
+    input:
+        features=FEATURES,
+        target=expand(TARGET, target=ATTACK_TARGET, allow_missing=True),
+        poisons=poison_files,
+        images=IMAGES,
+        encoder=ENCODER,
+        code=code("evaluate_attack.py"),
+    output:
+        VICTIMS,
+    log:
+        "logs/evaluate_attack/{dataset}/{encoder}/{attack}/eps{budget}.log",
+    benchmark:
+        "benchmarks/evaluate_attack/{dataset}/{encoder}/{attack}/eps{budget}.jsonl"
+    wildcard_constraints:
+        attack=f"({one_of(IMAGE_ATTACKS)})(-beta[0-9.]+)?",
+    resources:
+        gpu=GPU,
+        mem_mb=growing_memory(16),
+        runtime=growing_minutes(60),
+    params:
+        settings=VICTIM_SETTINGS,
+    shell:
+        "python scripts/evaluate_attack.py --features {input.features} --target {input.target}"
+        " --poisons {input.poisons} --images {input.images} --encoder {input.encoder} --settings {params.settings:q} {output} 2> {log}"
