@@ -241,44 +241,6 @@ def test_shards_partition_the_blocks(count, batch, shards):
     assert [row for block in whole for row in range(block.start, block.stop)] == list(range(count))
 
 
-# All of them
-
-
-def attack_canceling(n, seed=0):
-    X, labels, head, G, _ = canceling_problem()
-    base = choose_initial(labels, n, seed)
-    own = labels[base].clone()
-    found = cancel(X[base], own, head, G, GradientCanceling(iterations=20), largest_norm=1.0)
-    return found.features, own, labels[base]
-
-
-def attack_matching(n, seed=0):
-    from featpoison.encoders.encoder import Architecture, Encoder
-
-    torch.manual_seed(1)
-    encoder = Encoder(Architecture(width=8, stem_stride=2)).freeze()
-    generator = torch.Generator().manual_seed(seed)
-    base, zeta = torch.rand(n, 3, 32, 32, generator=generator), torch.randn(n, 64, generator=generator)
-    nu, _ = match(zeta, base, encoder, FeatureMatching(steps=5, precision="float32"))
-    labels = torch.zeros(n, dtype=torch.int64)
-    return nu, labels, labels.clone()
-
-
-ATTACKS = {"gradient-canceling": attack_canceling, "feature-matching": attack_matching}
-every_attack = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
-
-
-@every_attack
-@pytest.mark.parametrize("n", [1, 7])
-def test_budget_labels_and_seed(attack, n):
-    poisons, labels, untouched = attack(n)
-    assert len(poisons) == n
-    assert torch.equal(labels, untouched)
-    assert poisons.isfinite().all()
-    assert torch.equal(poisons, attack(n)[0])
-    assert not torch.equal(poisons, attack(n, seed=1)[0])
-
-
 def test_not_a_number_stops_with_the_step(matching):
     X, labels, head, G, base = canceling_problem()
     with pytest.raises(FloatingPointError, match="L is nan at step 0"):

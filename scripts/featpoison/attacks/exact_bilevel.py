@@ -14,11 +14,11 @@ from torch import Tensor
 
 from featpoison import softmax
 from featpoison.attacks.input_space import InputSpace
+from featpoison.attacks.step_rules import Optimizer
 from featpoison.convex import Converged, Newton
 from featpoison.mixture import Mixture
 from featpoison.settings import Settings
 from featpoison.softmax import Head
-from featpoison.attacks.step_rules import Optimizer
 
 
 class ExactInput(InputSpace):
@@ -52,9 +52,11 @@ class ExactFeature(Settings):
 class Bilevel:
     """The objective -Lambda, exact in the features of the last pass."""
 
+    comparable = True
+
     def __init__(self, clean: tuple[Tensor, Tensor], poisons: tuple[Tensor, Tensor], victim: Converged, *, classes: int, tolerance: float) -> None:
         """`clean` and `poisons` are features (N, d), (n, d) with labels (N,), (n,); computes in float64."""
-        mixture = Mixture(*clean, poisons[0].unsqueeze(0), poisons[1].unsqueeze(0))
+        mixture = Mixture(*clean, poisons[0].unsqueeze(0).clone(), poisons[1].unsqueeze(0))
         self.newton, self.tolerance = Newton(mixture, victim), tolerance
         self.omega = self.newton.mixture.clean.new_zeros(1, classes, clean[0].shape[1] + 1)
         self.q = torch.zeros_like(self.omega)

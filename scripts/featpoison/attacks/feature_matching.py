@@ -16,6 +16,7 @@ is proven under that condition and measured on the demo's encoder by a test.
 import logging
 import math
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -79,7 +80,7 @@ def match(zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatchin
     recent = base.new_zeros(PATIENCE, len(base))
     progress = Progress(settings.steps, "steps of this block")
     for step, rate in enumerate(steps):
-        _, towards = pull_back(nu, lambda features, z=z: features - z, encoder, dtype)  # gradient of 1/2 ||f(nu) - z||^2, row by row
+        _, towards = pull_back(nu, partial(torch.sub, other=z), encoder, dtype)  # gradient of 1/2 ||f(nu) - z||^2, row by row
         gradient = settings.gamma * towards + settings.beta * (nu - mu)
         nu = nu - rate * gradient
         recent[step % PATIENCE] = gradient.flatten(1).norm(dim=1)

@@ -22,6 +22,8 @@ class GCInput(InputSpace):
 class Canceling:
     """The objective L with its running residual."""
 
+    comparable = True
+
     def __init__(self, features: Tensor, labels: Tensor, target: Head, clean_gradient: Tensor, batch_size: int) -> None:
         """`features` (n, d) of the base images, their `labels` (n,), `clean_gradient` (C, d+1) at `target`."""
         self.labels, self.target, self.clean_gradient, self.batch_size = labels, target, clean_gradient, batch_size

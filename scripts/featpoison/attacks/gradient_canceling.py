@@ -3,12 +3,12 @@
 import logging
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
+from featpoison.attacks.step_rules import Optimizer, StepRule
 from featpoison.constraints import NormBall
 from featpoison.progress import Progress
 from featpoison.seeds import stream
@@ -25,7 +25,7 @@ class GradientCanceling(Settings):
     """Most steps (paper: 2000)."""
     threshold: float = 1.0
     """Stop at L below this, L on sums (paper: 1)."""
-    optimizer: Literal["gradient-descent", "adam"] = "adam"
+    optimizer: Optimizer = "adam"
     """Step rule; Adam's steps do not depend on the scale of L, which grows with the square of N."""
     step_size: PositiveFloat = 0.1
     """First step size, in units of a feature for Adam; half a cosine takes it to zero."""
@@ -58,7 +58,7 @@ def cancel(initial: Tensor, labels: Tensor, target: Head, clean_gradient: Tensor
     """
     ball = NormBall(math.inf if settings.norm_cap is None else settings.norm_cap * largest_norm)
     zeta = ball.project(initial.clone())
-    first_moment, second_moment = torch.zeros_like(zeta), torch.zeros_like(zeta)
+    rule = StepRule(settings.optimizer, settings.step_size, settings.iterations, zeta)
     best, best_loss, first_loss = zeta, math.inf, math.nan
     progress, size = Progress(settings.iterations, "steps"), clean_gradient.norm().item()
     for step in range(settings.iterations + 1):
@@ -71,13 +71,7 @@ def cancel(initial: Tensor, labels: Tensor, target: Head, clean_gradient: Tensor
             best, best_loss = zeta, value
         if value < settings.threshold or step == settings.iterations:
             break
-        rate = settings.step_size * 0.5 * (1 + math.cos(math.pi * step / settings.iterations))
-        if settings.optimizer == "adam":
-            first_moment = first_moment.lerp(gradient, 0.1)
-            second_moment = second_moment.lerp(gradient.square(), 0.001)
-            scale = (second_moment / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
-            gradient = first_moment / (1 - 0.9 ** (step + 1)) / scale
-        zeta = ball.project(zeta - rate * gradient)
+        zeta = ball.project(rule.update(zeta, gradient, step))
         progress.advance(1, note=f"L {value:.4g}, residual {math.sqrt(2 * value) / size:.3f}")
     log.info("L %.4g -> %.4g in %d steps", first_loss, best_loss, step)
     return Canceled(features=best, first_loss=first_loss, last_loss=best_loss, iterations=step)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -49,6 +48,9 @@ class InputSpace(Settings):
 class Objective(Protocol):
     """What an attack minimises over the poisons' features; sums over rows, so the penalty's weight means the same for every attack."""
 
+    comparable: bool
+    """Whether values of different passes say which poisons are better; if not, the last ones are kept."""
+
     def gradient(self, block: slice, features: Tensor) -> Tensor:
         """Gradient of the objective in the features (n, d) of the rows in `block`, given these and the last ones of all other rows."""
         ...
@@ -71,7 +73,7 @@ PullBack = Callable[[Tensor, Callable[[Tensor], Tensor]], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Optimised:
-    """The best poisons (n, ...), the objective (with the penalty) of the base rows and of these, and the passes taken."""
+    """The poisons (n, ...), best or last; the objective (with the penalty) of the base rows and of these; the passes taken."""
 
     poisons: Tensor
     first_value: float
@@ -82,7 +84,8 @@ class Optimised:
 def optimise(
     base: Tensor, objective: Objective, settings: InputSpace, *, pull_back: PullBack, within: ConstraintSet, threshold: float, checkpoint: Checkpoint
 ) -> Optimised:
-    """Minimise `objective` from `base` (n, ...); stop below `threshold`. Poisons are judged pass by pass and the best are returned.
+    """Minimise `objective` from `base` (n, ...); stop below `threshold`. Poisons are judged pass by pass and the best are
+    returned where passes are comparable.
 
     `pull_back` gives features of rows and the gradient pushed back to them; `within` the set that rows are projected to. Resumes from
     the last state kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity.
@@ -115,12 +118,12 @@ def optimise(
         if not math.isfinite(value):
             raise FloatingPointError(f"epoch {epoch}: the objective is {value}")
         first_value = value if epoch == 0 else first_value
-        if value < best_value:
+        if value < best_value or not objective.comparable:
             best, best_value = before, value
         if value < threshold or epoch == settings.epochs:
             break
         nu = moved
-        progress.advance(1, note=f"objective {value:.5g}, best {best_value:.5g}")
+        progress.advance(1, note=f"objective {value:.5g}")
     log.info("objective %.6g -> %.6g in %d epochs", first_value, best_value, epoch)
     return Optimised(best, first_value, best_value, epoch)
 

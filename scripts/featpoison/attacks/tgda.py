@@ -71,6 +71,8 @@ def solve_damped(X: Tensor, head: Head, b: Tensor, settings: TGDAInput, start: T
 class TotalGradient:
     """The objective -l1, l1 summed over the held-out rows, with a head that descends between the steps of the poisons."""
 
+    comparable = False  # the head still descends, whatever the poisons do
+
     def __init__(self, clean: tuple[Tensor, Tensor], poisons: tuple[Tensor, Tensor], head: Head, settings: TGDAInput) -> None:
         """`clean` and `poisons` are features (N, d), (n, d) with labels (N,), (n,); the head starts at `head`."""
         X, y = clean

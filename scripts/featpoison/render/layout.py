@@ -15,6 +15,11 @@ TITLES = {
     "gc-feature": "GC-feature",
     "decoder-inversion": "Decoder inversion",
     "feature-matching": "Feature matching",
+    "feature-matching-r": "Feature matching-r",
+    "exact-feature": "Exact bilevel, features (ours)",
+    "exact-input": "Exact bilevel, input (ours)",
+    "exact-input-constrained": "Exact bilevel, input (constrained, ours)",
+    "exact-feature-matching": "Exact bilevel, matched (ours)",
 }
 # The paper's colours of row groups: white for heads and features, blue for input-space attacks, pink for feature-targeted ones.
 TINTS = {"input": "DCE9F7", "targeted": "FBE3E4", "none": "FFFFFF"}
@@ -22,9 +27,9 @@ TINTS = {"input": "DCE9F7", "targeted": "FBE3E4", "none": "FFFFFF"}
 
 def tint(method: str) -> str:
     """The group's colour as RRGGBB."""
-    if method.startswith(("tgda-input", "gc-input")):
+    if method.startswith(("tgda-input", "gc-input", "exact-input")):
         return TINTS["input"]
-    if method.startswith(("decoder", "feature-matching")):
+    if method.startswith(("decoder", "feature-matching", "exact-feature-matching")):
         return TINTS["targeted"]
     return TINTS["none"]
 
@@ -44,11 +49,14 @@ COLUMNS = ("paper", "sgd100", "converged", "residual", "magnitude")
 def lines_of(cells: list[Cell]) -> list[Line]:
     """The lines of a table in the order of its cells."""
     lines = []
-    for (method, beta), group in groupby(cells, key=lambda cell: (cell.method, cell.beta)):
+    for (method, _), group in groupby(cells, key=lambda cell: (cell.method, cell.beta)):
         budgets = [list(same) for _, same in groupby(group, key=lambda cell: cell.eps_d)]
-        title = TITLES[method] + (f" (beta = {beta:g})" if beta is not None else "")
-        lines.append(Line(title, tint(method), tuple(_texts(same) for same in budgets)))
+        lines.append(Line(_title(budgets[0][0]), tint(method), tuple(_texts(same) for same in budgets)))
     return lines
+
+
+def _title(cell: Cell) -> str:
+    return TITLES[cell.method] + (f" (beta = {cell.beta:g})" if cell.beta is not None else "")
 
 
 def _texts(cells: list[Cell]) -> tuple[str, ...]:
@@ -104,6 +112,30 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
         "Residual: gradient left at the target head, relative to the clean one. "
         "Magnitude: mean norm of the poisons' features relative to the clean ones.",
     ]
+    notes += _rounding_note(cells) + _removal_note(cells)
     if facts.missing:
         notes.append(f"Declared, not computed by this version: {', '.join(TITLES[name] for name in facts.missing)}.")
     return notes
+
+
+def _rounding_note(cells: list[Cell]) -> list[str]:
+    """What is left of image attacks after rounding to 8 bits, most changed first; every number is in the CSV."""
+    changes = [(cell.drop_8bit - cell.drop, cell) for cell in cells if cell.drop_8bit is not None]
+    if not changes:
+        return []
+    change, most = max(changes, key=lambda pair: abs(pair[0]))
+    return [
+        "Image attacks after rounding to 8 bits, which also clips to the pixel range (CSV, column drop_8bit): no drop changes by more than "
+        f"{abs(change):.2f} points, the largest change being {_title(most)}, {most.victim}, eps_d = {most.eps_d:g}: "
+        f"{most.drop:.2f} to {most.drop_8bit:.2f}."
+    ]
+
+
+def _removal_note(cells: list[Cell]) -> list[str]:
+    """How many poisons the filter dropped."""
+    texts = {
+        f"{_title(cell)}, eps_d = {cell.eps_d:g}: {cell.removed:.0f} of {cell.removed + cell.poisons:.0f}"
+        for cell in cells
+        if cell.removed and cell.poisons is not None
+    }
+    return [f"Removed by the magnitude filter, mean over poison seeds: {'; '.join(sorted(texts))}."] if texts else []

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from featpoison import store
-from featpoison.intervals import interval
+from featpoison.intervals import Interval, interval
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,27 @@ class Cell:
     residual: float | None
     magnitude_ratio: float | None
     source: str
+    poisons: float | None = None
+    """Mean number of poisons that the victims saw."""
+    removed: float | None = None
+    """Mean number of poisons that a defence removed."""
+    feature_distance: float | None = None
+    """Mean ||f(nu) - zeta||^2 of feature-targeted attacks."""
+    pixel_ratio: float | None = None
+    """Mean largest pixel magnitude over the largest clean one."""
+    psnr: float | None = None
+    """dB, to the base images."""
+    ssim: float | None = None
+    """To the base images."""
+    drop_8bit: float | None = None
+    drop_8bit_low: float | None = None
+    drop_8bit_high: float | None = None
+    """The drop after the poisons were rounded to 8 bits, with its interval."""
+
+
+FACTS = {"residual": "residual", "magnitude_ratio": "feature_magnitude_ratio"} | {
+    name: name for name in ("poisons", "removed", "feature_distance", "pixel_ratio", "psnr", "ssim")
+}
 
 
 @dataclass(frozen=True)
@@ -68,13 +89,14 @@ def cells_of(request: Request, clean: Path, tau: float, published: float | None)
 
 
 def _victim_cell(common: dict[str, Any], victim: str, path: Path, clean: Path, tau: float) -> Cell:
-    name = f"{victim}_accuracy"
-    before, after = (100 * store.read(file, name)[name] for file in (clean, path))
-    if victim == "sgd100":
-        before, after = before[..., -1], after[..., -1]  # (1, V), (K, V): the last epoch
-    drops = before - after  # paired by victim seed
-    drop = interval(drops.reshape(len(drops), -1).mean(1))
-    facts = store.read(path, "residual", "feature_magnitude_ratio")
+    arrays = store.read(path)
+    before = _last_epoch(store.read(clean, f"{victim}_accuracy")[f"{victim}_accuracy"], victim)
+    after = _last_epoch(arrays[f"{victim}_accuracy"], victim)
+    drop = _drop(before, after)
+    facts: dict[str, Any] = {field: float(np.mean(arrays[name])) if name in arrays else None for field, name in FACTS.items()}
+    if (rounded := arrays.get(f"quantized_{victim}_accuracy")) is not None:
+        again = _drop(before, _last_epoch(rounded, victim))
+        facts |= {"drop_8bit": again.mean, "drop_8bit_low": again.low, "drop_8bit_high": again.high}
     return Cell(
         **common,
         seeds=f"{len(after)}x{after[0].size}",
@@ -85,9 +107,19 @@ def _victim_cell(common: dict[str, Any], victim: str, path: Path, clean: Path, t
         drop_low=drop.low,
         drop_high=drop.high,
         tau=tau,
-        residual=float(np.mean(facts["residual"])),
-        magnitude_ratio=float(np.mean(facts["feature_magnitude_ratio"])),
+        **facts,
     )
+
+
+def _last_epoch(shares: np.ndarray, victim: str) -> np.ndarray:
+    """Percent; of sgd100 the last epoch: (K, V, tail) -> (K, V); of converged (K,)."""
+    return 100 * (shares[..., -1] if victim == "sgd100" else shares)
+
+
+def _drop(before: np.ndarray, after: np.ndarray) -> Interval:
+    """Of the drops paired by victim seed, (1, V) and (K, V), averaged over it: mean and interval over poison seeds."""
+    drops = before - after
+    return interval(drops.reshape(len(drops), -1).mean(1))
 
 
 def largest_swing(results: Iterable[Path]) -> float:
