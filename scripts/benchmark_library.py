@@ -16,7 +16,7 @@ def main() -> None:
     peak = benchmarks.measure_peak(args.device)
     peaks = ", ".join(f"{value / 1e9:.0f} GFLOP/s {str(dtype).removeprefix('torch.')}" for dtype, value in peak.flops.items())
     print(f"{program.device_kind(args.device)}, {args.threads} thread(s): {peaks}, {peak.bytes / 1e9:.1f} GB/s")
-    results = [benchmark(args.device, peak) for benchmark in (benchmarks.canceling, benchmarks.matching, benchmarks.converged)]
+    results = [benchmark(args.device, peak) for benchmark in benchmarks.ALL]
     print(f"{'benchmark':18}{'ours s':>11}{'baseline s':>12}{'ratio':>8}{'GFLOP/s':>9}{'GB/s':>8}{'of limit':>10}{'differ by':>11}")
     for result in results:
         row = f"{result.name:18}{result.seconds:11.3g}{result.baseline_seconds:12.3g}{result.ratio:8.1f}{result.gflops:9.1f}{result.gbytes:8.2f}"

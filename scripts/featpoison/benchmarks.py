@@ -16,8 +16,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from featpoison import softmax
 from featpoison.attacks.feature_matching import FeatureMatching, match
+from featpoison.attacks.gc_input import Canceling
+from featpoison.attacks.tgda import TGDAInput, solve_damped
 from featpoison.convex import Converged, objective, train_converged
 from featpoison.encoders.encoder import Architecture, Encoder
+from featpoison.encoders.features import pull_back
 from featpoison.mixture import Mixture
 from featpoison.precision import resolve
 from featpoison.softmax import Head
@@ -92,13 +95,9 @@ def canceling(device: torch.device, peak: Peak, *, N: int = 5000, n: int = 150, 
     G = softmax.head_gradient(X, labels, head)
     X64, Z64, omega = X.double(), Z.double(), head.omega.double()
 
-    def gradient(features: Tensor, targets: Tensor, leaf: Tensor) -> Tensor:
-        value = F.cross_entropy(features @ leaf[:, :-1].T + leaf[:, -1], targets, reduction="sum")
-        return torch.autograd.grad(value, leaf, create_graph=True)[0]
-
     def double_backward() -> Tensor:
         leaf, zeta = omega.requires_grad_(True), Z64.clone().requires_grad_(True)
-        loss = 0.5 * (gradient(X64, labels, leaf).detach() + gradient(zeta, own, leaf)).square().sum()
+        loss = 0.5 * (_summed_gradient(X64, labels, leaf).detach() + _summed_gradient(zeta, own, leaf)).square().sum()
         return torch.autograd.grad(loss, zeta)[0]
 
     ours = softmax.canceling_step(Z, own, head, G)[1]
@@ -121,12 +120,7 @@ def canceling(device: torch.device, peak: Peak, *, N: int = 5000, n: int = 150, 
 
 def matching(device: torch.device, peak: Peak, *, n: int = 64, steps: int = 10) -> Result:
     """Feature matching (folded, channels-last, bfloat16 where fast) against a plain float32 loop over the unfolded encoder."""
-    torch.manual_seed(0)
-    architecture = Architecture(width=16, stem_stride=2)
-    plain = Encoder(architecture).eval().requires_grad_(False).to(device)
-    folded = Encoder(architecture)
-    folded.load_state_dict(plain.state_dict())
-    folded.freeze().fold_batchnorm().to(device)
+    plain, folded = _twin_encoders(device)
     base, zeta = torch.rand(n, 3, 32, 32).to(device), torch.rand(n, plain.dimension).to(device)
     settings = FeatureMatching(steps=steps, tolerance=0.0)
 
@@ -155,6 +149,113 @@ def matching(device: torch.device, peak: Peak, *, n: int = 64, steps: int = 10) 
         _share(flops, moved, resolve(settings.precision, device), seconds, peak),
         _difference(match(zeta, base, folded, settings)[0] - base, loop() - base),
     )
+
+
+def gc_input(device: torch.device, peak: Peak, *, n: int = 64) -> Result:
+    """A step of GC-input, pushed back through the folded encoder, against the public pattern: autograd from pixels through the loss's
+    gradient, with a clean batch of the same size sent through the encoder for its own gradient at every step."""
+    plain, folded = _twin_encoders(device)
+    nu, clean = torch.rand(n, 3, 32, 32).to(device), torch.rand(n, 3, 32, 32).to(device)
+    labels = (torch.arange(n) % 10).to(device)
+    head = Head(weight=torch.randn(10, plain.dimension).to(device), bias=torch.zeros(10, device=device))
+    G = softmax.head_gradient(plain(clean), labels, head)
+    objective, dtype = Canceling(plain(nu), labels, head, G, n), resolve("auto", device)
+
+    def ours() -> Tensor:
+        return pull_back(nu, partial(objective.gradient, slice(0, n)), folded, dtype)[1]
+
+    def double_backward() -> Tensor:
+        leaf, omega = nu.detach().requires_grad_(True), head.omega.requires_grad_(True)
+        residual = _summed_gradient(plain(clean), labels, omega).detach() + _summed_gradient(plain(leaf), labels, omega)
+        return torch.autograd.grad(0.5 * residual.square().sum(), leaf)[0]
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        folded(nu)
+    seconds = best_time(ours)
+    flops = 2 * counter.get_total_flops()  # the pass back to the pixels costs what the pass forward costs
+    moved = 3 * nu.nbytes
+    return Result(
+        "GC-input step",
+        "closed form, folded, channels-last",
+        "double backward, clean batch each step",
+        seconds,
+        best_time(double_backward),
+        flops / seconds / 1e9,
+        moved / seconds / 1e9,
+        _share(flops, moved, dtype, seconds, peak),
+        _difference(ours(), double_backward()),
+    )
+
+
+def tgda(device: torch.device, peak: Peak, *, N: int = 3500, n: int = 150, d: int = 128, classes: int = 10) -> Result:
+    """A poison step of TGDA in feature space: conjugate gradients on H + damping I by closed-form products, against conjugate gradients on
+    its square by double-backward products, as in public code; float64, both to the same relative residual of the same system."""
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(N + n, d, generator=generator, dtype=torch.float64) / torch.arange(1, d + 1).sqrt()
+    X, labels = X.to(device), (torch.arange(N + n) % classes).to(device)
+    head = Head.from_omega(0.3 * torch.randn(classes, d + 1, generator=generator, dtype=torch.float64).to(device))
+    settings = TGDAInput(damping=1e-2, tolerance=1e-6, iterations=1000)
+    b = softmax.head_gradient(X[:N], labels[:N], head)
+
+    def ours() -> Tensor:
+        return softmax.feature_gradient(X[N:], labels[N:], head, solve_damped(X, head, b, settings).x)
+
+    def double_backward() -> Tensor:
+        omega, zeta = head.omega.requires_grad_(True), X[N:].clone().requires_grad_(True)
+        gradient = _summed_gradient(torch.cat([X[:N], zeta]), labels, omega)
+
+        def times(vector: Tensor) -> Tensor:
+            return torch.autograd.grad(gradient, omega, vector, retain_graph=True)[0] / len(X) + settings.damping * vector
+
+        q = _normal_equations(times, b, settings)
+        return torch.autograd.grad((gradient * q).sum(), zeta)[0]
+
+    seconds, products = best_time(ours, 3), solve_damped(X, head, b, settings).products
+    flops = products * 4 * (N + n) * (d + 1) * classes + 10 * n * d * classes  # two matrix products per Hessian-vector product
+    moved = products * 2 * X.nbytes
+    return Result(
+        "TGDA poison step",
+        "conjugate gradients on H, closed form",
+        "conjugate gradients on H^2, double backward",
+        seconds,
+        best_time(double_backward, 2),
+        flops / seconds / 1e9,
+        moved / seconds / 1e9,
+        _share(flops, moved, torch.float64, seconds, peak),
+        _difference(ours(), double_backward()),
+    )
+
+
+def _normal_equations(times: Callable[[Tensor], Tensor], b: Tensor, settings: TGDAInput) -> Tensor:
+    """q of A A q = A b by conjugate gradients, until A q = b holds to the tolerance (its residual kept up to date without extra products)."""
+    q, left, residual = torch.zeros_like(b), b, times(b)
+    direction = residual
+    for _ in range(settings.iterations):
+        image = times(direction)
+        alpha = residual.square().sum() / image.square().sum()
+        q, left = q + alpha * direction, left - alpha * image
+        if left.norm() <= settings.tolerance * b.norm():
+            break
+        following = times(left)
+        direction = following + following.square().sum() / residual.square().sum() * direction
+        residual = following
+    return q.detach()
+
+
+def _summed_gradient(X: Tensor, labels: Tensor, omega: Tensor) -> Tensor:
+    """The head gradient by autograd, differentiable: what the baselines start from."""
+    value = F.cross_entropy(X @ omega[:, :-1].T + omega[:, -1], labels, reduction="sum")
+    return torch.autograd.grad(value, omega, create_graph=True)[0]
+
+
+def _twin_encoders(device: torch.device) -> tuple[Encoder, Encoder]:
+    """The demo's architecture with random weights: plain, and frozen with BatchNorm folded."""
+    torch.manual_seed(0)
+    architecture = Architecture(width=16, stem_stride=2)
+    plain = Encoder(architecture).eval().requires_grad_(False).to(device)
+    folded = Encoder(architecture)
+    folded.load_state_dict(plain.state_dict())
+    return plain, folded.freeze().fold_batchnorm().to(device)
 
 
 def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, classes: int = 10) -> Result:
@@ -193,3 +294,6 @@ def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, 
 
 def _difference(ours: Tensor, theirs: Tensor) -> float:
     return ((ours.double() - theirs.double()).abs().max() / theirs.abs().max()).item()
+
+
+ALL = (canceling, matching, gc_input, tgda, converged)

@@ -79,7 +79,8 @@ def train_sgd(mixture: Mixture, settings: SGD100, *, classes: int, seeds: tuple[
         for start in starts:
             batch = order[:, start : start + settings.batch_size]  # (V, B)
             index = torch.where(batch < N, batch, batch + shift)  # (K, V, B)
-            gradient = softmax.head_gradient(table[index], labels[index], Head.from_omega(omega)) / batch.shape[1]
+            rows_of_batch = table.index_select(0, index.flatten()).view(*index.shape, d)  # twice as fast as table[index]
+            gradient = softmax.head_gradient(rows_of_batch, labels[index], Head.from_omega(omega)) / batch.shape[1]
             velocity.mul_(settings.momentum).add_(gradient.add_(omega, alpha=settings.weight_decay))
             rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total))
             omega.sub_(velocity, alpha=rate)
