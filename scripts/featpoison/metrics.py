@@ -1,4 +1,4 @@
-"""What is measured: accuracy and magnitudes."""
+"""What is measured: accuracy, magnitudes, image similarity."""
 
 import torch
 from torch import Tensor
@@ -16,3 +16,8 @@ def accuracy(X: Tensor, labels: Tensor, omega: Tensor) -> Tensor:
 def magnitude_ratio(poisons: Tensor, clean: Tensor) -> float:
     """Mean L2 norm of the poisoned rows over that of the clean rows, (n, d) and (N, d)."""
     return (poisons.double().norm(dim=1).mean() / clean.double().norm(dim=1).mean()).item()
+
+
+def psnr(images: Tensor, reference: Tensor) -> float:
+    """Peak signal-to-noise ratio in decibels, from the mean squared error over all pixels; both (n, 3, h, w) with a range of 1."""
+    return -10 * (images.double() - reference.double()).square().mean().log10().item()

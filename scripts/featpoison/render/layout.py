@@ -15,6 +15,9 @@ TITLES = {
     "gc-feature": "GC-feature",
     "decoder-inversion": "Decoder inversion",
     "feature-matching": "Feature matching",
+    "emn-original": "EMN, from scratch",
+    "emn-end-to-end": "EMN, end to end",
+    "emn-input": "EMN, frozen encoder",
 }
 # The paper's colours of row groups: white for heads and features, blue for input-space attacks, pink for feature-targeted ones.
 TINTS = {"input": "DCE9F7", "targeted": "FBE3E4", "none": "FFFFFF"}
@@ -22,7 +25,7 @@ TINTS = {"input": "DCE9F7", "targeted": "FBE3E4", "none": "FFFFFF"}
 
 def tint(method: str) -> str:
     """The group's colour as RRGGBB."""
-    if method.startswith(("tgda-input", "gc-input")):
+    if method.startswith(("tgda-input", "gc-input", "emn-input")):
         return TINTS["input"]
     if method.startswith(("decoder", "feature-matching")):
         return TINTS["targeted"]
@@ -39,6 +42,17 @@ class Line:
 
 
 COLUMNS = ("paper", "sgd100", "converged", "residual", "magnitude")
+UNLEARNABLE_COLUMNS = ("paper", "network", "sgd100", "converged", "clean")
+
+
+def unlearnable(cells: list[Cell]) -> bool:
+    """Whether a table is one of EMN."""
+    return all(cell.method.startswith("emn-") for cell in cells)
+
+
+def columns_of(cells: list[Cell]) -> tuple[str, ...]:
+    """The columns of each budget; EMN has other victims, a clean accuracy a row, and no target head."""
+    return UNLEARNABLE_COLUMNS if unlearnable(cells) else COLUMNS
 
 
 def lines_of(cells: list[Cell]) -> list[Line]:
@@ -46,7 +60,9 @@ def lines_of(cells: list[Cell]) -> list[Line]:
     lines = []
     for (method, beta), group in groupby(cells, key=lambda cell: (cell.method, cell.beta)):
         budgets = [list(same) for _, same in groupby(group, key=lambda cell: cell.eps_d)]
-        title = TITLES[method] + (f" (beta = {beta:g})" if beta is not None else "")
+        attack, _, scenario = method.partition("/")
+        remark = f"beta = {beta:g}" if beta is not None else scenario
+        title = TITLES[attack] + (f" ({remark})" if remark else "")
         lines.append(Line(title, tint(method), tuple(_texts(same) for same in budgets)))
     return lines
 
@@ -54,6 +70,9 @@ def lines_of(cells: list[Cell]) -> list[Line]:
 def _texts(cells: list[Cell]) -> tuple[str, ...]:
     by_victim = {cell.victim: cell for cell in cells}
     first = cells[0]
+    if unlearnable(cells):
+        clean = " / ".join(f"{cell.clean_accuracy:.2f}" for cell in cells)
+        return (_number(first.published_drop, 2), *(_drop(by_victim.get(victim)) for victim in UNLEARNABLE_COLUMNS[1:4]), clean)
     ours = [_drop(by_victim.get(victim) or by_victim.get("target")) for victim in ("sgd100", "converged")]
     if "target" in by_victim:
         ours[1] = ""
@@ -91,9 +110,12 @@ class Facts:
 
 def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
     """What a reader has to know under the table."""
+    if unlearnable(cells):
+        return _unlearnable_notes(cells, facts)
     clean = {cell.victim: cell.clean_accuracy for cell in cells}
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells if cell.victim != "target"})
     attack = next((cell for cell in cells if cell.victim != "target"), cells[0])
+    assert attack.tau is not None  # only EMN has none
     below = "below" if max(budgets_of(cells)) < attack.tau else "not all below"
     notes = [
         "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds; rows of GradPC show the "
@@ -107,3 +129,14 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
     if facts.missing:
         notes.append(f"Declared, not computed by this version: {', '.join(TITLES[name] for name in facts.missing)}.")
     return notes
+
+
+def _unlearnable_notes(cells: list[Cell], facts: Facts) -> list[str]:
+    seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells})
+    return [
+        "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds. Every training image is "
+        "perturbed, whence the infinite budget. Whole networks (from scratch, end to end) or linear heads on a frozen encoder (sgd100, converged) "
+        "are trained on the perturbed images.",
+        "Clean accuracy, in percent, is that of the same victims on the same images unperturbed (frozen encoder: sgd100 / converged). "
+        f"Seeds, poison x victim: {', '.join(seeds)}. Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
+    ]

@@ -23,7 +23,7 @@ class Cell:
     seeds: str
     """Poison seeds x victim seeds."""
     victim: str
-    """sgd100, converged, or target for a head that no victim was trained to."""
+    """sgd100, converged, network for a whole network, or target for a head that no victim was trained to."""
     clean_accuracy: float
     accuracy: float
     drop: float
@@ -31,7 +31,7 @@ class Cell:
     drop_high: float | None
     """95 % Student-t interval of the drop over poison seeds (each the mean over its victim seeds)."""
     published_drop: float | None
-    tau: float
+    tau: float | None
     residual: float | None
     magnitude_ratio: float | None
     source: str
@@ -47,10 +47,18 @@ class Request:
     source: str
 
 
-def cells_of(request: Request, clean: Path, tau: float, published: float | None) -> list[Cell]:
-    """The cells of one request: two victims of an attack, or one target head. `tau` is the threshold of the attack's target."""
+def cells_of(request: Request, clean: Path | None, tau: float | None, published: float | None) -> list[Cell]:
+    """The cells of one request: two victims of an attack, or one target head; of EMN, the victims that its file holds.
+
+    `tau` is the threshold of the attack's target, `clean` the file of clean heads; EMN has no target and brings its own clean victims.
+    """
     path = Path(request.source)
     common: dict[str, Any] = {**asdict(request), "published_drop": published}
+    if request.method.startswith("emn-"):
+        victims = [victim for victim in ("network", "sgd100", "converged") if f"{victim}_accuracy" in store.lengths(path)]
+        return [_unlearnable_cell(common, victim, path) for victim in victims]
+    if clean is None:
+        raise ValueError(f"{request.method}: no file of clean heads, expected one for every attack but EMN")
     if request.method.startswith("gradpc-"):
         facts = store.read_attributes(path)
         before, after = 100 * facts["clean_accuracy"], 100 * facts["accuracy"]
@@ -67,32 +75,48 @@ def cells_of(request: Request, clean: Path, tau: float, published: float | None)
     return [_victim_cell(common, victim, path, clean, tau) for victim in ("sgd100", "converged")]
 
 
-def _victim_cell(common: dict[str, Any], victim: str, path: Path, clean: Path, tau: float) -> Cell:
+def _victim_cell(common: dict[str, Any], victim: str, path: Path, clean: Path, tau: float | None) -> Cell:
     name = f"{victim}_accuracy"
     before, after = (100 * store.read(file, name)[name] for file in (clean, path))
-    if victim == "sgd100":
-        before, after = before[..., -1], after[..., -1]  # (1, V), (K, V): the last epoch
-    drops = before - after  # paired by victim seed
-    drop = interval(drops.reshape(len(drops), -1).mean(1))
     facts = store.read(path, "residual", "feature_magnitude_ratio")
     return Cell(
         **common,
-        seeds=f"{len(after)}x{after[0].size}",
-        victim=victim,
-        clean_accuracy=float(before.mean()),
-        accuracy=float(after.mean()),
-        drop=drop.mean,
-        drop_low=drop.low,
-        drop_high=drop.high,
+        **_drop(victim, before, after),
         tau=tau,
         residual=float(np.mean(facts["residual"])),
         magnitude_ratio=float(np.mean(facts["feature_magnitude_ratio"])),
     )
 
 
+def _unlearnable_cell(common: dict[str, Any], victim: str, path: Path) -> Cell:
+    """EMN perturbs the whole set: no target head, no share of poisons; the clean victims saw the same images unperturbed."""
+    names = f"clean_{victim}_accuracy", f"{victim}_accuracy"
+    arrays = store.read(path, *names)
+    before, after = (100 * arrays[name] for name in names)
+    return Cell(**common, **_drop(victim, before, after), tau=None, residual=None, magnitude_ratio=None)
+
+
+def _drop(victim: str, before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
+    """Accuracies in percent, clean (1, ...) and poisoned (K, ...), as fields of a cell."""
+    if victim == "sgd100":
+        before, after = before[..., -1], after[..., -1]  # (1, V), (K, V): the last epoch
+    drops = before - after  # paired by victim seed
+    drop = interval(drops.reshape(len(drops), -1).mean(1))
+    return {
+        "seeds": f"{len(after)}x{after[0].size}",
+        "victim": victim,
+        "clean_accuracy": float(before.mean()),
+        "accuracy": float(after.mean()),
+        "drop": drop.mean,
+        "drop_low": drop.low,
+        "drop_high": drop.high,
+    }
+
+
 def largest_swing(results: Iterable[Path]) -> float:
     """Largest range, in points, of an sgd100 victim's accuracy over its last epochs: a victim that still swings is no result."""
-    swings = [np.ptp(store.read(path, "sgd100_accuracy")["sgd100_accuracy"], axis=-1).max() for path in results]
+    name = "sgd100_accuracy"  # absent where whole networks are trained
+    swings = [np.ptp(store.read(path, name)[name], axis=-1).max() for path in results if name in store.lengths(path)]
     return 100 * float(max(swings, default=0.0))
 
 
