@@ -16,6 +16,7 @@ include: "workflow/rules/targets.smk"
 include: "workflow/rules/poisoned_features.smk"
 include: "workflow/rules/poisons.smk"
 include: "workflow/rules/victims.smk"
+include: "workflow/rules/unlearnable.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 

@@ -1,6 +1,7 @@
 """The configuration: frozen, typed models of the YAML. The one source of defaults, schema and the documentation of every knob."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -8,6 +9,7 @@ import pydantic
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from featpoison.attacks.emn import EMN
 from featpoison.attacks.exact_bilevel import ExactFeature, ExactInput
 from featpoison.attacks.feature_matching import FeatureMatching
 from featpoison.attacks.gc_input import GCInput
@@ -17,6 +19,7 @@ from featpoison.attacks.tgda import TGDAInput
 from featpoison.datasets.sources import Dataset
 from featpoison.downloads import Source
 from featpoison.evaluation import Victims
+from featpoison.network import NetworkVictims
 from featpoison.pretraining.simclr import SimCLR
 from featpoison.provenance import ROOT
 from featpoison.settings import Settings
@@ -37,8 +40,12 @@ Method = Literal[
     "exact-input",
     "exact-input-constrained",
     "exact-feature-matching",
+    "emn-original",
+    "emn-end-to-end",
+    "emn-input",
 ]
 MATCHING = ("feature-matching", "feature-matching-r", "exact-feature-matching")
+Budget = Annotated[float, Field(gt=0, allow_inf_nan=True)]
 
 
 class ConfigError(ValueError):
@@ -85,6 +92,8 @@ class Row(Settings):
     """Attack, named as in the published results."""
     beta: PositiveFloat | None = None
     """Feature matching of any kind: weight of staying close to the base image."""
+    scenario: Name | None = None
+    """EMN only: key of `scenarios`; null: the table's."""
 
     @model_validator(mode="after")
     def _beta_fits(self) -> Self:
@@ -93,16 +102,34 @@ class Row(Settings):
             raise ValueError(f"'beta' is required for {', '.join(MATCHING)}, and for nothing else")
         return self
 
+    @model_validator(mode="after")
+    def _scenario_fits(self) -> Self:
+        if self.scenario is not None and not self.perturbs_all:
+            raise ValueError(f"'scenario' is {self.scenario!r}, expected none: only rows of EMN have their own")
+        return self
+
+    @property
+    def perturbs_all(self) -> bool:
+        """Whether the attack perturbs the whole training set: EMN, whose budget is infinite."""
+        return self.method.startswith("emn-")
+
 
 class Table(Settings):
     """A table of the paper."""
 
     scenario: Name
     """Key of `scenarios`."""
-    budgets: tuple[PositiveFloat, ...]
-    """Poisoning budgets eps_d."""
+    budgets: tuple[Budget, ...]
+    """Poisoning budgets eps_d; .inf and nothing else for EMN."""
     rows: tuple[Row, ...]
     """Rows in order; those whose attack this version lacks are left out and named under the table."""
+
+    @model_validator(mode="after")
+    def _budgets_fit(self) -> Self:
+        for row in self.rows:
+            if any(math.isinf(budget) != row.perturbs_all for budget in self.budgets):
+                raise ValueError(f"budgets {list(self.budgets)} do not fit {row.method}, expected .inf for EMN and finite ones for the others")
+        return self
 
 
 class Figures(Settings):
@@ -116,6 +143,10 @@ class Figures(Settings):
     """Values of beta, one row of images each."""
     images: PositiveInt = 10
     """Images of a row: the first poisons of the first poison seed."""
+    unlearnable: tuple[Name, ...] = ()
+    """Figure 8: keys of `scenarios` whose EMN input-space poisons are shown; none: no Figure 8."""
+    amplification: PositiveFloat = 12.0
+    """Figure 8: factor by which the perturbations are amplified in rows of their own."""
 
 
 class Attacks(Settings):
@@ -135,6 +166,8 @@ class Attacks(Settings):
     """Exact bilevel attack in feature space (this project's)."""
     exact_input: ExactInput = ExactInput()
     """Exact bilevel attack in input space (this project's)."""
+    emn: EMN = EMN()
+    """Unlearnable examples."""
 
 
 class Config(Settings):
@@ -152,6 +185,8 @@ class Config(Settings):
     """Downstream tasks."""
     victims: Victims = Victims()
     """How heads are trained."""
+    network_victims: NetworkVictims = NetworkVictims()
+    """How whole networks are trained: victims of EMN's variants `original` and `end-to-end`."""
     poison_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
     """Seeds of the poisons: which clean images they start from."""
     shards: PositiveInt = 1
@@ -173,6 +208,7 @@ class Config(Settings):
             if not (ROOT / name).is_file():
                 raise ValueError(f"the file {name} does not exist, expected a path relative to the repository")
         lists: dict[str, tuple[float, ...]] = {"poison_seeds": self.poison_seeds, "victims.seeds": self.victims.seeds}
+        lists["network_victims.seeds"] = self.network_victims.seeds
         lists |= {f"tables.{name}.budgets": table.budgets for name, table in self.tables.items()}
         for name, values in lists.items():
             if not values or len(set(values)) < len(values):
@@ -188,7 +224,12 @@ class Config(Settings):
                 yield f"encoders.{name}.pretraining.dataset", entry.pretraining.dataset, self.datasets
         for name, table in self.tables.items():
             yield f"tables.{name}.scenario", table.scenario, self.scenarios
+            for index, row in enumerate(table.rows):
+                if row.scenario is not None:
+                    yield f"tables.{name}.rows.{index}.scenario", row.scenario, self.scenarios
         yield "figures.scenario", self.figures.scenario, self.scenarios
+        for name in self.figures.unlearnable:
+            yield "figures.unlearnable", name, self.scenarios
 
     def _local_files(self):
         sources = [dataset.archive for dataset in self.datasets.values()]

@@ -25,6 +25,7 @@ POISONED_FEATURES = "data/poisoned_features/{dataset}/{encoder}/{attack}/eps{bud
 PAIRS = "data/pairs/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
 POISONS = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
 POISON_SHARD = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.shards/{scatteritem}.h5"
+UNLEARNABLE = "data/unlearnable/{dataset}/{encoder}/{variant}/seed{seed}.h5"
 VICTIMS = "data/victims/{dataset}/{encoder}/{attack}/eps{budget}.h5"
 PUBLISHED = "data/published/published_results.csv"
 OUTPUT = CONFIG.output
@@ -32,6 +33,8 @@ OUTPUT = CONFIG.output
 TABLE_FORMATS = ["csv", "tex", "pdf", "png"]
 FIGURE_FORMATS = ["pdf", "png"]
 FIGURES = {"figure5": "poisons", "figure6": "magnitudes", "figure9": "perturbations"}
+if CONFIG.figures.unlearnable:
+    FIGURES["figure8"] = "unlearnable"
 # Where the poisons of an attack lie; a method that is neither here nor a target head has no rule yet.
 FEATURE_ATTACKS = ["gc-feature", "exact-feature"]
 IMAGE_ATTACKS = [
@@ -48,6 +51,7 @@ IMAGE_ATTACKS = [
 POISONS_OF = dict.fromkeys(FEATURE_ATTACKS, POISONED_FEATURES) | dict.fromkeys(IMAGE_ATTACKS, POISONS)
 # Feature matching by the attack whose features it matches; pairing keeps within a class where labels are part of the attack.
 MATCHING_OF = {"gc-feature": "feature-matching", "exact-feature": "exact-feature-matching"}
+EMN_VARIANTS = ["original", "end-to-end", "input"]
 PAIRING_OPTIONS = {"gc-feature": "", "exact-feature": "--within-class"}
 TARGETS = ["gradpc-feature", "gradpc-input"]
 ATTACK_TARGET = "gradpc-feature"
@@ -64,6 +68,7 @@ localrules:
     plot_poisons,
     plot_magnitudes,
     plot_perturbations,
+    plot_unlearnable,
 
 
 scattergather:
@@ -79,7 +84,8 @@ wildcard_constraints:
     dataset=one_of(CONFIG.datasets),
     encoder=one_of(CONFIG.encoders),
     target=one_of(TARGETS),
-    attack=r"[a-z][a-z0-9.-]*",
+    attack=r"(?!emn-)[a-z][a-z0-9.-]*",
+    variant=one_of(EMN_VARIANTS),
     constrained="|-constrained",
     budget=r"\d+(\.\d+)?",
     seed=r"\d+",
@@ -138,6 +144,13 @@ def pairs_to_match(wildcards):
     return PAIRS.format(**wildcards, attack=attack)
 
 
+def unlearnable_victim_settings(wildcards):
+    """Linear victims where the encoder is frozen, whole networks elsewhere."""
+    victims = CONFIG.victims if wildcards.variant == "input" else CONFIG.network_victims
+    return victims.model_dump_json()
+
+
+EMN_SETTINGS = CONFIG.attacks.emn.model_dump_json()
 GRADPC_SETTINGS = CONFIG.attacks.gradpc.model_dump_json()
 CANCELING_SETTINGS = CONFIG.attacks.gradient_canceling.model_dump_json()
 EXACT_SETTINGS = CONFIG.attacks.exact_feature.model_dump_json()
@@ -205,22 +218,32 @@ def poison_files(wildcards):
     return [POISONS_OF[method].format(**wildcards, seed=seed) for seed in CONFIG.poison_seeds]
 
 
+def unlearnable_noise(wildcards):
+    """The noise of all poison seeds of one variant."""
+    return expand(UNLEARNABLE, seed=CONFIG.poison_seeds, **wildcards)
+
+
 def result_file(scenario, row, budget):
     """Where the numbers of a table's cell come from."""
     if row.method in TARGETS:
         return scenario_paths(TARGET, scenario, target=row.method)
-    return scenario_paths(VICTIMS, scenario, attack=attack_name(row), budget=number(budget))
+    return scenario_paths(VICTIMS, row.scenario or scenario, attack=attack_name(row), budget=number(budget))
 
 
 def has_rule(row):
-    return row.method in TARGETS or row.method in POISONS_OF
+    return row.method in TARGETS or row.method in POISONS_OF or row.perturbs_all
+
+
+def method_name(scenario, row):
+    """The method as the published results name it: EMN's with the row's scenario."""
+    return f"{row.method}/{row.scenario or scenario}" if row.perturbs_all else row.method
 
 
 def table_cells(wildcards):
     """The cells of a table, as the program wants them: [method, beta, eps_d, result file]."""
     table = CONFIG.tables[wildcards.table]
     return [
-        [row.method, row.beta, budget, result_file(table.scenario, row, budget)]
+        [method_name(table.scenario, row), row.beta, budget, result_file(table.scenario, row, budget)]
         for row in table.rows
         if has_rule(row)
         for budget in table.budgets
@@ -240,11 +263,20 @@ def table_victims(wildcards):
     return sorted({cell[3] for cell in table_cells(wildcards) if cell[0] not in TARGETS})
 
 
+def all_perturbed(wildcards):
+    """Whether a table has rows of EMN alone, which bring their own clean accuracy and have no target."""
+    return all(row.perturbs_all for row in CONFIG.tables[wildcards.table].rows)
+
+
 def table_clean_heads(wildcards):
+    if all_perturbed(wildcards):
+        return []
     return scenario_paths(CLEAN_HEADS, CONFIG.tables[wildcards.table].scenario)
 
 
 def table_target(wildcards):
+    if all_perturbed(wildcards):
+        return []
     return scenario_paths(TARGET, CONFIG.tables[wildcards.table].scenario, target=ATTACK_TARGET)
 
 
@@ -270,6 +302,16 @@ def shown_poisons(wildcards):
 
 def shown_images(wildcards):
     return scenario_paths(IMAGES, CONFIG.figures.scenario)
+
+
+def unlearnable_images(wildcards):
+    return [scenario_paths(IMAGES, name) for name in CONFIG.figures.unlearnable]
+
+
+def shown_noise(wildcards):
+    """EMN input-space noise of the first seed, one file per scenario of Figure 8."""
+    seed = CONFIG.poison_seeds[0]
+    return [scenario_paths(UNLEARNABLE, name, variant="input", seed=seed) for name in CONFIG.figures.unlearnable]
 
 
 TABLE_FILES = [f"{OUTPUT}/{table}.{form}" for table in CONFIG.tables for form in TABLE_FORMATS]

@@ -68,3 +68,30 @@ rule plot_perturbations:
     shell:
         "python scripts/plot_perturbations.py --images {input.images} --count {params.shown}"
         " --poisons {input.poisons} -- {output} 2> {log}"
+
+
+rule plot_unlearnable:
+    """Figure 8: clean images, EMN's poisons by scenario, and their perturbations amplified."""
+    input:
+        images=unlearnable_images,
+        noise=shown_noise,
+        code=code("plot_unlearnable.py"),
+    output:
+        report(
+            f"{OUTPUT}/figure8.{{form}}",
+            category="Figures",
+            caption="../report/figure8.rst",
+        ),
+    log:
+        f"logs/plot_unlearnable/{OUTPUT}/figure8.{{form}}.log",
+    benchmark:
+        f"benchmarks/plot_unlearnable/{OUTPUT}/figure8.{{form}}.jsonl"
+    wildcard_constraints:
+        form="pdf|png",
+    params:
+        shown=CONFIG.figures.images,
+        amplification=CONFIG.figures.amplification,
+        names=CONFIG.figures.unlearnable,
+    shell:
+        "python scripts/plot_unlearnable.py --images {input.images} --noise {input.noise} --names {params.names}"
+        " --count {params.shown} --amplification {params.amplification} -- {output} 2> {log}"

@@ -1,18 +1,26 @@
 """Tables as LaTeX: booktabs rules and coloured rows, nothing but packages of a basic TeX installation (booktabs, xcolor with table)."""
 
-from featpoison.render.layout import COLUMNS, Facts, budgets_of, lines_of, notes_of
+import math
+
+from featpoison.render.layout import Facts, budgets_of, columns_of, lines_of, notes_of
 from featpoison.render.numbers import Cell
 
 HEADS = {
     "paper": "paper",
+    "network": "ours, network",
     "sgd100": "ours, sgd100",
     "converged": "ours, converged",
     "residual": r"$\|R\|/\|G\|$",
     "magnitude": "magnitude",
+    "clean": "clean accuracy",
 }
 
 
 SYMBOLS = {"eps_w": r"$\epsilon_w$", "beta =": r"$\beta$ =", "tau =": r"$\tau$ =", " x ": r" $\times$ ", "%": r"\%"}
+
+
+def _infinite(budget: float) -> str:
+    return r"\infty" if math.isinf(budget) else f"{budget:g}"
 
 
 def escape(text: str) -> str:
@@ -24,8 +32,8 @@ def escape(text: str) -> str:
 
 def to_latex(cells: list[Cell], facts: Facts, header: list[str]) -> str:
     """A `table*` environment; `header` lines become comments at the top."""
-    budgets = budgets_of(cells)
-    width = len(COLUMNS)
+    budgets, columns = budgets_of(cells), columns_of(cells)
+    width = len(columns)
     lines = [f"% {line}" for line in header]
     lines += [
         r"% Needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[table]{xcolor}.",
@@ -34,9 +42,9 @@ def to_latex(cells: list[Cell], facts: Facts, header: list[str]) -> str:
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (width * len(budgets))}}}",
         r"\toprule",
-        "Attack" + "".join(rf" & \multicolumn{{{width}}}{{c}}{{$\epsilon_d = {budget:g}$}}" for budget in budgets) + r" \\",
+        "Attack" + "".join(rf" & \multicolumn{{{width}}}{{c}}{{$\epsilon_d = {_infinite(budget)}$}}" for budget in budgets) + r" \\",
         "".join(rf"\cmidrule(lr){{{2 + width * i}-{1 + width * (i + 1)}}}" for i in range(len(budgets))),
-        " & ".join(["", *(HEADS[name] for _ in budgets for name in COLUMNS)]) + r" \\",
+        " & ".join(["", *(HEADS[name] for _ in budgets for name in columns)]) + r" \\",
         r"\midrule",
     ]
     for line in lines_of(cells):

@@ -20,6 +20,9 @@ TITLES = {
     "exact-input": "Exact bilevel, input (ours)",
     "exact-input-constrained": "Exact bilevel, input (constrained, ours)",
     "exact-feature-matching": "Exact bilevel, matched (ours)",
+    "emn-original": "EMN, from scratch",
+    "emn-end-to-end": "EMN, end to end",
+    "emn-input": "EMN, frozen encoder",
 }
 # The paper's colours of row groups: white for heads and features, blue for input-space attacks, pink for feature-targeted ones.
 TINTS = {"input": "DCE9F7", "targeted": "FBE3E4", "none": "FFFFFF"}
@@ -27,7 +30,7 @@ TINTS = {"input": "DCE9F7", "targeted": "FBE3E4", "none": "FFFFFF"}
 
 def tint(method: str) -> str:
     """The group's colour as RRGGBB."""
-    if method.startswith(("tgda-input", "gc-input", "exact-input")):
+    if method.startswith(("tgda-input", "gc-input", "exact-input", "emn-input")):
         return TINTS["input"]
     if method.startswith(("decoder", "feature-matching", "exact-feature-matching")):
         return TINTS["targeted"]
@@ -44,6 +47,17 @@ class Line:
 
 
 COLUMNS = ("paper", "sgd100", "converged", "residual", "magnitude")
+UNLEARNABLE_COLUMNS = ("paper", "network", "sgd100", "converged", "clean")
+
+
+def unlearnable(cells: list[Cell]) -> bool:
+    """Whether a table is one of EMN."""
+    return all(cell.method.startswith("emn-") for cell in cells)
+
+
+def columns_of(cells: list[Cell]) -> tuple[str, ...]:
+    """The columns of each budget; EMN has other victims, a clean accuracy a row, and no target head."""
+    return UNLEARNABLE_COLUMNS if unlearnable(cells) else COLUMNS
 
 
 def lines_of(cells: list[Cell]) -> list[Line]:
@@ -56,12 +70,17 @@ def lines_of(cells: list[Cell]) -> list[Line]:
 
 
 def _title(cell: Cell) -> str:
-    return TITLES[cell.method] + (f" (beta = {cell.beta:g})" if cell.beta is not None else "")
+    attack, _, scenario = cell.method.partition("/")
+    remark = f"beta = {cell.beta:g}" if cell.beta is not None else scenario
+    return TITLES[attack] + (f" ({remark})" if remark else "")
 
 
 def _texts(cells: list[Cell]) -> tuple[str, ...]:
     by_victim = {cell.victim: cell for cell in cells}
     first = cells[0]
+    if unlearnable(cells):
+        clean = " / ".join(f"{cell.clean_accuracy:.2f}" for cell in cells)
+        return (_number(first.published_drop, 2), *(_drop(by_victim.get(victim)) for victim in UNLEARNABLE_COLUMNS[1:4]), clean)
     ours = [_drop(by_victim.get(victim) or by_victim.get("target")) for victim in ("sgd100", "converged")]
     if "target" in by_victim:
         ours[1] = ""
@@ -99,9 +118,12 @@ class Facts:
 
 def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
     """What a reader has to know under the table."""
+    if unlearnable(cells):
+        return _unlearnable_notes(cells, facts)
     clean = {cell.victim: cell.clean_accuracy for cell in cells}
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells if cell.victim != "target"})
     attack = next((cell for cell in cells if cell.victim != "target"), cells[0])
+    assert attack.tau is not None  # only EMN has none
     below = "below" if max(budgets_of(cells)) < attack.tau else "not all below"
     notes = [
         "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds; rows of GradPC show the "
@@ -139,3 +161,14 @@ def _removal_note(cells: list[Cell]) -> list[str]:
         if cell.removed and cell.poisons is not None
     }
     return [f"Removed by the magnitude filter, mean over poison seeds: {'; '.join(sorted(texts))}."] if texts else []
+
+
+def _unlearnable_notes(cells: list[Cell], facts: Facts) -> list[str]:
+    seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells})
+    return [
+        "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds. Every training image is "
+        "perturbed, whence the infinite budget. Whole networks (from scratch, end to end) or linear heads on a frozen encoder (sgd100, converged) "
+        "are trained on the perturbed images.",
+        "Clean accuracy, in percent, is that of the same victims on the same images unperturbed (frozen encoder: sgd100 / converged). "
+        f"Seeds, poison x victim: {', '.join(seeds)}. Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
+    ]

@@ -23,7 +23,7 @@ class Cell:
     seeds: str
     """Poison seeds x victim seeds."""
     victim: str
-    """sgd100, converged, or target for a head that no victim was trained to."""
+    """sgd100, converged, network for a whole network, or target for a head that no victim was trained to."""
     clean_accuracy: float
     accuracy: float
     drop: float
@@ -31,7 +31,7 @@ class Cell:
     drop_high: float | None
     """95 % Student-t interval of the drop over poison seeds (each the mean over its victim seeds)."""
     published_drop: float | None
-    tau: float
+    tau: float | None
     residual: float | None
     magnitude_ratio: float | None
     source: str
@@ -68,10 +68,18 @@ class Request:
     source: str
 
 
-def cells_of(request: Request, clean: Path, tau: float, published: float | None) -> list[Cell]:
-    """The cells of one request: two victims of an attack, or one target head. `tau` is the threshold of the attack's target."""
+def cells_of(request: Request, clean: Path | None, tau: float | None, published: float | None) -> list[Cell]:
+    """The cells of one request: two victims of an attack, or one target head; of EMN, the victims that its file holds.
+
+    `tau` is the threshold of the attack's target, `clean` the file of clean heads; EMN has no target and brings its own clean victims.
+    """
     path = Path(request.source)
     common: dict[str, Any] = {**asdict(request), "published_drop": published}
+    if request.method.startswith("emn-"):
+        victims = [victim for victim in ("network", "sgd100", "converged") if f"{victim}_accuracy" in store.lengths(path)]
+        return [_unlearnable_cell(common, victim, path) for victim in victims]
+    if clean is None:
+        raise ValueError(f"{request.method}: no file of clean heads, expected one for every attack but EMN")
     if request.method.startswith("gradpc-"):
         facts = store.read_attributes(path)
         before, after = 100 * facts["clean_accuracy"], 100 * facts["accuracy"]
@@ -88,35 +96,46 @@ def cells_of(request: Request, clean: Path, tau: float, published: float | None)
     return [_victim_cell(common, victim, path, clean, tau) for victim in ("sgd100", "converged")]
 
 
-def _victim_cell(common: dict[str, Any], victim: str, path: Path, clean: Path, tau: float) -> Cell:
+def _victim_cell(common: dict[str, Any], victim: str, path: Path, clean: Path, tau: float | None) -> Cell:
+    name = f"{victim}_accuracy"
     arrays = store.read(path)
-    before = _last_epoch(store.read(clean, f"{victim}_accuracy")[f"{victim}_accuracy"], victim)
-    after = _last_epoch(arrays[f"{victim}_accuracy"], victim)
-    drop = _drop(before, after)
+    before = store.read(clean, name)[name]
     facts: dict[str, Any] = {field: float(np.mean(arrays[name])) if name in arrays else None for field, name in FACTS.items()}
+    return Cell(**common, **_drops(victim, before, arrays), tau=tau, **facts)
+
+
+def _unlearnable_cell(common: dict[str, Any], victim: str, path: Path) -> Cell:
+    """EMN perturbs the whole set: no target head, no share of poisons; the clean victims saw the same images unperturbed."""
+    arrays = store.read(path)
+    facts: dict[str, Any] = {"psnr": float(np.mean(arrays["psnr"]))}
+    return Cell(**common, **_drops(victim, arrays[f"clean_{victim}_accuracy"], arrays), tau=None, residual=None, magnitude_ratio=None, **facts)
+
+
+def _drops(victim: str, before: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The accuracies and drops of a victim as fields of a cell: `before` of the clean victims (1, ...), `arrays` of a result file (K, ...)."""
+    before, after = _percent(before, victim), _percent(arrays[f"{victim}_accuracy"], victim)
+    drop = _paired(before, after)
+    result = {
+        "seeds": f"{len(after)}x{after[0].size}",
+        "victim": victim,
+        "clean_accuracy": float(before.mean()),
+        "accuracy": float(after.mean()),
+        "drop": drop.mean,
+        "drop_low": drop.low,
+        "drop_high": drop.high,
+    }
     if (rounded := arrays.get(f"quantized_{victim}_accuracy")) is not None:
-        again = _drop(before, _last_epoch(rounded, victim))
-        facts |= {"drop_8bit": again.mean, "drop_8bit_low": again.low, "drop_8bit_high": again.high}
-    return Cell(
-        **common,
-        seeds=f"{len(after)}x{after[0].size}",
-        victim=victim,
-        clean_accuracy=float(before.mean()),
-        accuracy=float(after.mean()),
-        drop=drop.mean,
-        drop_low=drop.low,
-        drop_high=drop.high,
-        tau=tau,
-        **facts,
-    )
+        again = _paired(before, _percent(rounded, victim))
+        result |= {"drop_8bit": again.mean, "drop_8bit_low": again.low, "drop_8bit_high": again.high}
+    return result
 
 
-def _last_epoch(shares: np.ndarray, victim: str) -> np.ndarray:
-    """Percent; of sgd100 the last epoch: (K, V, tail) -> (K, V); of converged (K,)."""
+def _percent(shares: np.ndarray, victim: str) -> np.ndarray:
+    """Percent, (K,) or (K, V); of sgd100 the last epoch of (K, V, tail)."""
     return 100 * (shares[..., -1] if victim == "sgd100" else shares)
 
 
-def _drop(before: np.ndarray, after: np.ndarray) -> Interval:
+def _paired(before: np.ndarray, after: np.ndarray) -> Interval:
     """Of the drops paired by victim seed, (1, V) and (K, V), averaged over it: mean and interval over poison seeds."""
     drops = before - after
     return interval(drops.reshape(len(drops), -1).mean(1))
@@ -124,7 +143,8 @@ def _drop(before: np.ndarray, after: np.ndarray) -> Interval:
 
 def largest_swing(results: Iterable[Path]) -> float:
     """Largest range, in points, of an sgd100 victim's accuracy over its last epochs: a victim that still swings is no result."""
-    swings = [np.ptp(store.read(path, "sgd100_accuracy")["sgd100_accuracy"], axis=-1).max() for path in results]
+    name = "sgd100_accuracy"  # absent where whole networks are trained
+    swings = [np.ptp(store.read(path, name)[name], axis=-1).max() for path in results if name in store.lengths(path)]
     return 100 * float(max(swings, default=0.0))
 
 

@@ -1,22 +1,25 @@
 """A table as a picture (PDF or PNG), for readers without LaTeX: the same lines and notes."""
 
+import math
 import textwrap
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from featpoison.render.layout import COLUMNS, Facts, budgets_of, lines_of, notes_of
+from featpoison.render.layout import Facts, budgets_of, columns_of, lines_of, notes_of
 from featpoison.render.numbers import Cell
 
 HEADS = {"paper": "paper", "sgd100": "ours, sgd100", "converged": "ours, converged", "residual": "residual", "magnitude": "magnitude"}
-WIDTHS = {"paper": 0.55, "sgd100": 1.45, "converged": 1.45, "residual": 0.65, "magnitude": 0.75}  # inches
+HEADS |= {"network": "ours, network", "clean": "clean accuracy"}
+WIDTHS = {"paper": 0.55, "sgd100": 1.45, "converged": 1.45, "residual": 0.65, "magnitude": 0.75, "network": 1.45, "clean": 1.05}  # inches
 TITLE_WIDTH, LINE_HEIGHT = 1.9, 0.2
 
 
 def draw(cells: list[Cell], facts: Facts) -> Figure:
     """The table drawn in inches: rules as in booktabs, rows tinted by group, notes below."""
     budgets, lines = budgets_of(cells), lines_of(cells)
-    widths = [WIDTHS[name] for _ in budgets for name in COLUMNS]
+    columns = columns_of(cells)
+    widths = [WIDTHS[name] for _ in budgets for name in columns]
     total = TITLE_WIDTH + sum(widths)
     notes = [text for note in notes_of(cells, facts) for text in textwrap.wrap(note, int(total * 20))]
     height = LINE_HEIGHT * (len(lines) + 3) + 0.165 * len(notes) + 0.05
@@ -29,14 +32,14 @@ def draw(cells: list[Cell], facts: Facts) -> Figure:
         axes.plot([left, right], [y, y], color="black", linewidth=thickness, clip_on=False)
 
     rule(0, 1.2)
-    span = sum(WIDTHS.values())
+    span = sum(WIDTHS[name] for name in columns)
     for i, budget in enumerate(budgets):
         left = TITLE_WIDTH + i * span
-        axes.text(left + span / 2, LINE_HEIGHT * 0.6, rf"$\epsilon_d$ = {budget:g}", ha="center", va="center")
+        axes.text(left + span / 2, LINE_HEIGHT * 0.6, r"$\epsilon_d$ = " + ("∞" if math.isinf(budget) else f"{budget:g}"), ha="center", va="center")
         rule(LINE_HEIGHT, 0.5, left + 0.06, left + span - 0.06)
     y = LINE_HEIGHT * 1.55
     axes.text(0.06, y, "Attack", va="center")
-    for right, name in zip(rights, list(COLUMNS) * len(budgets), strict=True):
+    for right, name in zip(rights, list(columns) * len(budgets), strict=True):
         axes.text(right, y, HEADS[name], ha="right", va="center")
     rule(LINE_HEIGHT * 2.1, 0.7)
     for i, line in enumerate(lines):

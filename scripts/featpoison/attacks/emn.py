@@ -1,0 +1,170 @@
+"""EMN, error-minimising noise (Huang et al., 2021, https://arxiv.org/abs/2101.04898; paper, sections 3.4 and 5.4): unlearnable examples.
+
+    min over theta, min over delta_i, ||delta_i||_inf <= radius, of   sum_i loss(theta; x_i + delta_i, y_i)
+
+A round trains theta for some steps on the noisy images and then moves every image's own noise by projected sign gradient steps, theta
+fixed in evaluation mode, until theta errs on hardly any noisy training image. Noise belongs to a row of the training set, whatever the
+order of batches, and is added before augmentation. As in the authors' code, noise starts at zero, momentum lasts over rounds and the
+search does not augment (`padding` would); their step size is constant, too.
+
+Variants (Table 4). `original`: theta is a whole network with random weights; `end-to-end`: a whole network that starts from the
+pre-trained encoder; `input`: the encoder is frozen, theta is the linear head, and images are never augmented, because a linear head is
+trained on fixed features.
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from featpoison.checkpoints import Checkpoint
+from featpoison.constraints import NoiseBall
+from featpoison.encoders.encoder import Encoder
+from featpoison.network import SGD, VIEWS, Classifier, Training, batch_rows, from_pretrained, predictions, shift_and_flip, with_random_weights
+from featpoison.precision import Precision, resolve
+from featpoison.progress import Progress
+from featpoison.seeds import stream
+from featpoison.settings import Settings
+
+log = logging.getLogger(__name__)
+Variant = Literal["original", "end-to-end", "input"]
+LEVEL = 1 / 255  # one of 256 grey levels, in units of the pixel range
+
+
+class EMN(Settings):
+    """Settings of error-minimising noise."""
+
+    radius: PositiveFloat = 8.0
+    """Largest change of a pixel, in grey levels of 256 (paper: 8)."""
+    step_size: PositiveFloat = 0.8
+    """Sign step of the noise, in grey levels (paper: 0.8)."""
+    steps: PositiveInt = 20
+    """Noise steps of every image in a round (paper: 20)."""
+    training_steps: PositiveInt = 10
+    """Training steps of the network in a round (paper: 10)."""
+    stop_error: float = Field(0.01, ge=0, lt=1)
+    """Training error on noisy images at which to stop (paper: 0.01)."""
+    max_rounds: PositiveInt | None = None
+    """Most rounds; null: until `stop_error` is reached, as in the paper."""
+    images_per_class: PositiveInt | None = None
+    """Work on this many training images of each class, the first of the training set; null: on all, as in the paper."""
+    training: Training = Training(batch_size=512)
+    """Optimiser of the network, the step size constant (the authors' batch: 512)."""
+    pretrained_learning_rate: PositiveFloat | None = None
+    """Step size of `end-to-end`, which starts from trained weights; null: as the others."""
+    padding: NonNegativeInt = 0
+    """Shift and mirror images in the search too, as the victims do, by up to this many pixels; 0: neither, as in the authors' code."""
+    precision: Precision = "auto"
+    """Arithmetic of the network; the noise is float32 always."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Noise (n, 3, h, w) float32 on the CPU, the training error after each round, and whether the criterion ended the search."""
+
+    noise: Tensor
+    errors: tuple[float, ...]
+    by_criterion: bool
+
+
+def balanced_rows(labels: Tensor, per_class: int | None) -> Tensor:
+    """Rows, ascending, of the first `per_class` images of each class (as many as there are); all rows without it."""
+    if per_class is None:
+        return torch.arange(len(labels))
+    parts = [torch.nonzero(labels == label).flatten()[:per_class] for label in labels.unique()]
+    return torch.cat(parts).sort().values
+
+
+def start_network(encoder: Encoder, variant: Variant, *, classes: int, seed: int) -> Classifier:
+    """The untrained network of a variant and seed, in attack and evaluation; `input` shares `encoder`, which it leaves as it is."""
+    if variant == "original":
+        return with_random_weights(encoder, classes=classes, seed=seed)
+    if variant == "end-to-end":
+        return from_pretrained(encoder, classes=classes, seed=seed)
+    return Classifier(encoder, classes=classes, seed=seed, frozen=True)
+
+
+def first_rate(settings: EMN, variant: Variant) -> float:
+    """The step size of a variant's training."""
+    own = settings.pretrained_learning_rate if variant == "end-to-end" else None
+    return own or settings.training.learning_rate
+
+
+def perturb(
+    images: Tensor, labels: Tensor, encoder: Encoder, settings: EMN, *, variant: Variant, classes: int, seed: int, checkpoint: Checkpoint
+) -> Found:
+    """Error-minimising noise for `images` (n, 3, h, w), float32 in [0, 1], with `labels` (n,). Resumes after the last finished round.
+
+    The encoder says on which device. Raises FloatingPointError naming round and step at a loss or gradient that is not finite.
+    """
+    device = encoder.mean.device
+    images, labels = images.to(device), labels.to(device)
+    network = start_network(encoder, variant, classes=classes, seed=seed)
+    optimizer = SGD(network, settings.training, settings.precision)
+    noise, errors = _restore(checkpoint, torch.zeros_like(images), network, optimizer)
+    progress = Progress(len(images) * (settings.max_rounds or 0), "images", done=len(images) * len(errors))
+    while not _finished(errors, settings):
+        number = len(errors)
+        for step in range(number * settings.training_steps, (number + 1) * settings.training_steps):
+            rows = batch_rows(len(images), settings.training.batch_size, seed, step).to(device)
+            pixels = images[rows] + noise[rows]
+            if settings.padding and variant != "input":
+                pixels = shift_and_flip(pixels, settings.padding, stream(seed, VIEWS, step, device=device))
+            loss = optimizer.step(pixels, labels[rows], first_rate(settings, variant))
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"EMN: round {number + 1}, training step {step % settings.training_steps}: the loss is {loss}")
+        for block in torch.arange(len(images), device=device).split(settings.training.batch_size):
+            noise[block] = minimise(network, images[block], labels[block], noise[block], settings, number=number + 1)
+            progress.advance(len(block), note=f"round {number + 1}")
+        errors = (*errors, (predictions(network, images + noise) != labels.cpu()).double().mean().item())
+        log.info("round %d: training error %.4f", len(errors), errors[-1])
+        _save(checkpoint, noise, network, optimizer, errors)
+    by_criterion = errors[-1] <= settings.stop_error
+    if not by_criterion:
+        log.warning("ended by max_rounds = %d at training error %.4f, above %g", len(errors), errors[-1], settings.stop_error)
+    return Found(noise.cpu(), errors, by_criterion)
+
+
+def minimise(network: Classifier, images: Tensor, labels: Tensor, noise: Tensor, settings: EMN, *, number: int = 1) -> Tensor:
+    """The noise (n, 3, h, w) of a block after the sign steps of round `number`, the network fixed in evaluation mode."""
+    network.eval()
+    dtype = resolve(settings.precision, images.device)
+    ball = NoiseBall(settings.radius * LEVEL, images)
+    for step in range(settings.steps):
+        leaf = (images + noise).requires_grad_(True)
+        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+            logits = network(leaf)
+        loss = F.cross_entropy(logits.float(), labels, reduction="sum")  # images do not interact: the sum's gradient is each one's own
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        if not (loss.isfinite() & gradient.isfinite().all()):
+            raise FloatingPointError(f"EMN: round {number}, noise step {step}: the loss is {loss.item()} or its gradient is not finite")
+        noise = ball.project(noise - settings.step_size * LEVEL * gradient.sign())
+    return noise
+
+
+def _finished(errors: tuple[float, ...], settings: EMN) -> bool:
+    return bool(errors) and (errors[-1] <= settings.stop_error or len(errors) == settings.max_rounds)
+
+
+def _save(checkpoint: Checkpoint, noise: Tensor, network: Classifier, optimizer: SGD, errors: tuple[float, ...]) -> None:
+    tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
+    tensors |= {f"velocity.{i}": value for i, value in enumerate(optimizer.velocity)}
+    checkpoint.save(tensors | {"noise": noise}, errors=errors)
+
+
+def _restore(checkpoint: Checkpoint, noise: Tensor, network: Classifier, optimizer: SGD) -> tuple[Tensor, tuple[float, ...]]:
+    """Noise and errors of the last finished round; network and velocities are set in place. Without a state, `noise` and no errors."""
+    state = checkpoint.load()
+    if state is None:
+        return noise, ()
+    tensors, facts = state
+    network.load_state_dict({key.removeprefix("network."): value for key, value in tensors.items() if key.startswith("network.")})
+    for i, velocity in enumerate(optimizer.velocity):
+        velocity.copy_(tensors[f"velocity.{i}"])
+    log.info("resumed after round %d", len(facts["errors"]))
+    return tensors["noise"].to(noise), tuple(facts["errors"])

@@ -1,0 +1,47 @@
+"""EMN: error-minimising noise for the whole training set, or for a balanced part of it; resumes after its last finished round."""
+
+from pathlib import Path
+from typing import get_args
+
+import torch
+from featpoison import program, store
+from featpoison.attacks.emn import EMN, Variant, balanced_rows, perturb
+from featpoison.checkpoints import Checkpoint
+from featpoison.encoders.encoder import load_encoder
+from featpoison.encoders.features import to_pixels
+
+
+def main() -> None:
+    """Images, encoder -> noise of each training image, labels, rows, training error after each round."""
+    parser = program.parser(__doc__)
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path, required=True, help="pre-trained encoder; `original` takes only its architecture")
+    parser.add_argument("--variant", choices=get_args(Variant), required=True)
+    parser.add_argument("--seed", type=int, required=True, help="initial weights, order of rows, augmentation")
+    parser.add_argument("--settings", default="{}", help="JSON of the EMN settings")
+    parser.add_argument("output", type=Path)
+    args = program.start(parser)
+    settings = program.settings(EMN, args.settings)
+    record = program.record(args, [args.images, args.encoder], settings.model_dump() | {"variant": args.variant, "seed": args.seed})
+    stored = store.read(args.images, "train_images", "train_labels")
+    base = balanced_rows(torch.from_numpy(stored["train_labels"]), settings.images_per_class).numpy()
+    labels = stored["train_labels"][base]
+    checkpoint = Checkpoint(args.output, record)
+    found = perturb(
+        to_pixels(stored["train_images"][base]),
+        torch.from_numpy(labels),
+        load_encoder(args.encoder).to(args.device),
+        settings,
+        variant=args.variant,
+        classes=len(store.read_attributes(args.images)["classes"]),
+        seed=args.seed,
+        checkpoint=checkpoint,
+    )
+    arrays = {"noise": found.noise.numpy(), "labels": labels, "base": base, "error": torch.tensor(found.errors, dtype=torch.float64).numpy()}
+    facts = {"by_criterion": found.by_criterion, "radius": settings.radius, "variant": args.variant, "seed": args.seed}
+    store.write(args.output, arrays, record, **facts)
+    checkpoint.remove()
+
+
+if __name__ == "__main__":
+    main()
