@@ -8,6 +8,7 @@ import pydantic
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from featpoison.attacks.decoder_inversion import DecoderInversion
 from featpoison.attacks.feature_matching import FeatureMatching
 from featpoison.attacks.gradient_canceling import GradientCanceling
 from featpoison.attacks.gradpc import GradPC
@@ -96,7 +97,7 @@ class Table(Settings):
 
 
 class Figures(Settings):
-    """Figures 5, 6 and 9: images, magnitudes and perturbations of feature matching."""
+    """Figure 4: reconstructions by decoders; figures 5, 6 and 9: images, magnitudes and perturbations of feature matching."""
 
     scenario: Name = "fine-tuning"
     """Key of `scenarios`."""
@@ -117,6 +118,8 @@ class Attacks(Settings):
     """Stage 2."""
     feature_matching: FeatureMatching = FeatureMatching()
     """Stage 3; beta comes from the table's row."""
+    decoder_inversion: DecoderInversion = DecoderInversion()
+    """Stage 3 by a decoder; also the decoders of figure 4."""
 
 
 class Config(Settings):

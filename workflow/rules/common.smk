@@ -25,17 +25,20 @@ POISONED_FEATURES = "data/poisoned_features/{dataset}/{encoder}/gc-feature/eps{b
 PAIRS = "data/pairs/{dataset}/{encoder}/gc-feature/eps{budget}-seed{seed}.h5"
 POISONS = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
 POISON_SHARD = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.shards/{scatteritem}.h5"
+DECODER = "data/decoders/{dataset}/{encoder}/{kind}.safetensors"
+RECONSTRUCTIONS = "data/reconstructions/{dataset}/{encoder}.h5"
 VICTIMS = "data/victims/{dataset}/{encoder}/{attack}/eps{budget}.h5"
 PUBLISHED = "data/published/published_results.csv"
 OUTPUT = CONFIG.output
 
 TABLE_FORMATS = ["csv", "tex", "pdf", "png"]
 FIGURE_FORMATS = ["pdf", "png"]
-FIGURES = {"figure5": "poisons", "figure6": "magnitudes", "figure9": "perturbations"}
+FIGURES = {"figure4": "reconstructions", "figure5": "poisons", "figure6": "magnitudes", "figure9": "perturbations"}
 # Where the poisons of an attack lie; a method that is neither here nor a target head has no rule yet.
-POISONS_OF = {"gc-feature": POISONED_FEATURES, "feature-matching": POISONS}
+POISONS_OF = {"gc-feature": POISONED_FEATURES, "decoder-inversion": POISONS, "feature-matching": POISONS}
 TARGETS = ["gradpc-feature", "gradpc-input"]
 ATTACK_TARGET = "gradpc-feature"
+DECODER_KINDS = ["plain", "end-to-end", "skip"]
 
 
 # Downloads need the network and the rest is over at once: not worth a cluster job.
@@ -46,6 +49,7 @@ localrules:
     gather_shards,
     collect_table,
     render_table,
+    plot_reconstructions,
     plot_poisons,
     plot_magnitudes,
     plot_perturbations,
@@ -64,6 +68,7 @@ wildcard_constraints:
     dataset=one_of(CONFIG.datasets),
     encoder=one_of(CONFIG.encoders),
     target=one_of(TARGETS),
+    kind=one_of(DECODER_KINDS),
     attack=r"[a-z][a-z0-9.-]*",
     budget=r"\d+(\.\d+)?",
     seed=r"\d+",
@@ -104,6 +109,7 @@ def matching_settings(wildcards):
 
 GRADPC_SETTINGS = CONFIG.attacks.gradpc.model_dump_json()
 CANCELING_SETTINGS = CONFIG.attacks.gradient_canceling.model_dump_json()
+DECODER_SETTINGS = CONFIG.attacks.decoder_inversion.model_dump_json()
 VICTIM_SETTINGS = CONFIG.victims.model_dump_json()
 
 
@@ -232,6 +238,10 @@ def shown_poisons(wildcards):
 
 def shown_images(wildcards):
     return scenario_paths(IMAGES, CONFIG.figures.scenario)
+
+
+def shown_reconstructions(wildcards):
+    return scenario_paths(RECONSTRUCTIONS, CONFIG.figures.scenario)
 
 
 TABLE_FILES = [f"{OUTPUT}/{table}.{form}" for table in CONFIG.tables for form in TABLE_FORMATS]

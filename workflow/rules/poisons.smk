@@ -33,8 +33,33 @@ rule gather_shards:
         "logs/gather_shards/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.log",
     benchmark:
         "benchmarks/gather_shards/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.jsonl"
+    wildcard_constraints:
+        attack="feature-matching-.+",
     resources:
         mem_mb=growing_memory(4),
         runtime=growing_minutes(15),
     shell:
         "python scripts/gather_shards.py --shards {input.shards} -- {output} 2> {log}"
+
+
+rule invert_features:
+    """Stage 3, decoder inversion: the U-Net's images, from the poisoned features and the images that these were initialised with."""
+    input:
+        images=IMAGES,
+        encoder=ENCODER,
+        decoder=expand(DECODER, kind="skip", allow_missing=True),
+        poisoned=POISONED_FEATURES,
+        code=code("invert_features.py"),
+    output:
+        expand(POISONS, attack="decoder-inversion", allow_missing=True),
+    log:
+        "logs/invert_features/{dataset}/{encoder}/eps{budget}-seed{seed}.log",
+    benchmark:
+        "benchmarks/invert_features/{dataset}/{encoder}/eps{budget}-seed{seed}.jsonl"
+    resources:
+        gpu=GPU,
+        mem_mb=growing_memory(8),
+        runtime=growing_minutes(15),
+    shell:
+        "python scripts/invert_features.py --images {input.images} --encoder {input.encoder} --decoder {input.decoder}"
+        " --features-of-poisons {input.poisoned} {output} 2> {log}"
