@@ -44,7 +44,7 @@ def ms_ssim(first: Tensor, second: Tensor, settings: Similarity) -> Tensor:
 
     Raises ValueError for images whose coarsest scale is smaller than the window.
     """
-    needed = settings.window * 2 ** (settings.levels - 1)
+    needed = (settings.window - 1) * 2 ** (settings.levels - 1) + 1
     if min(first.shape[2:]) < needed:
         raise ValueError(
             f"MS-SSIM: images of {tuple(first.shape[2:])} px, expected at least {needed} for {settings.levels} levels, window {settings.window}"
