@@ -22,6 +22,7 @@ TABLE_ROWS = [
     {"method": "tgda-input"},
     {"method": "gradpc-feature"},
     {"method": "gc-feature"},
+    {"method": "decoder-inversion"},
     {"method": "feature-matching", "beta": 0.25},
     {"method": "feature-matching", "beta": 0.1},
 ]
@@ -99,7 +100,11 @@ def make_toy(folder: Path) -> Toy:
         "scenarios": {"fine-tuning": {"dataset": "toy", "encoder": "tiny"}},
         "victims": {"seeds": [0, 1], "sgd100": {"epochs": 12, "batch_size": 16}},
         "poison_seeds": [0, 1],
-        "attacks": {"gradient_canceling": {"iterations": 50}, "feature_matching": {"steps": 5, "batch_size": 4}},
+        "attacks": {
+            "gradient_canceling": {"iterations": 50},
+            "feature_matching": {"steps": 5, "batch_size": 4},
+            "decoder_inversion": {"epochs": 1, "batch_size": 16, "channels": [8, 8, 8, 8, 8]},
+        },
         "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": TABLE_ROWS}},
         "figures": {"budget": 0.2, "betas": [0.25, 0.1], "images": 4},
     }

@@ -9,6 +9,7 @@ import pydantic
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from featpoison.attacks.decoder_inversion import DecoderInversion
 from featpoison.attacks.emn import EMN
 from featpoison.attacks.exact_bilevel import ExactFeature, ExactInput
 from featpoison.attacks.feature_matching import FeatureMatching
@@ -133,7 +134,7 @@ class Table(Settings):
 
 
 class Figures(Settings):
-    """Figures 5, 6 and 9: images, magnitudes and perturbations of feature matching."""
+    """Figure 4: reconstructions by decoders; figures 5, 6 and 9: images, magnitudes and perturbations of feature matching."""
 
     scenario: Name = "fine-tuning"
     """Key of `scenarios`."""
@@ -168,6 +169,8 @@ class Attacks(Settings):
     """Exact bilevel attack in input space (this project's)."""
     emn: EMN = EMN()
     """Unlearnable examples."""
+    decoder_inversion: DecoderInversion = DecoderInversion()
+    """Stage 3 by a decoder; also the decoders of figure 4."""
 
 
 class Config(Settings):

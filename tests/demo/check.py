@@ -10,7 +10,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from featpoison.config import load  # noqa: E402
 from featpoison.render.numbers import from_csv  # noqa: E402
 
-CHAIN = {"gradpc-input", "gradpc-feature", "gc-feature", "feature-matching"}
+CHAIN = {"gradpc-input", "gradpc-feature", "gc-feature", "decoder-inversion", "feature-matching"}
 
 
 def main() -> None:

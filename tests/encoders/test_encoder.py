@@ -38,6 +38,24 @@ def test_normalisation_belongs_to_the_encoder(encoder):
     torch.testing.assert_close(encoder(x), encoder.trunk((x - mean) / std))
 
 
+@pytest.mark.parametrize(("width", "stem_stride", "side"), [(8, 1, 32), (4, 2, 30)])
+def test_maps_are_the_stages_and_the_features_their_last_ones_mean(width, stem_stride, side):
+    torch.manual_seed(0)
+    encoder = Encoder(Architecture(width=width, stem_stride=stem_stride)).freeze()
+    x = torch.rand(2, 3, side, side)
+    seen = {}
+    for name in ("layer1", "layer2", "layer3", "layer4"):
+        encoder.trunk.get_submodule(name).register_forward_hook(lambda module, inputs, output, name=name: seen.update({name: (inputs[0], output)}))
+    maps = encoder.maps(x)
+    assert [map_.shape[1] for map_ in maps] == [width, width, 2 * width, 4 * width, 8 * width]
+    assert maps[0].shape[2] == -(-side // stem_stride)
+    assert torch.equal(maps[0], seen["layer1"][0])
+    for map_, name in zip(maps[1:], sorted(seen), strict=True):
+        assert torch.equal(map_, seen[name][1])
+    assert torch.equal(encoder.pool(maps[-1]), encoder(x))
+    torch.testing.assert_close(encoder(x), maps[-1].mean((2, 3)))
+
+
 def test_frozen_means_no_gradient_and_no_statistics(encoder):
     before = copy.deepcopy(encoder.state_dict())
     x = torch.rand(4, 3, 32, 32, requires_grad=True)

@@ -57,3 +57,31 @@ def sgd(X: Tensor, labels: Tensor, omega: Tensor, orders: list[Tensor], settings
         (summed_loss(X[batch], labels[batch], omega) / len(batch)).backward()
         optimizer.step()
     return omega.detach()
+
+
+def ms_ssim(first: Tensor, second: Tensor, settings) -> Tensor:
+    """Multi-scale structural similarity of one pair of images (channels, h, w), even sides, window by window."""
+    side = torch.arange(settings.window, dtype=first.dtype) - (settings.window - 1) / 2
+    line = torch.exp(-(side**2) / (2 * settings.sigma**2))
+    window = torch.outer(line, line) / line.sum() ** 2
+    weights = torch.tensor((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)[: settings.levels], dtype=first.dtype)
+    weights = weights / weights.sum()
+    channels = []
+    for pair in zip(first, second, strict=True):
+        x, y = pair
+        product = 1.0
+        for level in range(settings.levels):
+            structure, whole = [], []
+            for top in range(x.shape[0] - settings.window + 1):
+                for left in range(x.shape[1] - settings.window + 1):
+                    a, b = (image[top : top + settings.window, left : left + settings.window] for image in (x, y))
+                    ma, mb = (window * a).sum(), (window * b).sum()
+                    va, vb = (window * (a - ma) ** 2).sum(), (window * (b - mb) ** 2).sum()
+                    cs = (2 * (window * (a - ma) * (b - mb)).sum() + 0.03**2) / (va + vb + 0.03**2)
+                    structure.append(cs)
+                    whole.append(cs * (2 * ma * mb + 0.01**2) / (ma**2 + mb**2 + 0.01**2))
+            mean = torch.stack(whole if level == settings.levels - 1 else structure).mean()
+            product = product * mean.clamp(min=0) ** weights[level]
+            x, y = (image.reshape(image.shape[0] // 2, 2, -1, 2).mean((1, 3)) for image in (x, y))
+        channels.append(product)
+    return torch.stack(channels).mean()

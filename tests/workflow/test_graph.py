@@ -13,7 +13,8 @@ from toy import Toy, make_toy
 
 MATCHING_AND_AFTER = {"match_features", "gather_shards", "evaluate_attack", "collect_table", "render_table"}
 FIGURES = {"plot_poisons", "plot_magnitudes", "plot_perturbations"}
-CANCELING_AND_AFTER = MATCHING_AND_AFTER | FIGURES | {"cancel_gradient", "pair_features"}
+CANCELING_AND_AFTER = MATCHING_AND_AFTER | FIGURES | {"cancel_gradient", "pair_features", "invert_features"}
+INVERTING_AND_AFTER = {"invert_features", "evaluate_attack", "collect_table", "render_table"}
 POISON = "data/poisons/toy/tiny/feature-matching-beta0.1/eps0.2-seed1.h5"
 
 
@@ -61,9 +62,9 @@ def test_one_artefact_runs_only_its_ancestors(tmp_path):
 def test_everything_declared_is_made(finished):
     output = finished.folder / "figures/toy"
     names = {path.name for path in output.iterdir() if not path.name.endswith(".provenance.json")}
-    assert names == {"table1.csv", "table1.tex", "table1.pdf", "table1.png"} | {f"figure{n}.{form}" for n in (5, 6, 9) for form in ("pdf", "png")}
+    assert names == {"table1.csv", "table1.tex", "table1.pdf", "table1.png"} | {f"figure{n}.{form}" for n in (4, 5, 6, 9) for form in ("pdf", "png")}
     rows = (output / "table1.csv").read_text().splitlines()
-    assert len(rows) == 1 + 2 + 3 * 2  # two target heads, three attacks with two victims
+    assert len(rows) == 1 + 2 + 4 * 2  # two target heads, four attacks with two victims
     assert "tgda" not in "".join(rows)
     assert "TGDA-input" in (output / "table1.tex").read_text()
 
@@ -85,6 +86,11 @@ def test_a_clone_with_results_reruns_nothing(copy):
     [
         ("scripts/featpoison/attacks/feature_matching.py", MATCHING_AND_AFTER | FIGURES),
         ("scripts/featpoison/render/magnitudes.py", {"plot_magnitudes"}),
+        ("scripts/invert_features.py", INVERTING_AND_AFTER),
+        (
+            "scripts/featpoison/attacks/decoder_inversion.py",
+            INVERTING_AND_AFTER | {"train_decoder", "reconstruct_images", "plot_reconstructions"},
+        ),
         ("scripts/featpoison/config.py", set()),
         pytest.param("scripts/match_features.py", MATCHING_AND_AFTER | FIGURES, marks=pytest.mark.slow),
         pytest.param("scripts/featpoison/attacks/gradient_canceling.py", CANCELING_AND_AFTER, marks=pytest.mark.slow),

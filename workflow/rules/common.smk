@@ -26,18 +26,21 @@ PAIRS = "data/pairs/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
 POISONS = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
 POISON_SHARD = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.shards/{scatteritem}.h5"
 UNLEARNABLE = "data/unlearnable/{dataset}/{encoder}/{variant}/seed{seed}.h5"
+DECODER = "data/decoders/{dataset}/{encoder}/{kind}.safetensors"
+RECONSTRUCTIONS = "data/reconstructions/{dataset}/{encoder}.h5"
 VICTIMS = "data/victims/{dataset}/{encoder}/{attack}/eps{budget}.h5"
 PUBLISHED = "data/published/published_results.csv"
 OUTPUT = CONFIG.output
 
 TABLE_FORMATS = ["csv", "tex", "pdf", "png"]
 FIGURE_FORMATS = ["pdf", "png"]
-FIGURES = {"figure5": "poisons", "figure6": "magnitudes", "figure9": "perturbations"}
+FIGURES = {"figure4": "reconstructions", "figure5": "poisons", "figure6": "magnitudes", "figure9": "perturbations"}
 if CONFIG.figures.unlearnable:
     FIGURES["figure8"] = "unlearnable"
 # Where the poisons of an attack lie; a method that is neither here nor a target head has no rule yet.
 FEATURE_ATTACKS = ["gc-feature", "exact-feature"]
 IMAGE_ATTACKS = [
+    "decoder-inversion",
     "tgda-input",
     "tgda-input-constrained",
     "gc-input",
@@ -55,6 +58,7 @@ EMN_VARIANTS = ["original", "end-to-end", "input"]
 PAIRING_OPTIONS = {"gc-feature": "", "exact-feature": "--within-class"}
 TARGETS = ["gradpc-feature", "gradpc-input"]
 ATTACK_TARGET = "gradpc-feature"
+DECODER_KINDS = ["plain", "end-to-end", "skip"]
 
 
 # Downloads need the network and the rest is over at once: not worth a cluster job.
@@ -65,6 +69,7 @@ localrules:
     gather_shards,
     collect_table,
     render_table,
+    plot_reconstructions,
     plot_poisons,
     plot_magnitudes,
     plot_perturbations,
@@ -84,6 +89,7 @@ wildcard_constraints:
     dataset=one_of(CONFIG.datasets),
     encoder=one_of(CONFIG.encoders),
     target=one_of(TARGETS),
+    kind=one_of(DECODER_KINDS),
     attack=r"(?!emn-)[a-z][a-z0-9.-]*",
     variant=one_of(EMN_VARIANTS),
     constrained="|-constrained",
@@ -154,6 +160,7 @@ EMN_SETTINGS = CONFIG.attacks.emn.model_dump_json()
 GRADPC_SETTINGS = CONFIG.attacks.gradpc.model_dump_json()
 CANCELING_SETTINGS = CONFIG.attacks.gradient_canceling.model_dump_json()
 EXACT_SETTINGS = CONFIG.attacks.exact_feature.model_dump_json()
+DECODER_SETTINGS = CONFIG.attacks.decoder_inversion.model_dump_json()
 VICTIM_SETTINGS = CONFIG.victims.model_dump_json()
 CONVERGED_SETTINGS = CONFIG.victims.converged.model_dump_json()
 
@@ -312,6 +319,10 @@ def shown_noise(wildcards):
     """EMN input-space noise of the first seed, one file per scenario of Figure 8."""
     seed = CONFIG.poison_seeds[0]
     return [scenario_paths(UNLEARNABLE, name, variant="input", seed=seed) for name in CONFIG.figures.unlearnable]
+
+
+def shown_reconstructions(wildcards):
+    return scenario_paths(RECONSTRUCTIONS, CONFIG.figures.scenario)
 
 
 TABLE_FILES = [f"{OUTPUT}/{table}.{form}" for table in CONFIG.tables for form in TABLE_FORMATS]

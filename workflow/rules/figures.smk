@@ -1,3 +1,24 @@
+rule plot_reconstructions:
+    """Figure 4: test images and their reconstructions by each kind of decoder."""
+    input:
+        reconstructions=shown_reconstructions,
+        code=code("plot_reconstructions.py"),
+    output:
+        report(
+            f"{OUTPUT}/figure4.{{form}}",
+            category="Figures",
+            caption="../report/figure4.rst",
+        ),
+    log:
+        f"logs/plot_reconstructions/{OUTPUT}/figure4.{{form}}.log",
+    benchmark:
+        f"benchmarks/plot_reconstructions/{OUTPUT}/figure4.{{form}}.jsonl"
+    wildcard_constraints:
+        form="pdf|png",
+    shell:
+        "python scripts/plot_reconstructions.py --reconstructions {input.reconstructions} {output} 2> {log}"
+
+
 rule plot_poisons:
     """Figure 5: clean images and their poisons, one row per beta."""
     input:

@@ -139,3 +139,26 @@ rule filter_poisons:
         runtime=growing_minutes(15),
     shell:
         "python scripts/filter_poisons.py --images {input.images} --poisons {input.poisons} {output} 2> {log}"
+
+
+rule invert_features:
+    """Stage 3, decoder inversion: the U-Net's images, from the poisoned features and the images that these were initialised with."""
+    input:
+        images=IMAGES,
+        encoder=ENCODER,
+        decoder=expand(DECODER, kind="skip", allow_missing=True),
+        poisoned=expand(POISONED_FEATURES, attack="gc-feature", allow_missing=True),
+        code=code("invert_features.py"),
+    output:
+        expand(POISONS, attack="decoder-inversion", allow_missing=True),
+    log:
+        "logs/invert_features/{dataset}/{encoder}/eps{budget}-seed{seed}.log",
+    benchmark:
+        "benchmarks/invert_features/{dataset}/{encoder}/eps{budget}-seed{seed}.jsonl"
+    resources:
+        gpu=GPU,
+        mem_mb=growing_memory(8),
+        runtime=growing_minutes(15),
+    shell:
+        "python scripts/invert_features.py --images {input.images} --encoder {input.encoder} --decoder {input.decoder}"
+        " --features-of-poisons {input.poisoned} {output} 2> {log}"

@@ -48,9 +48,17 @@ class Encoder(nn.Module):
         self.register_buffer("mean", torch.tensor(architecture.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(1, 3, 1, 1), persistent=False)
 
+    def maps(self, pixels: Tensor) -> list[Tensor]:
+        """(n, 3, h, w) in [0, 1] -> the maps of the stem and of each stage, (n, channels, height, width) each; features are `pool` of the last."""
+        return self.trunk.maps((pixels - self.mean) / self.std)
+
+    def pool(self, last: Tensor) -> Tensor:
+        """The last of `maps` -> features (n, d)."""
+        return self.trunk.pool(last)
+
     def forward(self, pixels: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, d)."""
-        return self.trunk((pixels - self.mean) / self.std)
+        return self.pool(self.maps(pixels)[-1])
 
     def freeze(self) -> "Encoder":
         """In place: evaluation mode, fixed BatchNorm statistics, no gradient for any weight, channels-last. Returns itself."""
@@ -85,7 +93,12 @@ def save_encoder(path: Path, encoder: Encoder, provenance: Record, dtype: torch.
     }
     metadata = {"architecture": encoder.architecture.model_dump_json(), "provenance": canonical_json(provenance)}
     metadata |= {key: canonical_json(value) for key, value in facts.items()}
-    metadata["weights"] = canonical_json(seal(save(weights)))
+    save_weights(path, weights, metadata)
+
+
+def save_weights(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors and JSON texts to `path`, sealed, atomically, equal content to equal bytes."""
+    metadata = metadata | {"weights": canonical_json(seal(save(weights)))}
     with replacing(path) as temporary:
         temporary.write_bytes(repeatable(save(weights, metadata)))
 
@@ -96,11 +109,15 @@ def load_encoder(path: Path) -> Encoder:
     if "architecture" not in metadata:
         raise EncoderError(f"{path}: no 'architecture' in its metadata; expected a file written by this project")
     encoder = Encoder(Architecture.model_validate_json(canonical_json(metadata["architecture"])))
+    encoder.trunk.load_state_dict(fitting_weights(path, encoder.trunk.state_dict()))
+    return encoder.freeze()
+
+
+def fitting_weights(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors in `path`; EncoderError where their keys or shapes are not those of `expected`."""
     weights = load_file(path)
-    expected = encoder.trunk.state_dict()
     missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     shapes = [key for key in expected.keys() & weights.keys() if expected[key].shape != weights[key].shape]
     if missing or extra or shapes:
         raise EncoderError(f"{path}: missing keys {missing}, left over {extra}, of another shape {sorted(shapes)}")
-    encoder.trunk.load_state_dict(weights)
-    return encoder.freeze()
+    return weights

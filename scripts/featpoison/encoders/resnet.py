@@ -48,9 +48,17 @@ class CifarResNet18(nn.Module):
                 channels = factor * width
             self.add_module(f"layer{index}", nn.Sequential(*blocks))
 
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The stem's map and each stage's, in order: (n, width, h / stem_stride, w / stem_stride) first, (n, d, h / (8 stem_stride), ...) last."""
+        maps = [F.relu(self.bn1(self.conv1(x)))]
+        for index in range(1, len(STAGES) + 1):
+            maps.append(self.get_submodule(f"layer{index}")(maps[-1]))
+        return maps
+
+    def pool(self, last: Tensor) -> Tensor:
+        """The last map to features, (n, d, ...) -> (n, d)."""
+        return last.mean((2, 3), dtype=torch.float32 if last.dtype == torch.bfloat16 else None)  # a rounded mean would be a floor for matching
+
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) -> (n, d)."""
-        x = F.relu(self.bn1(self.conv1(x)))  # (n, width, h / stem_stride, w / stem_stride)
-        for index in range(1, len(STAGES) + 1):
-            x = self.get_submodule(f"layer{index}")(x)  # in the end (n, d, h / (8 stem_stride), ...)
-        return x.mean((2, 3), dtype=torch.float32 if x.dtype == torch.bfloat16 else None)  # a rounded mean would be a floor for matching
+        return self.pool(self.maps(x)[-1])

@@ -1,0 +1,22 @@
+"""Figure 4: test images and their reconstructions by each kind of decoder, with the errors over the test set."""
+
+from pathlib import Path
+
+from featpoison import program, store
+from featpoison.render import reconstructions, style
+from featpoison.render.products import write
+
+
+def main() -> None:
+    """Reconstructions -> picture."""
+    parser = program.parser(__doc__, compute=False)
+    parser.add_argument("--reconstructions", type=Path, required=True)
+    parser.add_argument("output", type=Path)
+    args = program.start(parser)
+    record = program.record(args, [args.reconstructions], {})
+    shown, facts = store.read(args.reconstructions), store.read_attributes(args.reconstructions)
+    write(args.output, record, lambda path: style.save(reconstructions.draw(shown, facts["errors"], facts["test_images"]), path))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+rule train_decoder:
+    """A decoder of the frozen encoder, or one that trains its encoder along; resumes from its last epoch."""
+    input:
+        images=IMAGES,
+        encoder=ENCODER,
+        code=code("train_decoder.py"),
+    output:
+        DECODER,
+    log:
+        "logs/train_decoder/{dataset}/{encoder}/{kind}.log",
+    benchmark:
+        "benchmarks/train_decoder/{dataset}/{encoder}/{kind}.jsonl"
+    resources:
+        gpu=GPU,
+        mem_mb=growing_memory(16),
+        runtime=growing_minutes(4 * 60),
+    params:
+        settings=DECODER_SETTINGS,
+    shell:
+        "python scripts/train_decoder.py --images {input.images} --encoder {input.encoder} --kind {wildcards.kind}"
+        " --settings {params.settings:q} {output} 2> {log}"
+
+
+rule reconstruct_images:
+    """What each kind of decoder makes of the test images, and how far from them that is."""
+    input:
+        images=IMAGES,
+        encoder=ENCODER,
+        decoders=expand(DECODER, kind=DECODER_KINDS, allow_missing=True),
+        code=code("reconstruct_images.py"),
+    output:
+        RECONSTRUCTIONS,
+    log:
+        "logs/reconstruct_images/{dataset}/{encoder}.log",
+    benchmark:
+        "benchmarks/reconstruct_images/{dataset}/{encoder}.jsonl"
+    resources:
+        gpu=GPU,
+        mem_mb=growing_memory(8),
+        runtime=growing_minutes(30),
+    params:
+        settings=DECODER_SETTINGS,
+        shown=CONFIG.figures.images,
+    shell:
+        "python scripts/reconstruct_images.py --images {input.images} --encoder {input.encoder} --count {params.shown}"
+        " --settings {params.settings:q} --decoders {input.decoders} -- {output} 2> {log}"
