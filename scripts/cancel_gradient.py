@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from featpoison import program, store
-from featpoison.attacks.gradient_canceling import GradientCanceling, cancel, choose_initial
+from featpoison.attacks.base_rows import choose_initial, poison_count
+from featpoison.attacks.gradient_canceling import GradientCanceling, cancel
 from featpoison.products import read_target, read_task
 
 
@@ -20,10 +21,7 @@ def main() -> None:
     settings = program.settings(GradientCanceling, args.settings)
     record = program.record(args, [args.features, args.target], settings.model_dump() | {"eps_d": args.budget, "seed": args.seed})
     task, (target, G) = read_task(args.features), read_target(args.target)
-    count = round(args.budget * len(task.train))
-    if count < 1:
-        raise SystemExit(f"--budget {args.budget} of {len(task.train)} training rows is less than one poison")
-    base = choose_initial(task.train_labels, count, args.seed)
+    base = choose_initial(task.train_labels, poison_count(args.budget, len(task.train)), args.seed)
     labels = task.train_labels[base]
     place = args.device
     found = cancel(

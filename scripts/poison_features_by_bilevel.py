@@ -4,13 +4,12 @@ import math
 from pathlib import Path
 
 from featpoison import program, store
+from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.exact_bilevel import Bilevel, ExactFeature
-from featpoison.attacks.gradient_canceling import choose_initial
 from featpoison.attacks.input_space import in_feature_space, optimise
 from featpoison.checkpoints import Checkpoint
 from featpoison.constraints import NormBall
 from featpoison.convex import Converged
-from featpoison.image_poisons import poison_count
 from featpoison.products import read_task
 
 

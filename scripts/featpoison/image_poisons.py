@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from featpoison import program, store
-from featpoison.attacks.gradient_canceling import choose_initial
+from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.input_space import InputSpace, Optimised, PullBack
 from featpoison.constraints import Box
 from featpoison.encoders.encoder import load_encoder
@@ -30,14 +30,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     result.add_argument("--settings", default="{}", help="JSON of the attack's settings")
     result.add_argument("output", type=Path)
     return result
-
-
-def poison_count(budget: float, clean: int) -> int:
-    """round(eps_d N); ValueError where that is less than one."""
-    count = round(budget * clean)
-    if count < 1:
-        raise ValueError(f"eps_d = {budget:g} of {clean} training rows is less than one poison")
-    return count
 
 
 @dataclass(frozen=True)

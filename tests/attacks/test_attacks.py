@@ -7,8 +7,9 @@ import pytest
 import torch
 from featpoison import softmax
 from featpoison.attacks import feature_matching as fm
+from featpoison.attacks.base_rows import choose_initial
 from featpoison.attacks.feature_matching import FeatureMatching, match
-from featpoison.attacks.gradient_canceling import GradientCanceling, cancel, choose_initial
+from featpoison.attacks.gradient_canceling import GradientCanceling, cancel
 from featpoison.attacks.gradpc import GradPC, target_head
 from featpoison.attacks.pairing import nearest_clean
 from featpoison.checkpoints import Checkpoint

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from featpoison import softmax
+from featpoison.attacks.base_rows import choose_initial
 from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.feature_matching import FeatureMatching, match
 from featpoison.attacks.gc_input import Canceling
-from featpoison.attacks.gradient_canceling import GradientCanceling, cancel, choose_initial
+from featpoison.attacks.gradient_canceling import GradientCanceling, cancel
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
 from featpoison.attacks.pairing import nearest_clean
 from featpoison.attacks.tgda import TGDAInput, TotalGradient

@@ -4,14 +4,12 @@ import logging
 import math
 from dataclasses import dataclass
 
-import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from featpoison.attacks.step_rules import Optimizer, StepRule
 from featpoison.constraints import NormBall
 from featpoison.progress import Progress
-from featpoison.seeds import stream
 from featpoison.settings import Settings
 from featpoison.softmax import Head, canceling_step
 
@@ -41,13 +39,6 @@ class Canceled:
     first_loss: float
     last_loss: float
     iterations: int
-
-
-def choose_initial(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Indices (count,) of the clean rows that poisons start from: a random choice, each row at most ceil(count / N) times."""
-    generator = stream(seed, device=torch.device("cpu"))
-    rounds = [torch.randperm(len(labels), generator=generator) for _ in range(-(-count // len(labels)))]
-    return torch.cat(rounds)[:count]
 
 
 def cancel(initial: Tensor, labels: Tensor, target: Head, clean_gradient: Tensor, settings: GradientCanceling, *, largest_norm: float) -> Canceled:

@@ -1,0 +1,21 @@
+"""Which clean rows poisons start from, where the attack leaves it to chance."""
+
+import torch
+from torch import Tensor
+
+from featpoison.seeds import stream
+
+
+def choose_initial(labels: Tensor, count: int, seed: int) -> Tensor:
+    """Indices (count,) of the clean rows that poisons start from: a random choice, each row at most ceil(count / N) times."""
+    generator = stream(seed, device=torch.device("cpu"))
+    rounds = [torch.randperm(len(labels), generator=generator) for _ in range(-(-count // len(labels)))]
+    return torch.cat(rounds)[:count]
+
+
+def poison_count(budget: float, clean: int) -> int:
+    """round(eps_d N); ValueError where that is less than one."""
+    count = round(budget * clean)
+    if count < 1:
+        raise ValueError(f"eps_d = {budget:g} of {clean} training rows is less than one poison")
+    return count
