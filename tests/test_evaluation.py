@@ -1,16 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from featpoison import softmax, store
+from featpoison import softmax
 from featpoison.convex import Converged
-from featpoison.evaluation import Downstream, Victims, attack_facts, retrain
+from featpoison.evaluation import Downstream, Poisons, Victims, attack_facts, image_facts, retrain, retrain_all
 from featpoison.heads import SGD100
 from featpoison.intervals import interval
 from featpoison.metrics import accuracy, magnitude_ratio
 from featpoison.mixture import Mixture
-from featpoison.products import read_mixture
 from featpoison.softmax import Head
-from helpers import RECORD, random_problem
+from helpers import random_problem
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def test_residual_is_relative_to_the_clean_gradient():
     task = Downstream(X, labels, X, labels, 3)
     twin = Head(weight=-head.weight, bias=-head.bias)
     own = softmax.head_gradient(X, labels, twin)
-    assert attack_facts(task, Mixture(X, labels, X[None], labels[None]), twin, -own)["residual"][0] == pytest.approx(0, abs=1e-9)
+    assert attack_facts(task, [Poisons(X, labels)], twin, -own)["residual"][0] == pytest.approx(0, abs=1e-9)
 
 
 def test_interval_covers_and_single_values_have_none():
@@ -75,8 +74,28 @@ def test_magnitude_ratio():
     assert magnitude_ratio(torch.tensor([[4.0, 3.0], [0.0, -7.0]]), clean) == pytest.approx(4.0)
 
 
-def test_poison_files_of_different_sizes_are_refused(task, tmp_path):
-    for name, n in (("a", 3), ("b", 4)):
-        store.write(tmp_path / f"{name}.h5", {"features": np.zeros((n, 5), np.float32), "labels": np.zeros(n, np.int64)}, RECORD)
-    with pytest.raises(ValueError, match=r"b\.h5: poisoned features \(4, 5\), expected \(3, 5\)"):
-        read_mixture(task, [tmp_path / "a.h5", tmp_path / "b.h5"])
+def test_sets_of_different_sizes_are_trained_each_alone(task):
+    """A filter leaves another number of poisons for every seed, perhaps none."""
+    X, labels = 3 * task.train, (task.train_labels + 1) % 3
+    sets = [Poisons(X[:n], labels[:n]) for n in (60, 0, 60)]
+    together = retrain_all(task, sets, VICTIMS, torch.device("cpu"))
+    same = retrain_all(task, [sets[0], sets[2]], VICTIMS, torch.device("cpu"))
+    clean = retrain(task, Mixture.of_clean(task.train, task.train_labels), VICTIMS, torch.device("cpu"))
+    assert together["sgd100_omega"].shape == (3, 2, 3, 6)
+    np.testing.assert_allclose(together["converged_accuracy"][[0, 2]], same["converged_accuracy"])
+    assert together["converged_accuracy"][1] == clean["converged_accuracy"][0]
+    facts = attack_facts(task, sets, Head.from_omega(torch.from_numpy(clean["sgd100_omega"][0, 0])), torch.ones(3, 6))
+    assert facts["poisons"].tolist() == [60, 0, 60]
+    assert len(facts["feature_magnitude_ratio"]) == 2
+    assert "feature_distance" not in facts
+
+
+def test_image_facts_by_hand():
+    clean = torch.full((3, 3, 16, 16), 0.5)
+    clean[0] = 0.8
+    images = clean[[1, 2]].clone()
+    images[0] += 0.1
+    (facts,) = [image_facts([Poisons(torch.zeros(2, 5), torch.zeros(2), images, torch.tensor([1, 2]))], clean)]
+    assert facts["psnr"][0] == pytest.approx((20 + 100) / 2)  # 10 log10(1 / 0.01), and an unchanged image
+    assert facts["pixel_ratio"][0] == pytest.approx((0.6 + 0.5) / 2 / 0.8)
+    assert 0.9 < facts["ssim"][0] < 1

@@ -19,7 +19,7 @@ from helpers import RECORD, ROOT
 PARTS = ("Snakefile", "workflow", "scripts", "data/published")
 TABLE_ROWS = [
     {"method": "gradpc-input"},
-    {"method": "tgda-input"},
+    {"method": "gc-input-constrained"},
     {"method": "gradpc-feature"},
     {"method": "gc-feature"},
     {"method": "decoder-inversion"},
@@ -103,6 +103,10 @@ def make_toy(folder: Path) -> Toy:
         "attacks": {
             "gradient_canceling": {"iterations": 50},
             "feature_matching": {"steps": 5, "batch_size": 4},
+            "gc_input": {"epochs": 5},
+            "tgda_input": {"epochs": 5},
+            "exact_feature": {"epochs": 3},
+            "exact_input": {"epochs": 3},
             "decoder_inversion": {"epochs": 1, "batch_size": 16, "channels": [8, 8, 8, 8, 8]},
         },
         "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": TABLE_ROWS}},
