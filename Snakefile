@@ -18,6 +18,7 @@ include: "workflow/rules/poisons.smk"
 include: "workflow/rules/victims.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
 
 
 rule all:
@@ -25,3 +26,4 @@ rule all:
     input:
         TABLE_FILES,
         FIGURE_FILES,
+        CLAIM_FILES,

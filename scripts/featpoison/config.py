@@ -96,10 +96,14 @@ class Table(Settings):
 
 
 class Figures(Settings):
-    """Figures 5, 6 and 9: images, magnitudes and perturbations of feature matching."""
+    """The figures: images, magnitudes and perturbations of poisons. A figure is made once every attack that it shows has a rule."""
 
     scenario: Name = "fine-tuning"
     """Key of `scenarios`."""
+    transfer: Name | None = None
+    """Key of `scenarios` that Figure 6 shows beside the first and Figure 7 alone; null: no Figure 7."""
+    transfer_betas: tuple[PositiveFloat, ...] = (0.25, 0.1)
+    """Values of beta for `transfer`, a row or panel each; Figure 6 shows those that `betas` has too."""
     budget: PositiveFloat = 0.03
     """eps_d shown."""
     betas: tuple[PositiveFloat, ...] = (0.25, 0.1, 0.05)
@@ -171,6 +175,8 @@ class Config(Settings):
         for name, table in self.tables.items():
             yield f"tables.{name}.scenario", table.scenario, self.scenarios
         yield "figures.scenario", self.figures.scenario, self.scenarios
+        if self.figures.transfer:
+            yield "figures.transfer", self.figures.transfer, self.scenarios
 
     def _local_files(self):
         sources = [dataset.archive for dataset in self.datasets.values()]

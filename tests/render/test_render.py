@@ -94,7 +94,7 @@ FIGURES = {
     "table": lambda: picture.draw(CELLS, FACTS),
     "poisons": lambda: poisons.draw(*shown()),
     "perturbations": lambda: perturbations.draw(*shown()),
-    "magnitudes": lambda: magnitudes.draw(shown()[0], 1.0),
+    "magnitudes": lambda: magnitudes.draw({"fine-tuning": shown()[0]}, 1.0),
 }
 
 
