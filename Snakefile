@@ -20,6 +20,7 @@ include: "workflow/rules/victims.smk"
 include: "workflow/rules/unlearnable.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/claims.smk"
 
 
 rule all:
@@ -27,3 +28,4 @@ rule all:
     input:
         TABLE_FILES,
         FIGURE_FILES,
+        CLAIM_FILES,

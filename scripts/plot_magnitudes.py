@@ -1,4 +1,4 @@
-"""Figure 6: histogram of the poisons' largest pixel magnitude, one panel per beta."""
+"""Figure 6: histogram of the poisons' largest pixel magnitude, one panel per beta; with a second scenario, both in each panel."""
 
 from pathlib import Path
 
@@ -9,15 +9,21 @@ from featpoison.render.shown import read_shown
 
 
 def main() -> None:
-    """Images, poisons of each beta -> picture."""
+    """Images, poisons of each beta (of two scenarios) -> picture."""
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--images", type=Path, required=True, help="the clean training images")
     parser.add_argument("--poisons", type=Path, nargs="+", required=True, help="poison files, one per beta")
+    parser.add_argument("--transfer", type=Path, nargs="*", default=[], help="poison files of a second scenario, one per beta")
+    parser.add_argument("--names", nargs="+", default=["fine-tuning", "transfer"], help="names of the scenarios")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    record = program.record(args, [args.images, *args.poisons], {})
+    files = [args.poisons, args.transfer] if args.transfer else [args.poisons]
+    if len(args.names) < len(files):
+        parser.error(f"--names: {' '.join(args.names)}, expected one for each of the {len(files)} scenarios")
+    record = program.record(args, [args.images, *args.poisons, *args.transfer], {"names": args.names})
     largest = store.read(args.images, "train_images")["train_images"].max() / 255
-    write(args.output, record, lambda path: style.save(magnitudes.draw(read_shown(args.poisons), largest), path))
+    scenarios = {name: read_shown(paths) for name, paths in zip(args.names, files, strict=False)}
+    write(args.output, record, lambda path: style.save(magnitudes.draw(scenarios, largest), path))
 
 
 if __name__ == "__main__":

@@ -13,14 +13,13 @@ def main() -> None:
     """CSV -> tex, pdf or png, by the output's ending."""
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--numbers", type=Path, required=True, help="CSV of the table")
-    parser.add_argument("--missing", nargs="*", default=[], help="methods that the table declares and this version lacks")
     parser.add_argument("--eps-w", type=float, default=1.0, help="eps_w of the target head, for the notes")
     parser.add_argument("--victims", type=Path, nargs="*", default=[], help="result files of the table's victims")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    record = program.record(args, [args.numbers, *args.victims], {"missing": args.missing, "eps_w": args.eps_w})
+    record = program.record(args, [args.numbers, *args.victims], {"eps_w": args.eps_w})
     cells = from_csv(args.numbers.read_text())
-    facts = Facts(missing=args.missing, eps_w=args.eps_w, swing=largest_swing(args.victims))
+    facts = Facts(eps_w=args.eps_w, swing=largest_swing(args.victims))
 
     def make(path: Path) -> None:
         if args.output.suffix == ".tex":

@@ -154,7 +154,7 @@ def test_table_4_as_text_and_picture(cells, tmp_path):
     assert first.cells[0][1].startswith("30.00 [")
     assert first.cells[0][2:] == ("", "", "60.00")
     assert second.cells[0][4] == "80.00 / 70.00"
-    facts = layout.Facts(missing=[], eps_w=1.0, swing=0.5)
+    facts = layout.Facts(eps_w=1.0, swing=0.5)
     text = latex.to_latex(cells, facts, ["a.csv sha256 00"])
     assert r"$\epsilon_d = \infty$" in text
     assert "ours, network" in text

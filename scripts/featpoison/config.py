@@ -123,7 +123,7 @@ class Table(Settings):
     budgets: tuple[Budget, ...]
     """Poisoning budgets eps_d; .inf and nothing else for EMN."""
     rows: tuple[Row, ...]
-    """Rows in order; those whose attack this version lacks are left out and named under the table."""
+    """Rows in order."""
 
     @model_validator(mode="after")
     def _budgets_fit(self) -> Self:
@@ -134,10 +134,14 @@ class Table(Settings):
 
 
 class Figures(Settings):
-    """Figure 4: reconstructions by decoders; figures 5, 6 and 9: images, magnitudes and perturbations of feature matching."""
+    """The figures: reconstructions, images, magnitudes and perturbations of poisons."""
 
     scenario: Name = "fine-tuning"
     """Key of `scenarios`."""
+    transfer: Name | None = None
+    """Key of `scenarios` that Figure 6 shows beside the first and Figure 7 alone; null: no Figure 7."""
+    transfer_betas: tuple[PositiveFloat, ...] = (0.25, 0.1)
+    """Values of beta for `transfer`, a row or panel each; Figure 6 shows those that `betas` has too."""
     budget: PositiveFloat = 0.03
     """eps_d shown."""
     betas: tuple[PositiveFloat, ...] = (0.25, 0.1, 0.05)
@@ -233,6 +237,8 @@ class Config(Settings):
         yield "figures.scenario", self.figures.scenario, self.scenarios
         for name in self.figures.unlearnable:
             yield "figures.unlearnable", name, self.scenarios
+        if self.figures.transfer:
+            yield "figures.transfer", self.figures.transfer, self.scenarios
 
     def _local_files(self):
         sources = [dataset.archive for dataset in self.datasets.values()]

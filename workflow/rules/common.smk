@@ -34,10 +34,19 @@ OUTPUT = CONFIG.output
 
 TABLE_FORMATS = ["csv", "tex", "pdf", "png"]
 FIGURE_FORMATS = ["pdf", "png"]
-FIGURES = {"figure4": "reconstructions", "figure5": "poisons", "figure6": "magnitudes", "figure9": "perturbations"}
-if CONFIG.figures.unlearnable:
-    FIGURES["figure8"] = "unlearnable"
-# Where the poisons of an attack lie; a method that is neither here nor a target head has no rule yet.
+# The figures and the keys of `figures` that have to be set for them.
+FIGURES = {
+    "figure1": [],
+    "figure2": [],
+    "figure3": [],
+    "figure4": [],
+    "figure5": [],
+    "figure6": [],
+    "figure7": ["transfer"],
+    "figure8": ["unlearnable"],
+    "figure9": [],
+}
+# Attacks by what they make, and where it lies.
 FEATURE_ATTACKS = ["gc-feature", "exact-feature"]
 IMAGE_ATTACKS = [
     "decoder-inversion",
@@ -70,10 +79,15 @@ localrules:
     collect_table,
     render_table,
     plot_reconstructions,
+    plot_threat_model,
+    plot_input_poisons,
+    plot_stages,
     plot_poisons,
     plot_magnitudes,
+    plot_anomalies,
     plot_perturbations,
     plot_unlearnable,
+    judge_claims,
 
 
 scattergather:
@@ -237,10 +251,6 @@ def result_file(scenario, row, budget):
     return scenario_paths(VICTIMS, row.scenario or scenario, attack=attack_name(row), budget=number(budget))
 
 
-def has_rule(row):
-    return row.method in TARGETS or row.method in POISONS_OF or row.perturbs_all
-
-
 def method_name(scenario, row):
     """The method as the published results name it: EMN's with the row's scenario."""
     return f"{row.method}/{row.scenario or scenario}" if row.perturbs_all else row.method
@@ -252,7 +262,6 @@ def table_cells(wildcards):
     return [
         [method_name(table.scenario, row), row.beta, budget, result_file(table.scenario, row, budget)]
         for row in table.rows
-        if has_rule(row)
         for budget in table.budgets
     ]
 
@@ -287,24 +296,56 @@ def table_target(wildcards):
     return scenario_paths(TARGET, CONFIG.tables[wildcards.table].scenario, target=ATTACK_TARGET)
 
 
-def missing_methods(wildcards):
-    """Methods of a table that have no rule yet."""
-    rows = CONFIG.tables[wildcards.table].rows
-    return sorted({row.method for row in rows if not has_rule(row)})
+SHOWN_SCENARIOS = [name for name in (CONFIG.figures.scenario, CONFIG.figures.transfer) if name]
+
+
+def first_poisons(scenario, attack):
+    """The poisons that figures show: those of the first seed at the figures' budget."""
+    budget = number(CONFIG.figures.budget)
+    return scenario_paths(POISONS, scenario, attack=attack, budget=budget, seed=CONFIG.poison_seeds[0])
 
 
 def shown_poisons(wildcards):
-    """Poisons of the first seed that the figures show, one file per beta."""
-    return [
-        scenario_paths(
-            POISONS,
-            CONFIG.figures.scenario,
-            attack=f"feature-matching-beta{number(beta)}",
-            budget=number(CONFIG.figures.budget),
-            seed=CONFIG.poison_seeds[0],
-        )
-        for beta in CONFIG.figures.betas
-    ]
+    """Poisons of feature matching, one file per beta."""
+    figures = CONFIG.figures
+    return [first_poisons(figures.scenario, f"feature-matching-beta{number(beta)}") for beta in figures.betas]
+
+
+def transfer_poisons(wildcards):
+    """The same in the transfer scenario, where the configuration names one."""
+    figures = CONFIG.figures
+    betas = figures.transfer_betas if figures.transfer else []
+    return [first_poisons(figures.transfer, f"feature-matching-beta{number(beta)}") for beta in betas]
+
+
+def input_poisons(wildcards):
+    """Poisons of gradient canceling in input space, without constraints."""
+    return first_poisons(CONFIG.figures.scenario, "gc-input")
+
+
+def shown_product(pattern, **known):
+    """An input function: a product of the figures' scenario, at their budget and of the first seed where the path has these."""
+
+    def path(wildcards):
+        budget = number(CONFIG.figures.budget)
+        return scenario_paths(pattern, CONFIG.figures.scenario, budget=budget, seed=CONFIG.poison_seeds[0], **known)
+
+    return path
+
+
+def first_shown(wildcards):
+    """Poisons of feature matching at the first beta."""
+    return shown_poisons(wildcards)[0]
+
+
+def first_shown_victims(wildcards):
+    """The result file of these poisons."""
+    attack = f"feature-matching-beta{number(CONFIG.figures.betas[0])}"
+    return shown_product(VICTIMS, attack=attack)(wildcards)
+
+
+def transfer_images(wildcards):
+    return scenario_paths(IMAGES, CONFIG.figures.transfer)
 
 
 def shown_images(wildcards):
@@ -325,5 +366,45 @@ def shown_reconstructions(wildcards):
     return scenario_paths(RECONSTRUCTIONS, CONFIG.figures.scenario)
 
 
+def can_be_made(figure):
+    """Whether the configuration says what a figure shows."""
+    return all(getattr(CONFIG.figures, key) for key in FIGURES[figure])
+
+
+def evidence(wildcards):
+    """What the claims are judged on: the shared files of each scenario of a table, and the result files of all tables' cells."""
+    rows = [
+        [row.scenario or table.scenario, row, budget]
+        for table in CONFIG.tables.values()
+        for row in table.rows
+        for budget in table.budgets
+    ]
+    shared = {"features": FEATURES, "clean": CLEAN_HEADS, "target": TARGET}
+    return {
+        "scenarios": {
+            scenario: {
+                name: scenario_paths(pattern, scenario, target=ATTACK_TARGET) for name, pattern in shared.items()
+            }
+            for scenario in sorted({scenario for scenario, _, _ in rows})
+        },
+        "results": [
+            [scenario, row.method, row.beta, budget, result_file(scenario, row, budget)]
+            for scenario, row, budget in rows
+        ],
+    }
+
+
+def evidence_json(wildcards):
+    return provenance.canonical_json(evidence(wildcards))
+
+
+def evidence_files(wildcards):
+    found = evidence(wildcards)
+    shared = {path for paths in found["scenarios"].values() for path in paths.values()}
+    return sorted(shared | {result[4] for result in found["results"]})
+
+
 TABLE_FILES = [f"{OUTPUT}/{table}.{form}" for table in CONFIG.tables for form in TABLE_FORMATS]
-FIGURE_FILES = [f"{OUTPUT}/{figure}.{form}" for figure in FIGURES for form in FIGURE_FORMATS if CONFIG.tables]
+MADE_FIGURES = [figure for figure in FIGURES if CONFIG.tables and can_be_made(figure)]
+FIGURE_FILES = [f"{OUTPUT}/{figure}.{form}" for figure in MADE_FIGURES for form in FIGURE_FORMATS]
+CLAIM_FILES = [f"{OUTPUT}/claims.md"] if CONFIG.tables else []

@@ -49,6 +49,7 @@ rule plot_magnitudes:
     input:
         images=shown_images,
         poisons=shown_poisons,
+        transfer=transfer_poisons,
         code=code("plot_magnitudes.py"),
     output:
         report(
@@ -62,8 +63,11 @@ rule plot_magnitudes:
         f"benchmarks/plot_magnitudes/{OUTPUT}/figure6.{{form}}.jsonl"
     wildcard_constraints:
         form="pdf|png",
+    params:
+        names=SHOWN_SCENARIOS,
     shell:
-        "python scripts/plot_magnitudes.py --images {input.images} --poisons {input.poisons} -- {output} 2> {log}"
+        "python scripts/plot_magnitudes.py --images {input.images} --poisons {input.poisons}"
+        " --transfer {input.transfer} --names {params.names} -- {output} 2> {log}"
 
 
 rule plot_perturbations:
@@ -89,6 +93,108 @@ rule plot_perturbations:
     shell:
         "python scripts/plot_perturbations.py --images {input.images} --count {params.shown}"
         " --poisons {input.poisons} -- {output} 2> {log}"
+
+
+rule plot_threat_model:
+    """Figure 1: the encoder is pre-trained on clean images, the head trained on poisoned ones."""
+    input:
+        images=shown_images,
+        encoder=shown_product(ENCODER),
+        poisons=first_shown,
+        victims=first_shown_victims,
+        clean=shown_product(CLEAN_HEADS),
+        code=code("plot_threat_model.py"),
+    output:
+        report(
+            f"{OUTPUT}/figure1.{{form}}",
+            category="Figures",
+            caption="../report/figure1.rst",
+        ),
+    log:
+        f"logs/plot_threat_model/{OUTPUT}/figure1.{{form}}.log",
+    benchmark:
+        f"benchmarks/plot_threat_model/{OUTPUT}/figure1.{{form}}.jsonl"
+    wildcard_constraints:
+        form="pdf|png",
+    shell:
+        "python scripts/plot_threat_model.py --images {input.images} --encoder {input.encoder} --poisons {input.poisons}"
+        " --victims {input.victims} --clean {input.clean} {output} 2> {log}"
+
+
+rule plot_input_poisons:
+    """Figure 2: clean images and the poisons of unconstrained canceling in input space."""
+    input:
+        images=shown_images,
+        poisons=input_poisons,
+        victims=shown_product(VICTIMS, attack="gc-input"),
+        clean=shown_product(CLEAN_HEADS),
+        code=code("plot_input_poisons.py"),
+    output:
+        report(
+            f"{OUTPUT}/figure2.{{form}}",
+            category="Figures",
+            caption="../report/figure2.rst",
+        ),
+    log:
+        f"logs/plot_input_poisons/{OUTPUT}/figure2.{{form}}.log",
+    benchmark:
+        f"benchmarks/plot_input_poisons/{OUTPUT}/figure2.{{form}}.jsonl"
+    wildcard_constraints:
+        form="pdf|png",
+    params:
+        shown=CONFIG.figures.images,
+    shell:
+        "python scripts/plot_input_poisons.py --images {input.images} --count {params.shown} --poisons {input.poisons}"
+        " --victims {input.victims} --clean {input.clean} {output} 2> {log}"
+
+
+rule plot_stages:
+    """Figure 3: target head, poisoned features and inversion in the plane of the clean features."""
+    input:
+        images=shown_images,
+        features=shown_product(FEATURES),
+        clean=shown_product(CLEAN_HEADS),
+        target=shown_product(TARGET, target=ATTACK_TARGET),
+        poisoned=shown_product(POISONED_FEATURES, attack="gc-feature"),
+        poisons=first_shown,
+        code=code("plot_stages.py"),
+    output:
+        report(
+            f"{OUTPUT}/figure3.{{form}}",
+            category="Figures",
+            caption="../report/figure3.rst",
+        ),
+    log:
+        f"logs/plot_stages/{OUTPUT}/figure3.{{form}}.log",
+    benchmark:
+        f"benchmarks/plot_stages/{OUTPUT}/figure3.{{form}}.jsonl"
+    wildcard_constraints:
+        form="pdf|png",
+    shell:
+        "python scripts/plot_stages.py --images {input.images} --features {input.features} --clean {input.clean}"
+        " --target {input.target} --poisoned {input.poisoned} --poisons {input.poisons} {output} 2> {log}"
+
+
+rule plot_anomalies:
+    """Figure 7: poisons within and beyond the clean range in the transfer scenario."""
+    input:
+        images=transfer_images,
+        poisons=transfer_poisons,
+        code=code("plot_anomalies.py"),
+    output:
+        report(
+            f"{OUTPUT}/figure7.{{form}}",
+            category="Figures",
+            caption="../report/figure7.rst",
+        ),
+    log:
+        f"logs/plot_anomalies/{OUTPUT}/figure7.{{form}}.log",
+    benchmark:
+        f"benchmarks/plot_anomalies/{OUTPUT}/figure7.{{form}}.jsonl"
+    wildcard_constraints:
+        form="pdf|png",
+    shell:
+        "python scripts/plot_anomalies.py --images {input.images} --poisons {input.poisons} -- {output} 2> {log}"
 
 
 rule plot_unlearnable:

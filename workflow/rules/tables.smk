@@ -38,8 +38,7 @@ rule render_table:
     wildcard_constraints:
         form="tex|pdf|png",
     params:
-        missing=missing_methods,
         eps_w=CONFIG.attacks.gradpc.eps_w,
     shell:
-        "python scripts/render_table.py --numbers {input.numbers} --eps-w {params.eps_w} --missing {params.missing}"
+        "python scripts/render_table.py --numbers {input.numbers} --eps-w {params.eps_w}"
         " --victims {input.victims} -- {output} 2> {log}"

@@ -108,8 +108,6 @@ def budgets_of(cells: list[Cell]) -> list[float]:
 class Facts:
     """What the notes say and the cells do not hold."""
 
-    missing: list[str]
-    """Methods that the table declares and this version lacks."""
     eps_w: float
     """GradPC's step."""
     swing: float
@@ -135,8 +133,6 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
         "Magnitude: mean norm of the poisons' features relative to the clean ones.",
     ]
     notes += _rounding_note(cells) + _removal_note(cells)
-    if facts.missing:
-        notes.append(f"Declared, not computed by this version: {', '.join(TITLES[name] for name in facts.missing)}.")
     return notes
 
 

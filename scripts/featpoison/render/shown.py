@@ -32,3 +32,8 @@ def read_shown(poisons: list[Path], count: int | None = None) -> list[Shown]:
 def base_images(images: Path, base: np.ndarray) -> np.ndarray:
     """The clean training images of `base`, float32 in [0, 1]."""
     return store.read(images, "train_images")["train_images"][base].astype(np.float32) / 255
+
+
+def first_distinct(values: np.ndarray, count: int) -> np.ndarray:
+    """The rows where the first `count` distinct values appear for the first time, in order."""
+    return np.sort(np.unique(values, return_index=True)[1])[:count]

@@ -1,0 +1,125 @@
+"""The claims page: what our own numbers make of the paper's claims, as Markdown."""
+
+from collections.abc import Mapping, Sequence
+
+from featpoison.bootstrap import DRAWS
+from featpoison.claims import Comparison, Key
+from featpoison.evidence import VICTIMS, Evidence
+from featpoison.intervals import Interval
+from featpoison.judging import NOT_RUN, Finding, Judgement
+from featpoison.provenance import relative
+from featpoison.render.layout import TITLES
+
+HEAD = f"""# The paper's claims, judged by our own numbers
+
+Every number below is a drop of test accuracy in percentage points, or a difference of two. Brackets hold 95 % intervals: a paired bootstrap
+({DRAWS} draws) over poison seeds, victim seeds and test images, widened for the number of seeds; the draws are shared by the two sides of
+a comparison unless a claim says otherwise. A comparison holds when its interval lies on the claimed side ("no" when it does not, "opposite"
+when it lies on the other side); a claim is supported when all of its comparisons hold. Two victims are judged: `sgd100`, the paper's 100
+epochs of SGD, and `converged`, the exact minimiser; what only `sgd100` shows is instability of training. *Paper*: how many of the claim's
+comparisons hold among the paper's printed drops, which come without intervals."""
+
+
+def page(judgements: Sequence[Judgement], evidence: Evidence, published: Mapping[Key, float]) -> str:
+    """The whole page."""
+    lines = [HEAD, "", "| | claim | sgd100 | converged | paper |", "|---|---|---|---|---|"]
+    for one in judgements:
+        cells = [str(one.claim.number), one.claim.text, *(_short(one, victim) for victim in VICTIMS), _of(*one.published)]
+        lines.append(f"| {' | '.join(cells)} |")
+    taus = [f"{scenario} {evidence.tau(scenario):.3f}" for scenario in evidence.files.scenarios]
+    lines += ["", f"Reachability threshold tau of the target heads: {', '.join(taus)}. Below it no poisons whatever make the target head stationary."]
+    for one in judgements:
+        lines += ["", *_section(one, evidence, published)]
+    return "\n".join(lines) + "\n"
+
+
+def _short(judgement: Judgement, victim: str) -> str:
+    found = judgement.findings[victim]
+    verdict = judgement.verdict(victim)
+    return verdict if not found else f"{verdict} ({_of(sum(finding.holds for finding in found), len(found))})"
+
+
+def _of(some: int, total: int) -> str:
+    return f"{some} of {total}"
+
+
+def _section(judgement: Judgement, evidence: Evidence, published: Mapping[Key, float]) -> list[str]:
+    """Verdict, sentences, the comparisons, their result files."""
+    claim = judgement.claim
+    lines = [f"## {claim.number}. {claim.text}", "", f"**{judgement.overall.capitalize()}.** {claim.note}".rstrip()]
+    if judgement.overall == NOT_RUN:
+        return [*lines, "", f"Needs result files of {claim.needs}; the configuration's tables declare none that this version makes."]
+    lines += ["", *(f"- {sentence(victim, judgement.findings[victim])}" for victim in VICTIMS), ""]
+    lines += ["| scenario | claimed | eps_d | tau | sgd100 | converged | paper |", "|---|---|---|---|---|---|---|"]
+    for pair in zip(*(judgement.findings[victim] for victim in VICTIMS), strict=True):
+        comparison = pair[0].comparison
+        tau = f"{evidence.tau(comparison.plus.scenario):.3f}"
+        cells = [_scenarios(comparison), claimed(comparison), f"{comparison.plus.eps_d:g}", tau, *map(_cell, pair), _printed(comparison, published)]
+        lines.append(f"| {' | '.join(cells)} |")
+    sources = dict.fromkeys(
+        relative(evidence.paths[key]) for finding in judgement.findings[VICTIMS[0]] for key in (finding.comparison.plus, finding.comparison.minus)
+    )
+    return [*lines, "", f"Sources: {', '.join(f'`{path}`' for path in sources)}."]
+
+
+def sentence(victim: str, findings: Sequence[Finding]) -> str:
+    """How many comparisons hold, and the one with the least to spare, in numbers."""
+    weakest = min(findings, key=lambda finding: finding.slack)
+    comparison = weakest.comparison
+    count = _of(sum(finding.holds for finding in findings), len(findings))
+    which = "The comparison" if len(findings) == 1 else "The one with the least to spare"
+    text = (
+        f"`{victim}`: {count} comparisons hold. {which}, {claimed(comparison)} at eps_d = {comparison.plus.eps_d:g} ({_scenarios(comparison)}): "
+        f"drops {_interval(weakest.plus)} and {_interval(weakest.minus)}, {_statistic(comparison)} {_interval(weakest.difference)}"
+    )
+    if comparison.factor != 1:
+        text += f", ratio {_ratio(weakest)}"
+    if weakest.residual is not None:
+        text += f", residual {weakest.residual:.3f}"
+    return f"{text}."
+
+
+def claimed(comparison: Comparison) -> str:
+    """The comparison in words."""
+    above, below = _title(comparison.plus), _title(comparison.minus)
+    if comparison.within is not None:
+        return f"{above} within {comparison.within:g} point of {below}"
+    if comparison.plus.scenario != comparison.minus.scenario:
+        return f"{above}: {comparison.plus.scenario} > {comparison.minus.scenario}"
+    return f"{above} > {'' if comparison.factor == 1 else f'{comparison.factor:g} x '}{below}"
+
+
+def _statistic(comparison: Comparison) -> str:
+    return "difference" if comparison.factor == 1 else f"first less {comparison.factor:g} times the second"
+
+
+def _title(key: Key) -> str:
+    return TITLES.get(key.method, key.method) + ("" if key.beta is None else f" (beta = {key.beta:g})")
+
+
+def _scenarios(comparison: Comparison) -> str:
+    return " and ".join(dict.fromkeys((comparison.plus.scenario, comparison.minus.scenario)))
+
+
+def _cell(finding: Finding) -> str:
+    """Both drops, the deciding interval, whether the claim holds."""
+    text = f"{finding.plus.mean:.2f} v {finding.minus.mean:.2f}: {_interval(finding.difference)}"
+    if finding.comparison.factor != 1:
+        text += f", ratio {_ratio(finding)}"
+    if finding.residual is not None:
+        text += f", residual {finding.residual:.3f}"
+    return f"{text}, {'yes' if finding.holds else 'opposite' if finding.opposite else 'no'}"
+
+
+def _ratio(finding: Finding) -> str:
+    return "undefined" if finding.ratio is None else f"{finding.ratio:.2f}"
+
+
+def _interval(interval: Interval) -> str:
+    return f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def _printed(comparison: Comparison, published: Mapping[Key, float]) -> str:
+    """The paper's two drops, a dash where it has none at this budget."""
+    drops = [published.get(key) for key in (comparison.plus, comparison.minus)]
+    return " v ".join("–" if drop is None else f"{drop:.2f}" for drop in drops)

@@ -1,0 +1,26 @@
+"""Figure 7: poisons of feature matching within the clean images' range of magnitudes and beyond it, one row per beta."""
+
+from pathlib import Path
+
+from featpoison import program, store
+from featpoison.render import anomalies, style
+from featpoison.render.products import write
+from featpoison.render.shown import base_images, read_shown
+
+
+def main() -> None:
+    """Images, poisons of each beta -> picture."""
+    parser = program.parser(__doc__, compute=False)
+    parser.add_argument("--images", type=Path, required=True, help="image file that the poisons' base images come from")
+    parser.add_argument("--poisons", type=Path, nargs="+", required=True, help="poison files of one seed and budget, one per beta")
+    parser.add_argument("output", type=Path)
+    args = program.start(parser)
+    record = program.record(args, [args.images, *args.poisons], {})
+    shown = read_shown(args.poisons)
+    largest = store.read(args.images, "train_images")["train_images"].max() / 255
+    clean = base_images(args.images, shown[0].base)
+    write(args.output, record, lambda path: style.save(anomalies.draw(shown, clean, largest), path))
+
+
+if __name__ == "__main__":
+    main()

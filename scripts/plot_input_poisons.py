@@ -1,0 +1,32 @@
+"""Figure 2: clean images and what unconstrained gradient canceling in input space makes of them."""
+
+from pathlib import Path
+
+from featpoison import program, store
+from featpoison.render import input_poisons, style
+from featpoison.render.numbers import Request, cells_of
+from featpoison.render.products import write
+from featpoison.render.shown import base_images
+
+
+def main() -> None:
+    """Images, poisons, result file, clean heads -> picture."""
+    parser = program.parser(__doc__, compute=False)
+    parser.add_argument("--images", type=Path, required=True, help="image file that the poisons' base images come from")
+    parser.add_argument("--poisons", type=Path, required=True, help="poison file of the attack without constraints")
+    parser.add_argument("--victims", type=Path, required=True, help="the attack's result file")
+    parser.add_argument("--clean", type=Path, required=True, help="clean heads")
+    parser.add_argument("--count", type=int, default=10, help="images of a row (default 10)")
+    parser.add_argument("output", type=Path)
+    args = program.start(parser)
+    record = program.record(args, [args.images, args.poisons, args.victims, args.clean], {"count": args.count})
+    arrays = store.read(args.poisons, "images", "base")
+    eps_d, tau = store.read_attributes(args.poisons)["eps_d"], store.read_attributes(args.victims)["tau"]
+    cells = cells_of(Request("gc-input", None, eps_d, str(args.victims)), args.clean, tau, None)
+    largest = store.read(args.images, "train_images")["train_images"].max() / 255
+    clean = base_images(args.images, arrays["base"])
+    write(args.output, record, lambda path: style.save(input_poisons.draw(arrays["images"], clean, largest, cells, args.count), path))
+
+
+if __name__ == "__main__":
+    main()

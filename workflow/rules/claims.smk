@@ -1,0 +1,20 @@
+rule judge_claims:
+    """The paper's claims, judged by the intervals of our own result files."""
+    input:
+        evidence=evidence_files,
+        published=PUBLISHED,
+        code=code("judge_claims.py"),
+    output:
+        report(
+            f"{OUTPUT}/claims.md",
+            category="Claims",
+            caption="../report/claims.rst",
+        ),
+    log:
+        f"logs/judge_claims/{OUTPUT}/claims.log",
+    benchmark:
+        f"benchmarks/judge_claims/{OUTPUT}/claims.jsonl"
+    params:
+        evidence=evidence_json,
+    shell:
+        "python scripts/judge_claims.py --evidence {params.evidence:q} --published {input.published} {output} 2> {log}"
