@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from featpoison import store
-from featpoison.attacks.emn import Variant, start_network
+from featpoison.attacks.emn import Variant, first_rate, start_network
 from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import Encoder
 from featpoison.encoders.features import extract, to_pixels
@@ -20,15 +20,14 @@ from featpoison.network import Classifier, NetworkVictims, retrain_networks
 
 @dataclass(frozen=True)
 class Unlearnable:
-    """The sets of one EMN variant and K poison seeds, all with `labels` (n,): images (n, 3, h, w), clean and quantized uint8, perturbed float32.
+    """The sets of one EMN variant and K poison seeds: clean images uint8 (n, 3, h, w), noise of each seed, labels (n,) of all; the test set.
 
     `training_error` (K,), of the search's network at its end; `by_criterion` says whether that ended the search.
     """
 
     variant: Variant
     clean: Tensor
-    perturbed: list[Tensor]
-    quantized: list[Tensor]
+    noise: list[Tensor]
     labels: Tensor
     training_error: np.ndarray
     by_criterion: list[bool]
@@ -36,46 +35,48 @@ class Unlearnable:
     test_labels: Tensor
     classes: int
 
+    @property
+    def perturbed(self) -> list[Tensor]:
+        """The K sets of images, float32 in [0, 1]."""
+        return [to_pixels(self.clean) + noise for noise in self.noise]
+
+    @property
+    def quantized(self) -> list[Tensor]:
+        """Their 8-bit copies, uint8: what can be uploaded."""
+        return [(255 * images).round().to(torch.uint8) for images in self.perturbed]
+
 
 def read_unlearnable(images: Path, noise: list[Path]) -> Unlearnable:
     """The images that noise files perturb; ValueError naming the file whose variant, rows or labels are not those of the first."""
     stored = {name: torch.from_numpy(array) for name, array in store.read(images).items()}
     variant = store.read_attributes(noise[0])["variant"]
     base = torch.from_numpy(store.read(noise[0], "base")["base"])
-    clean, labels = stored["train_images"][base], stored["train_labels"][base]
-    perturbed, errors, by_criterion = [], [], []
-    for path in noise:
-        part = {name: torch.from_numpy(array) for name, array in store.read(path).items()}
-        facts = store.read_attributes(path)
-        found = facts["variant"]
-        if found != variant or not torch.equal(part["base"], base) or not torch.equal(part["labels"], labels):
+    labels = stored["train_labels"][base]
+    parts = [{name: torch.from_numpy(array) for name, array in store.read(path).items()} for path in noise]
+    facts = [store.read_attributes(path) for path in noise]
+    for path, part, fact in zip(noise, parts, facts, strict=True):
+        if fact["variant"] != variant or not torch.equal(part["base"], base) or not torch.equal(part["labels"], labels):
             expected = f"{variant!r} on the {len(base)} rows of {noise[0]} and their labels in {images}"
-            raise ValueError(f"{path}: variant {found!r} on {len(part['base'])} rows, expected {expected}")
-        perturbed.append(to_pixels(clean) + part["noise"])
-        errors.append(part["error"][-1].item())
-        by_criterion.append(facts["by_criterion"])
-    quantized = [(255 * part).round().to(torch.uint8) for part in perturbed]
-    classes = len(store.read_attributes(images)["classes"])
+            raise ValueError(f"{path}: variant {fact['variant']!r} on {len(part['base'])} rows, expected {expected}")
     return Unlearnable(
-        variant,
-        clean,
-        perturbed,
-        quantized,
-        labels,
-        training_error=np.array(errors),
-        by_criterion=by_criterion,
+        variant=variant,
+        clean=stored["train_images"][base],
+        noise=[part["noise"] for part in parts],
+        labels=labels,
+        training_error=np.array([part["error"][-1].item() for part in parts]),
+        by_criterion=[fact["by_criterion"] for fact in facts],
         test=stored["test_images"],
         test_labels=stored["test_labels"],
-        classes=classes,
+        classes=len(store.read_attributes(images)["classes"]),
     )
 
 
 def noise_facts(data: Unlearnable) -> dict[str, np.ndarray]:
-    """Of each of the K perturbed sets, (K,) each: PSNR to the clean set in decibels, largest change of a pixel (range 1), training error."""
+    """Of each of the K noises, (K,) each: PSNR to the clean set in decibels, largest change of a pixel (range 1), training error."""
     pixels = to_pixels(data.clean)
     return {
         "psnr": np.array([psnr(images, pixels) for images in data.perturbed]),
-        "noise_magnitude": np.array([(images - pixels).abs().max().item() for images in data.perturbed]),
+        "noise_magnitude": np.array([noise.double().abs().max().item() for noise in data.noise]),
         "training_error": data.training_error,
     }
 
@@ -98,7 +99,6 @@ def retrain_heads(data: Unlearnable, encoder: Encoder, victims: Victims) -> dict
 
 def retrain_whole(data: Unlearnable, encoder: Encoder, victims: NetworkVictims, checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     """network_accuracy (K, V), quantized_network_accuracy (K, V), clean_network_accuracy (1, V): shares of the test set. Resumes by network."""
-    own = victims.pretrained_learning_rate if data.variant == "end-to-end" else None
 
     def build(seed: int) -> Classifier:
         return start_network(encoder, data.variant, classes=data.classes, seed=seed)
@@ -109,8 +109,8 @@ def retrain_whole(data: Unlearnable, encoder: Encoder, victims: NetworkVictims, 
         (data.test, data.test_labels),
         build,
         victims,
-        rate=own or victims.training.learning_rate,
+        rate=first_rate(victims, data.variant),
         checkpoint=checkpoint,
     )
-    K = len(data.perturbed)
+    K = len(data.noise)
     return {"network_accuracy": accuracy[:K], "quantized_network_accuracy": accuracy[K:-1], "clean_network_accuracy": accuracy[-1:]}

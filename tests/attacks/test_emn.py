@@ -10,7 +10,7 @@ from featpoison.checkpoints import Checkpoint
 from featpoison.constraints import NoiseBall
 from featpoison.encoders.features import to_pixels
 from featpoison.network import SGD, Classifier, Training
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 QUICK = EMN(steps=3, step_size=4.0, training_steps=2, max_rounds=2, stop_error=0.0, training=Training(batch_size=16), precision="float32")
@@ -24,13 +24,13 @@ def task(images):
 
 
 def run(task, encoder, folder, variant="end-to-end", seed=0, **changes):
-    settings = QUICK.model_copy(update=changes)
-    return perturb(*task, encoder, settings, variant=variant, classes=3, seed=seed, checkpoint=Checkpoint(folder / "out", {}))
+    return perturb(*task, encoder, QUICK.model_copy(update=changes), variant=variant, classes=3, seed=seed, checkpoint=Checkpoint(folder / "out", {}))
 
 
 # The set
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(0.001, 0.4))
 def test_projection_is_exact_in_float32(seed, radius):
     """Grey levels plus noise stay in [0, 1], noise within the radius, to the last bit; inside nothing moves."""
@@ -224,9 +224,8 @@ def test_a_killed_search_resumes_bit_for_bit(variant, task, encoder, tmp_path, m
             if len(facts["errors"]) == 2:
                 raise Killed
 
-    settings = QUICK.model_copy(update=changes)
     with pytest.raises(Killed):
-        perturb(*task, encoder, settings, variant=variant, classes=3, seed=0, checkpoint=Fragile(tmp_path / "out", {}))
+        perturb(*task, encoder, QUICK.model_copy(update=changes), variant=variant, classes=3, seed=0, checkpoint=Fragile(tmp_path / "out", {}))
     seen = spy(monkeypatch)
     resumed = run(task, encoder, tmp_path, variant, **changes)
     assert len(seen) == 3  # the last round only

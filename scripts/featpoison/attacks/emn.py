@@ -25,7 +25,18 @@ from torch import Tensor
 from featpoison.checkpoints import Checkpoint
 from featpoison.constraints import NoiseBall
 from featpoison.encoders.encoder import Encoder
-from featpoison.network import SGD, VIEWS, Classifier, Training, batch_rows, from_pretrained, predictions, shift_and_flip, with_random_weights
+from featpoison.network import (
+    SGD,
+    VIEWS,
+    Classifier,
+    NetworkVictims,
+    Training,
+    batch_rows,
+    from_pretrained,
+    predictions,
+    shift_and_flip,
+    with_random_weights,
+)
 from featpoison.precision import Precision, resolve
 from featpoison.progress import Progress
 from featpoison.seeds import stream
@@ -89,8 +100,8 @@ def start_network(encoder: Encoder, variant: Variant, *, classes: int, seed: int
     return Classifier(encoder, classes=classes, seed=seed, frozen=True)
 
 
-def first_rate(settings: EMN, variant: Variant) -> float:
-    """The step size of a variant's training."""
+def first_rate(settings: EMN | NetworkVictims, variant: Variant) -> float:
+    """The first step size of a variant's training, in attack or evaluation."""
     own = settings.pretrained_learning_rate if variant == "end-to-end" else None
     return own or settings.training.learning_rate
 
