@@ -20,8 +20,9 @@ demo: setup
 	$(DEMO) --quiet rules
 	@if [ ! -e figures/demo/report.html ] || [ -n "$$(find figures/demo -newer figures/demo/report.html -type f)" ]; then \
 	  $(DEMO) --quiet all --report figures/demo/report.html; fi
-	@echo "Table 1:  figures/demo/table1.tex  .csv  .pdf  .png"
-	@echo "Figures:  figures/demo/figure4.pdf  figure5.pdf  figure6.pdf  figure9.pdf  (and .png)"
+	@echo "Tables:   figures/demo/table1.tex  table2.tex  table3.tex  table4.tex  (and .csv, .pdf, .png)"
+	@echo "Figures:  figures/demo/figure1.pdf ... figure9.pdf  (and .png)"
+	@echo "Claims:   figures/demo/claims.md"
 	@echo "Report:   figures/demo/report.html"
 
 test: setup

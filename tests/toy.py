@@ -19,7 +19,7 @@ from helpers import RECORD, ROOT
 PARTS = ("Snakefile", "workflow", "scripts", "data/published")
 TABLE_ROWS = [
     {"method": "gradpc-input"},
-    {"method": "gc-input-constrained"},
+    {"method": "gc-input"},
     {"method": "gradpc-feature"},
     {"method": "gc-feature"},
     {"method": "decoder-inversion"},

@@ -12,7 +12,7 @@ from helpers import ROOT
 from toy import Toy, make_toy
 
 MATCHING_AND_AFTER = {"match_features", "gather_shards", "evaluate_images", "collect_table", "render_table"}
-FIGURES = {"plot_poisons", "plot_magnitudes", "plot_perturbations"}
+FIGURES = {"plot_poisons", "plot_magnitudes", "plot_perturbations", "plot_threat_model", "plot_stages"}
 CANCELING_AND_AFTER = MATCHING_AND_AFTER | FIGURES | {"cancel_gradient", "evaluate_features", "pair_features", "invert_features"}
 INVERTING_AND_AFTER = {"invert_features", "evaluate_images", "collect_table", "render_table"}
 POISON = "data/poisons/toy/tiny/feature-matching-beta0.1/eps0.2-seed1.h5"
@@ -62,7 +62,10 @@ def test_one_artefact_runs_only_its_ancestors(tmp_path):
 def test_everything_declared_is_made(finished):
     output = finished.folder / "figures/toy"
     names = {path.name for path in output.iterdir() if not path.name.endswith(".provenance.json")}
-    assert names == {"table1.csv", "table1.tex", "table1.pdf", "table1.png"} | {f"figure{n}.{form}" for n in (4, 5, 6, 9) for form in ("pdf", "png")}
+    assert names == {"table1.csv", "table1.tex", "table1.pdf", "table1.png"} | {
+        "claims.md",
+        *(f"figure{n}.{form}" for n in (1, 2, 3, 4, 5, 6, 9) for form in ("pdf", "png")),
+    }
     rows = (output / "table1.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 + 5 * 2  # two target heads, five attacks with two victims
 
