@@ -29,7 +29,7 @@ def main() -> None:
     record = program.record(args, [args.images, args.encoder, *args.noise], victims.model_dump())
     checkpoint = Checkpoint(args.output, record)
     arrays = retrain_heads(data, encoder, victims) if isinstance(victims, Victims) else retrain_whole(data, encoder, victims, checkpoint)
-    facts = {"seeds": victims.seeds, "variant": data.variant, "by_criterion": data.by_criterion}
+    facts = {"seeds": victims.seeds, "variant": data.variant, "by_criterion": data.by_criterion, "images": len(data.labels)}
     store.write(args.output, arrays | noise_facts(data), record, **facts)
     checkpoint.remove()
 

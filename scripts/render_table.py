@@ -5,7 +5,7 @@ from pathlib import Path
 from featpoison import program
 from featpoison.render.latex import to_latex
 from featpoison.render.layout import Facts
-from featpoison.render.numbers import from_csv, largest_swing
+from featpoison.render.numbers import from_csv, largest_swing, training_images
 from featpoison.render.products import write
 
 
@@ -19,7 +19,8 @@ def main() -> None:
     args = program.start(parser)
     record = program.record(args, [args.numbers, *args.victims], {"eps_w": args.eps_w})
     cells = from_csv(args.numbers.read_text())
-    facts = Facts(eps_w=args.eps_w, swing=largest_swing(args.victims))
+    images = training_images(args.victims)
+    facts = Facts(eps_w=args.eps_w, swing=largest_swing(args.victims), images=images)
 
     def make(path: Path) -> None:
         if args.output.suffix == ".tex":

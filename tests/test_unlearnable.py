@@ -14,7 +14,7 @@ from featpoison.metrics import accuracy, psnr
 from featpoison.network import NetworkVictims, Training
 from featpoison.render import latex, layout, picture, style
 from featpoison.render import unlearnable as figure
-from featpoison.render.numbers import Request, cells_of, from_csv, published_drops, to_csv
+from featpoison.render.numbers import Request, cells_of, from_csv, published_drops, to_csv, training_images
 from featpoison.unlearnable import noise_facts, read_unlearnable, retrain_heads, retrain_whole
 from helpers import RECORD, ROOT
 
@@ -154,14 +154,24 @@ def test_table_4_as_text_and_picture(cells, tmp_path):
     assert first.cells[0][1].startswith("30.00 [")
     assert first.cells[0][2:] == ("", "", "60.00")
     assert second.cells[0][4] == "80.00 / 70.00"
-    facts = layout.Facts(eps_w=1.0, swing=0.5)
+    facts = layout.Facts(eps_w=1.0, swing=0.5, images=200)
     text = latex.to_latex(cells, facts, ["a.csv sha256 00"])
     assert r"$\epsilon_d = \infty$" in text
     assert "ours, network" in text
+    assert "All 200 training images" in text
     assert r"\|R\|" not in text
     for name in ("a", "b"):
         style.save(picture.draw(cells, facts), tmp_path / f"{name}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_training_images_are_one_number(tmp_path):
+    for name, facts in (("a", {"images": 200}), ("b", {"images": 100}), ("c", {})):
+        store.write(tmp_path / name, {"x": np.zeros(1)}, RECORD, **facts)
+    assert training_images([tmp_path / "a", tmp_path / "c"]) == 200
+    assert training_images([tmp_path / "c"]) is None
+    with pytest.raises(ValueError, match=r"\[100, 200\] training images"):
+        training_images([tmp_path / "a", tmp_path / "b"])
 
 
 # Figure 8

@@ -112,6 +112,8 @@ class Facts:
     """GradPC's step."""
     swing: float
     """Largest range of a victim's accuracy over its last epochs, points."""
+    images: int | None = None
+    """EMN only: training images, all of them perturbed."""
 
 
 def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
@@ -162,9 +164,9 @@ def _removal_note(cells: list[Cell]) -> list[str]:
 def _unlearnable_notes(cells: list[Cell], facts: Facts) -> list[str]:
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells})
     return [
-        "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds. Every training image is "
-        "perturbed, whence the infinite budget. Whole networks (from scratch, end to end) or linear heads on a frozen encoder (sgd100, converged) "
-        "are trained on the perturbed images.",
+        "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds. "
+        f"All {facts.images} training images are perturbed, whence the infinite budget. Whole networks (from scratch, end to end) or linear heads "
+        "on a frozen encoder (sgd100, converged) are trained on the perturbed images.",
         "Clean accuracy, in percent, is that of the same victims on the same images unperturbed (frozen encoder: sgd100 / converged). "
         f"Seeds, poison x victim: {', '.join(seeds)}. Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
     ]

@@ -148,6 +148,15 @@ def largest_swing(results: Iterable[Path]) -> float:
     return 100 * float(max(swings, default=0.0))
 
 
+def training_images(results: Iterable[Path]) -> int | None:
+    """Training images behind EMN's results, which say so; None without such results. Raises ValueError where they differ."""
+    facts = [store.read_attributes(path) for path in results]
+    counts = {int(fact["images"]) for fact in facts if "images" in fact}
+    if len(counts) > 1:
+        raise ValueError(f"results of one table come from {sorted(counts)} training images, expected the same number")
+    return counts.pop() if counts else None
+
+
 def published_drops(path: Path, table: int) -> dict[tuple[str, float | None, float], float]:
     """The paper's drops of one table, by method, beta and eps_d."""
     with open(path, newline="") as file:
