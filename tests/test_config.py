@@ -63,7 +63,7 @@ WRONG = [
     ("tables.table1.scenario", "none", r"tables\.table1\.scenario: 'none' is unknown"),
     ("datasets.cifar10-5k.archive.path", "data/absent.tar", r"data/absent\.tar does not exist"),
     ("datasets.cifar10-5k.format", "npz", r"datasets\.cifar10-5k\.format: .*'cifar-10-binary'.*found \"npz\""),
-    ("tables.table1.rows.0.beta", 0.1, "'beta' is required for feature-matching and for nothing else"),
+    ("tables.table1.rows.0.beta", 0.1, "'beta' is required for feature-matching, feature-matching-r, exact-feature-matching, and for nothing else"),
     ("poison_seeds", [], r"poison_seeds: \[\], expected at least one value"),
     ("tables.table1.budgets", [0.03, 0.03], "none twice"),
     ("shards", "8", r"shards: .*valid integer \(found \"8\"\)"),
