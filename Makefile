@@ -21,7 +21,8 @@ demo: setup
 	@if [ ! -e figures/demo/report.html ] || [ -n "$$(find figures/demo -newer figures/demo/report.html -type f)" ]; then \
 	  $(DEMO) --quiet all --report figures/demo/report.html; fi
 	@echo "Table 1:  figures/demo/table1.tex  .csv  .pdf  .png"
-	@echo "Figures:  figures/demo/figure5.pdf  figure6.pdf  figure9.pdf  (and .png)"
+	@echo "Figures:  figures/demo/figure1.pdf  figure3.pdf  figure5.pdf  figure6.pdf  figure7.pdf  figure9.pdf  (and .png)"
+	@echo "Claims:   figures/demo/claims.md"
 	@echo "Report:   figures/demo/report.html"
 
 test: setup

@@ -96,12 +96,12 @@ def make_toy(folder: Path) -> Toy:
         "gpu": False,
         "datasets": {"toy": {"format": "cifar-10-binary", "archive": pinned(folder, "toy.tar")}},
         "encoders": {"tiny": {"weights": pinned(folder, "toy.safetensors")}},
-        "scenarios": {"fine-tuning": {"dataset": "toy", "encoder": "tiny"}},
+        "scenarios": {name: {"dataset": "toy", "encoder": "tiny"} for name in ("fine-tuning", "transfer")},
         "victims": {"seeds": [0, 1], "sgd100": {"epochs": 12, "batch_size": 16}},
         "poison_seeds": [0, 1],
         "attacks": {"gradient_canceling": {"iterations": 50}, "feature_matching": {"steps": 5, "batch_size": 4}},
         "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": TABLE_ROWS}},
-        "figures": {"budget": 0.2, "betas": [0.25, 0.1], "images": 4},
+        "figures": {"transfer": "transfer", "budget": 0.2, "betas": [0.25, 0.1], "images": 4},
     }
     (folder / "toy.yaml").write_text(yaml.safe_dump(config))
     return Toy(folder)
