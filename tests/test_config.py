@@ -71,6 +71,7 @@ WRONG = [
     ("victims.sgd100", {"epochs": 5}, "'tail' is 10, expected at most the 5 epochs"),
     ("victims.sgd100", {"batch_size": 0}, "greater than 0"),
     ("figures.budget", "inf?", r"figures\.budget"),
+    ("figures.transfer", "moon", r"figures\.transfer: 'moon' is unknown, expected one of \['fine-tuning', 'transfer'\]"),
 ]
 
 

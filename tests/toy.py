@@ -97,7 +97,7 @@ def make_toy(folder: Path) -> Toy:
         "gpu": False,
         "datasets": {"toy": {"format": "cifar-10-binary", "archive": pinned(folder, "toy.tar")}},
         "encoders": {"tiny": {"weights": pinned(folder, "toy.safetensors")}},
-        "scenarios": {"fine-tuning": {"dataset": "toy", "encoder": "tiny"}},
+        "scenarios": {name: {"dataset": "toy", "encoder": "tiny"} for name in ("fine-tuning", "transfer")},
         "victims": {"seeds": [0, 1], "sgd100": {"epochs": 12, "batch_size": 16}},
         "poison_seeds": [0, 1],
         "attacks": {
@@ -110,7 +110,7 @@ def make_toy(folder: Path) -> Toy:
             "decoder_inversion": {"epochs": 1, "batch_size": 16, "channels": [8, 8, 8, 8, 8]},
         },
         "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": TABLE_ROWS}},
-        "figures": {"budget": 0.2, "betas": [0.25, 0.1], "images": 4},
+        "figures": {"transfer": "transfer", "budget": 0.2, "betas": [0.25, 0.1], "images": 4},
     }
     (folder / "toy.yaml").write_text(yaml.safe_dump(config))
     return Toy(folder)

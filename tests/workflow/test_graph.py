@@ -11,10 +11,11 @@ import yaml
 from helpers import ROOT
 from toy import Toy, make_toy
 
-MATCHING_AND_AFTER = {"match_features", "gather_shards", "evaluate_images", "collect_table", "render_table"}
-FIGURES = {"plot_poisons", "plot_magnitudes", "plot_perturbations", "plot_threat_model", "plot_stages"}
+MATCHING_AND_AFTER = {"match_features", "gather_shards", "evaluate_images", "collect_table", "render_table", "judge_claims"}
+FIGURES = {"plot_threat_model", "plot_stages", "plot_poisons", "plot_magnitudes", "plot_anomalies", "plot_perturbations"}
+MADE = (1, 2, 3, 4, 5, 6, 7, 9)
 CANCELING_AND_AFTER = MATCHING_AND_AFTER | FIGURES | {"cancel_gradient", "evaluate_features", "pair_features", "invert_features"}
-INVERTING_AND_AFTER = {"invert_features", "evaluate_images", "collect_table", "render_table"}
+INVERTING_AND_AFTER = {"invert_features", "evaluate_images", "collect_table", "render_table", "judge_claims"}
 POISON = "data/poisons/toy/tiny/feature-matching-beta0.1/eps0.2-seed1.h5"
 
 
@@ -62,12 +63,28 @@ def test_one_artefact_runs_only_its_ancestors(tmp_path):
 def test_everything_declared_is_made(finished):
     output = finished.folder / "figures/toy"
     names = {path.name for path in output.iterdir() if not path.name.endswith(".provenance.json")}
-    assert names == {"table1.csv", "table1.tex", "table1.pdf", "table1.png"} | {
-        "claims.md",
-        *(f"figure{n}.{form}" for n in (1, 2, 3, 4, 5, 6, 9) for form in ("pdf", "png")),
-    }
+    tables = {f"table1.{form}" for form in ("csv", "tex", "pdf", "png")}
+    assert names == tables | {f"figure{n}.{form}" for n in MADE for form in ("pdf", "png")} | {"claims.md"}
     rows = (output / "table1.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 + 5 * 2  # two target heads, five attacks with two victims
+
+
+def test_a_figure_without_its_scenario_is_no_target(copy):
+    config = yaml.safe_load((copy.folder / "toy.yaml").read_text())
+    del config["figures"]["transfer"]
+    copy.configure(**config)
+    shutil.rmtree(copy.folder / "figures")
+    planned = copy.planned()
+    assert "plot_anomalies" not in planned
+    assert planned["plot_magnitudes"] == 2
+
+
+def test_the_claims_are_judged_on_what_the_tables_declare(finished):
+    page = (finished.folder / "figures/toy/claims.md").read_text()
+    assert "`data/victims/toy/tiny/feature-matching-beta0.1/eps0.2.h5`" in page
+    record = json.loads((finished.folder / "figures/toy/claims.md.provenance.json").read_text())
+    table = json.loads((finished.folder / "figures/toy/table1.csv.provenance.json").read_text())
+    assert record["inputs"].keys() == table["inputs"].keys() | {"data/features/toy/tiny.h5"}
 
 
 def test_a_second_run_does_nothing(finished):

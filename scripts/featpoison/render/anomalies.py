@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from featpoison.render.magnitudes import sizes
-from featpoison.render.shown import Shown
+from featpoison.render.shown import Shown, first_distinct, sizes
 
 COLUMNS = 4
 INCHES = 0.62
 GAP = 0.35  # of an image, between the kinds
+EDGES = {"left": 0.0, "right": 1.0, "bottom": 0.0, "top": 1.0}  # words stand outside: saving makes room for them
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Kind:
 
 
 def choose(shown: list[Shown], clean_largest: float, count: int = COLUMNS) -> tuple[Kind, Kind]:
-    """`count` columns within the clean range and `count` beyond it: poisons that are so for as many betas as possible, earlier ones first.
+    """`count` columns within the clean range and `count` beyond it: poisons that are so for as many betas as possible, of distinct
+    base images where there are enough, earlier ones first.
 
     All files hold poisons of the same base images; ValueError where they do not.
     """
@@ -34,8 +35,10 @@ def choose(shown: list[Shown], clean_largest: float, count: int = COLUMNS) -> tu
     kinds = []
     for title, belongs in (("within the clean range", ~beyond), ("beyond it", beyond)):
         often = belongs.sum(0)
-        rows = np.argsort(-often, kind="stable")[:count]
+        rows = np.argsort(-often, kind="stable")
         rows = rows[often[rows] > 0]
+        distinct = first_distinct(shown[0].base[rows], count)
+        rows = np.concatenate([rows[distinct], np.delete(rows, distinct)])[:count]
         kinds.append(Kind(title, rows, [one[rows] for one in belongs]))
     return kinds[0], kinds[1]
 
@@ -57,9 +60,10 @@ def draw(shown: list[Shown], clean: np.ndarray, clean_largest: float) -> Figure:
     """Base images (`clean`, one per poison) above, one row per beta below; left columns within the clean range, right ones beyond it."""
     kinds = choose(shown, clean_largest)
     lines = 1 + len(shown)
-    figure = Figure(figsize=(INCHES * (2 * COLUMNS + GAP) + 1.0, INCHES * lines + 0.75))
+    width, height = INCHES * (2 * COLUMNS + GAP), INCHES * lines
+    figure = Figure(figsize=(width, height))
     ratios = [1.0] * COLUMNS + [GAP] + [1.0] * COLUMNS
-    axes = figure.subplots(lines, 2 * COLUMNS + 1, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06, "width_ratios": ratios})
+    axes = figure.subplots(lines, 2 * COLUMNS + 1, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06, "width_ratios": ratios} | EDGES)
     for place in axes.flat:
         place.set_axis_off()
     for kind, first in zip(kinds, (0, COLUMNS + 1), strict=True):
@@ -71,7 +75,7 @@ def draw(shown: list[Shown], clean: np.ndarray, clean_largest: float) -> Figure:
                     _show(axes[line, first + column], part.images[row])
     for line, label in enumerate(["clean", *(rf"$\beta$ = {part.beta:g}" for part in shown)]):
         axes[line, 0].text(-0.15, 0.5, label, transform=axes[line, 0].transAxes, ha="right", va="center")
-    figure.text(0.5, 0.0, note_of(shown, kinds, clean_largest).replace("beta", r"$\beta$"), ha="center", va="bottom", fontsize=7, color="0.25")
+    figure.text(0.5, -0.1 / height, note_of(shown, kinds, clean_largest).replace("beta", r"$\beta$"), ha="center", va="top", fontsize=7, color="0.25")
     return figure
 
 

@@ -17,5 +17,6 @@ def draw(rows: list[tuple[str, np.ndarray]], note: str) -> Figure:
         for place, image in zip(line, images, strict=False):
             place.imshow(np.clip(image.transpose(1, 2, 0), 0, 1), interpolation="nearest")
         line[0].text(-0.15, 0.5, label, transform=line[0].transAxes, ha="right", va="center")
-    figure.text(0.5, 0.02, note, ha="center", va="bottom", fontsize=7, color="0.25")
+    below = figure.subplotpars.bottom - 0.08 / figure.get_figheight()
+    figure.text(0.5, below, note, ha="center", va="top", fontsize=7, color="0.25")
     return figure

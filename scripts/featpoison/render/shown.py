@@ -34,6 +34,11 @@ def base_images(images: Path, base: np.ndarray) -> np.ndarray:
     return store.read(images, "train_images")["train_images"][base].astype(np.float32) / 255
 
 
+def sizes(part: Shown) -> np.ndarray:
+    """The largest pixel magnitude of each poison, (k,)."""
+    return np.abs(part.images).max((1, 2, 3))
+
+
 def first_distinct(values: np.ndarray, count: int) -> np.ndarray:
     """The rows where the first `count` distinct values appear for the first time, in order."""
     return np.sort(np.unique(values, return_index=True)[1])[:count]
