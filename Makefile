@@ -9,11 +9,11 @@ DEMO := $(RUN) snakemake --workflow-profile workflow/profiles/default --configfi
 
 setup: $(VENV)/.complete
 
-# uv, where there is none, goes into the new environment itself
+# uv, where there is none, goes into the new environment itself. Bytecode once here: hundreds of short jobs import torch.
 $(VENV)/.complete: requirements.txt
 	@if command -v uv > /dev/null; then uv venv --quiet --allow-existing --python $(PYTHON) $(VENV); \
 	else $(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet uv; fi
-	$(RUN) uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement requirements.txt
+	$(RUN) uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --require-hashes --requirement requirements.txt
 	@touch $@
 
 demo: setup

@@ -116,9 +116,10 @@ def test_the_rate_of_pretrained_networks_is_their_own(files, encoder, tmp_path, 
 
 @pytest.fixture
 def cells(tmp_path):
-    network = {"network_accuracy": np.array([[0.2, 0.3], [0.3, 0.4]]), "clean_network_accuracy": np.array([[0.5, 0.7]])}
+    psnr = {"psnr": np.array([30.0])}
+    network = psnr | {"network_accuracy": np.array([[0.2, 0.3], [0.3, 0.4]]), "clean_network_accuracy": np.array([[0.5, 0.7]])}
     store.write(tmp_path / "network.h5", network, RECORD)
-    heads = {"sgd100_accuracy": np.array([[[0.0, 0.5]], [[0.0, 0.6]]]), "clean_sgd100_accuracy": np.array([[[0.0, 0.8]]])}
+    heads = psnr | {"sgd100_accuracy": np.array([[[0.0, 0.5]], [[0.0, 0.6]]]), "clean_sgd100_accuracy": np.array([[[0.0, 0.8]]])}
     heads |= {"converged_accuracy": np.array([0.55, 0.65]), "clean_converged_accuracy": np.array([0.7])}
     store.write(tmp_path / "heads.h5", heads, RECORD)
     published = published_drops(ROOT / "data/published/published_results.csv", 4)

@@ -62,7 +62,8 @@ def import_closure(program: Path) -> tuple[Path, ...]:
     return tuple(sorted(seen))
 
 
-def _imported_modules(path: Path) -> set[Path]:
+@cache
+def _imported_modules(path: Path) -> frozenset[Path]:
     found: set[Path] = set()
     for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
         if isinstance(node, ast.Import):
@@ -71,7 +72,7 @@ def _imported_modules(path: Path) -> set[Path]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             for alias in node.names:
                 found |= _module_files(f"{node.module}.{alias.name}")
-    return found
+    return frozenset(found)
 
 
 @cache
