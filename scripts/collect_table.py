@@ -27,7 +27,7 @@ def main() -> None:
     shared = [path for path in (args.clean, args.target) if path]
     inputs = [*shared, args.published, *(Path(request.source) for request in requests)]
     record = program.record(args, inputs, {"table": args.number})
-    write(args.output, record, lambda path: path.write_text(to_csv(cells)) and None)
+    write([args.output], record, lambda path: path.write_text(to_csv(cells)) and None)
 
 
 if __name__ == "__main__":

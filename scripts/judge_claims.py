@@ -27,7 +27,7 @@ def main() -> None:
     except EvidenceError as error:
         raise SystemExit(str(error)) from None
     text = page(judgements, evidence, published)
-    write(args.output, record, lambda path: path.write_text(text) and None)
+    write([args.output], record, lambda path: path.write_text(text) and None)
 
 
 if __name__ == "__main__":

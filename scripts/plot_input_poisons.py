@@ -1,5 +1,6 @@
 """Figure 2: clean images and what unconstrained gradient canceling in input space makes of them."""
 
+from functools import partial
 from pathlib import Path
 
 from featpoison import program, store
@@ -17,7 +18,7 @@ def main() -> None:
     parser.add_argument("--victims", type=Path, required=True, help="the attack's result file")
     parser.add_argument("--clean", type=Path, required=True, help="clean heads")
     parser.add_argument("--count", type=int, default=10, help="images of a row (default 10)")
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, nargs="+", help="the picture, one path per form (.pdf, .png)")
     args = program.start(parser)
     record = program.record(args, [args.images, args.poisons, args.victims, args.clean], {"count": args.count})
     arrays = store.read(args.poisons, "images", "base")
@@ -25,7 +26,7 @@ def main() -> None:
     cells = cells_of(Request("gc-input", None, eps_d, str(args.victims)), args.clean, tau, None)
     largest = store.read(args.images, "train_images")["train_images"].max() / 255
     clean = base_images(args.images, arrays["base"])
-    write(args.output, record, lambda path: style.save(input_poisons.draw(arrays["images"], clean, largest, cells, args.count), path))
+    write(args.output, record, partial(style.save, input_poisons.draw(arrays["images"], clean, largest, cells, args.count)))
 
 
 if __name__ == "__main__":

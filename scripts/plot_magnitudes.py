@@ -1,5 +1,6 @@
 """Figure 6: histogram of the poisons' largest pixel magnitude, one panel per beta; with a second scenario, both in each panel."""
 
+from functools import partial
 from pathlib import Path
 
 from featpoison import program, store
@@ -15,7 +16,7 @@ def main() -> None:
     parser.add_argument("--poisons", type=Path, nargs="+", required=True, help="poison files, one per beta")
     parser.add_argument("--transfer", type=Path, nargs="*", default=[], help="poison files of a second scenario, one per beta")
     parser.add_argument("--names", nargs="+", default=["fine-tuning", "transfer"], help="names of the scenarios")
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, nargs="+", help="the picture, one path per form (.pdf, .png)")
     args = program.start(parser)
     files = [args.poisons, args.transfer] if args.transfer else [args.poisons]
     if len(args.names) < len(files):
@@ -23,7 +24,7 @@ def main() -> None:
     record = program.record(args, [args.images, *args.poisons, *args.transfer], {"names": args.names})
     largest = store.read(args.images, "train_images")["train_images"].max() / 255
     scenarios = {name: read_shown(paths) for name, paths in zip(args.names, files, strict=False)}
-    write(args.output, record, lambda path: style.save(magnitudes.draw(scenarios, largest), path))
+    write(args.output, record, partial(style.save, magnitudes.draw(scenarios, largest)))
 
 
 if __name__ == "__main__":

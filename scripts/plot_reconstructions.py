@@ -1,5 +1,6 @@
 """Figure 4: test images and their reconstructions by each kind of decoder, with the errors over the test set."""
 
+from functools import partial
 from pathlib import Path
 
 from featpoison import program, store
@@ -11,11 +12,11 @@ def main() -> None:
     """Reconstructions -> picture."""
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--reconstructions", type=Path, required=True)
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, nargs="+", help="the picture, one path per form (.pdf, .png)")
     args = program.start(parser)
     record = program.record(args, [args.reconstructions], {})
     shown, facts = store.read(args.reconstructions), store.read_attributes(args.reconstructions)
-    write(args.output, record, lambda path: style.save(reconstructions.draw(shown, facts["errors"], facts["test_images"]), path))
+    write(args.output, record, partial(style.save, reconstructions.draw(shown, facts["errors"], facts["test_images"])))
 
 
 if __name__ == "__main__":

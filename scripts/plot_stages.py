@@ -1,6 +1,7 @@
 """Figure 3: the three stages of a feature-targeted attack, from one attack's own target head, poisoned features and poisons."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from featpoison import program, store
@@ -21,12 +22,12 @@ def main() -> None:
     parser.add_argument("--poisoned", type=Path, required=True, help="poisoned features")
     parser.add_argument("--poisons", type=Path, required=True, help="poison file of feature matching, of the same seed and budget")
     parser.add_argument("--count", type=int, default=5, help="poisons shown: the first with distinct base images (default 5)")
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, nargs="+", help="the picture, one path per form (.pdf, .png)")
     args = program.start(parser)
     inputs = [args.images, args.features, args.clean, args.target, args.poisoned, args.poisons]
     record = program.record(args, inputs, {"count": args.count})
     content = read(args)
-    write(args.output, record, lambda path: style.save(stages.draw(content), path))
+    write(args.output, record, partial(style.save, stages.draw(content)))
 
 
 def read(args: argparse.Namespace) -> stages.Stages:

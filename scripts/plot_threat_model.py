@@ -1,6 +1,7 @@
 """Figure 1: the threat model. An encoder is pre-trained on clean images and frozen; the head that is trained on it sees poisons."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from featpoison import program, store
@@ -22,12 +23,12 @@ def main() -> None:
     parser.add_argument("--clean", type=Path, required=True, help="clean heads")
     parser.add_argument("--count", type=int, default=5, help="images of a row (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random views")
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, nargs="+", help="the picture, one path per form (.pdf, .png)")
     args = program.start(parser)
     inputs = [args.images, args.encoder, args.poisons, args.victims, args.clean]
     record = program.record(args, inputs, {"count": args.count, "seed": args.seed})
     model = read(args)
-    write(args.output, record, lambda path: style.save(threat_model.draw(model), path))
+    write(args.output, record, partial(style.save, threat_model.draw(model)))
 
 
 def read(args: argparse.Namespace) -> threat_model.ThreatModel:

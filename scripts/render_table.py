@@ -10,12 +10,12 @@ from featpoison.render.products import write
 
 
 def main() -> None:
-    """CSV -> tex, pdf or png, by the output's ending."""
+    """CSV -> tex, pdf or png, by each output's ending."""
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--numbers", type=Path, required=True, help="CSV of the table")
     parser.add_argument("--eps-w", type=float, default=1.0, help="eps_w of the target head, for the notes")
     parser.add_argument("--victims", type=Path, nargs="*", default=[], help="result files of the table's victims")
-    parser.add_argument("output", type=Path)
+    parser.add_argument("output", type=Path, nargs="+", help="one path per form (.tex, .pdf, .png)")
     args = program.start(parser)
     record = program.record(args, [args.numbers, *args.victims], {"eps_w": args.eps_w})
     cells = from_csv(args.numbers.read_text())
@@ -23,7 +23,7 @@ def main() -> None:
     facts = Facts(eps_w=args.eps_w, swing=largest_swing(args.victims), images=images)
 
     def make(path: Path) -> None:
-        if args.output.suffix == ".tex":
+        if path.suffix == ".tex":
             header = [f"{name} sha256 {digest}" for name, digest in record["inputs"].items()]
             path.write_text(to_latex(cells, facts, header))
         else:

@@ -6,6 +6,11 @@ import torch
 from featpoison.encoders.encoder import Architecture, Encoder
 
 
+def pytest_collection_modifyitems(items):
+    """The graph's tests take longest: a worker of their own from the start."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)

@@ -24,7 +24,6 @@ TABLE_ROWS = [
     {"method": "gc-feature"},
     {"method": "decoder-inversion"},
     {"method": "feature-matching", "beta": 0.25},
-    {"method": "feature-matching", "beta": 0.1},
 ]
 
 
@@ -110,7 +109,7 @@ def make_toy(folder: Path) -> Toy:
             "decoder_inversion": {"epochs": 1, "batch_size": 16, "channels": [8, 8, 8, 8, 8]},
         },
         "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": TABLE_ROWS}},
-        "figures": {"transfer": "transfer", "budget": 0.2, "betas": [0.25, 0.1], "images": 4},
+        "figures": {"transfer": "transfer", "budget": 0.2, "betas": [0.25], "transfer_betas": [0.25], "images": 4},
     }
     (folder / "toy.yaml").write_text(yaml.safe_dump(config))
     return Toy(folder)

@@ -5,16 +5,14 @@ rule plot_reconstructions:
         code=code("plot_reconstructions.py"),
     output:
         report(
-            f"{OUTPUT}/figure4.{{form}}",
+            multiext(f"{OUTPUT}/figure4", ".pdf", ".png"),
             category="Figures",
             caption="../report/figure4.rst",
         ),
     log:
-        f"logs/plot_reconstructions/{OUTPUT}/figure4.{{form}}.log",
+        f"logs/plot_reconstructions/{OUTPUT}/figure4.log",
     benchmark:
-        f"benchmarks/plot_reconstructions/{OUTPUT}/figure4.{{form}}.jsonl"
-    wildcard_constraints:
-        form="pdf|png",
+        f"benchmarks/plot_reconstructions/{OUTPUT}/figure4.jsonl"
     shell:
         "python scripts/plot_reconstructions.py --reconstructions {input.reconstructions} {output} 2> {log}"
 
@@ -27,16 +25,14 @@ rule plot_poisons:
         code=code("plot_poisons.py"),
     output:
         report(
-            f"{OUTPUT}/figure5.{{form}}",
+            multiext(f"{OUTPUT}/figure5", ".pdf", ".png"),
             category="Figures",
             caption="../report/figure5.rst",
         ),
     log:
-        f"logs/plot_poisons/{OUTPUT}/figure5.{{form}}.log",
+        f"logs/plot_poisons/{OUTPUT}/figure5.log",
     benchmark:
-        f"benchmarks/plot_poisons/{OUTPUT}/figure5.{{form}}.jsonl"
-    wildcard_constraints:
-        form="pdf|png",
+        f"benchmarks/plot_poisons/{OUTPUT}/figure5.jsonl"
     params:
         shown=CONFIG.figures.images,
     shell:
@@ -53,16 +49,14 @@ rule plot_magnitudes:
         code=code("plot_magnitudes.py"),
     output:
         report(
-            f"{OUTPUT}/figure6.{{form}}",
+            multiext(f"{OUTPUT}/figure6", ".pdf", ".png"),
             category="Figures",
             caption="../report/figure6.rst",
         ),
     log:
-        f"logs/plot_magnitudes/{OUTPUT}/figure6.{{form}}.log",
+        f"logs/plot_magnitudes/{OUTPUT}/figure6.log",
     benchmark:
-        f"benchmarks/plot_magnitudes/{OUTPUT}/figure6.{{form}}.jsonl"
-    wildcard_constraints:
-        form="pdf|png",
+        f"benchmarks/plot_magnitudes/{OUTPUT}/figure6.jsonl"
     params:
         names=SHOWN_SCENARIOS,
     shell:
@@ -78,16 +72,14 @@ rule plot_perturbations:
         code=code("plot_perturbations.py"),
     output:
         report(
-            f"{OUTPUT}/figure9.{{form}}",
+            multiext(f"{OUTPUT}/figure9", ".pdf", ".png"),
             category="Figures",
             caption="../report/figure9.rst",
         ),
     log:
-        f"logs/plot_perturbations/{OUTPUT}/figure9.{{form}}.log",
+        f"logs/plot_perturbations/{OUTPUT}/figure9.log",
     benchmark:
-        f"benchmarks/plot_perturbations/{OUTPUT}/figure9.{{form}}.jsonl"
-    wildcard_constraints:
-        form="pdf|png",
+        f"benchmarks/plot_perturbations/{OUTPUT}/figure9.jsonl"
     params:
         shown=CONFIG.figures.images,
     shell:
@@ -106,16 +98,14 @@ rule plot_threat_model:
         code=code("plot_threat_model.py"),
     output:
         report(
-            f"{OUTPUT}/figure1.{{form}}",
+            multiext(f"{OUTPUT}/figure1", ".pdf", ".png"),
             category="Figures",
             caption="../report/figure1.rst",
         ),
     log:
-        f"logs/plot_threat_model/{OUTPUT}/figure1.{{form}}.log",
+        f"logs/plot_threat_model/{OUTPUT}/figure1.log",
     benchmark:
-        f"benchmarks/plot_threat_model/{OUTPUT}/figure1.{{form}}.jsonl"
-    wildcard_constraints:
-        form="pdf|png",
+        f"benchmarks/plot_threat_model/{OUTPUT}/figure1.jsonl"
     shell:
         "python scripts/plot_threat_model.py --images {input.images} --encoder {input.encoder} --poisons {input.poisons}"
         " --victims {input.victims} --clean {input.clean} {output} 2> {log}"
@@ -131,16 +121,14 @@ rule plot_input_poisons:
         code=code("plot_input_poisons.py"),
     output:
         report(
-            f"{OUTPUT}/figure2.{{form}}",
+            multiext(f"{OUTPUT}/figure2", ".pdf", ".png"),
             category="Figures",
             caption="../report/figure2.rst",
         ),
     log:
-        f"logs/plot_input_poisons/{OUTPUT}/figure2.{{form}}.log",
+        f"logs/plot_input_poisons/{OUTPUT}/figure2.log",
     benchmark:
-        f"benchmarks/plot_input_poisons/{OUTPUT}/figure2.{{form}}.jsonl"
-    wildcard_constraints:
-        form="pdf|png",
+        f"benchmarks/plot_input_poisons/{OUTPUT}/figure2.jsonl"
     params:
         shown=CONFIG.figures.images,
     shell:
@@ -160,16 +148,14 @@ rule plot_stages:
         code=code("plot_stages.py"),
     output:
         report(
-            f"{OUTPUT}/figure3.{{form}}",
+            multiext(f"{OUTPUT}/figure3", ".pdf", ".png"),
             category="Figures",
             caption="../report/figure3.rst",
         ),
     log:
-        f"logs/plot_stages/{OUTPUT}/figure3.{{form}}.log",
+        f"logs/plot_stages/{OUTPUT}/figure3.log",
     benchmark:
-        f"benchmarks/plot_stages/{OUTPUT}/figure3.{{form}}.jsonl"
-    wildcard_constraints:
-        form="pdf|png",
+        f"benchmarks/plot_stages/{OUTPUT}/figure3.jsonl"
     shell:
         "python scripts/plot_stages.py --images {input.images} --features {input.features} --clean {input.clean}"
         " --target {input.target} --poisoned {input.poisoned} --poisons {input.poisons} {output} 2> {log}"
@@ -183,16 +169,14 @@ rule plot_anomalies:
         code=code("plot_anomalies.py"),
     output:
         report(
-            f"{OUTPUT}/figure7.{{form}}",
+            multiext(f"{OUTPUT}/figure7", ".pdf", ".png"),
             category="Figures",
             caption="../report/figure7.rst",
         ),
     log:
-        f"logs/plot_anomalies/{OUTPUT}/figure7.{{form}}.log",
+        f"logs/plot_anomalies/{OUTPUT}/figure7.log",
     benchmark:
-        f"benchmarks/plot_anomalies/{OUTPUT}/figure7.{{form}}.jsonl"
-    wildcard_constraints:
-        form="pdf|png",
+        f"benchmarks/plot_anomalies/{OUTPUT}/figure7.jsonl"
     shell:
         "python scripts/plot_anomalies.py --images {input.images} --poisons {input.poisons} -- {output} 2> {log}"
 
@@ -205,16 +189,14 @@ rule plot_unlearnable:
         code=code("plot_unlearnable.py"),
     output:
         report(
-            f"{OUTPUT}/figure8.{{form}}",
+            multiext(f"{OUTPUT}/figure8", ".pdf", ".png"),
             category="Figures",
             caption="../report/figure8.rst",
         ),
     log:
-        f"logs/plot_unlearnable/{OUTPUT}/figure8.{{form}}.log",
+        f"logs/plot_unlearnable/{OUTPUT}/figure8.log",
     benchmark:
-        f"benchmarks/plot_unlearnable/{OUTPUT}/figure8.{{form}}.jsonl"
-    wildcard_constraints:
-        form="pdf|png",
+        f"benchmarks/plot_unlearnable/{OUTPUT}/figure8.jsonl"
     params:
         shown=CONFIG.figures.images,
         amplification=CONFIG.figures.amplification,

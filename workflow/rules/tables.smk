@@ -27,16 +27,14 @@ rule render_table:
         code=code("render_table.py"),
     output:
         report(
-            f"{OUTPUT}/{{table}}.{{form}}",
+            multiext(f"{OUTPUT}/{{table}}", ".tex", ".pdf", ".png"),
             category="Tables",
             caption="../report/table.rst",
         ),
     log:
-        f"logs/render_table/{OUTPUT}/{{table}}.{{form}}.log",
+        f"logs/render_table/{OUTPUT}/{{table}}.log",
     benchmark:
-        f"benchmarks/render_table/{OUTPUT}/{{table}}.{{form}}.jsonl"
-    wildcard_constraints:
-        form="tex|pdf|png",
+        f"benchmarks/render_table/{OUTPUT}/{{table}}.jsonl"
     params:
         eps_w=CONFIG.attacks.gradpc.eps_w,
     shell:

@@ -1,6 +1,6 @@
 """Writing what people look at: the file, and its provenance beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from featpoison import provenance
@@ -8,13 +8,14 @@ from featpoison.files import replacing
 from featpoison.provenance import Record
 
 
-def write(path: Path, record: Record, make: Callable[[Path], None]) -> None:
-    """`make` writes the content to a temporary path of the same ending; file and sidecar then appear."""
-    with replacing(path) as temporary:
-        named = temporary.with_suffix(path.suffix)  # matplotlib goes by the ending
-        try:
-            make(named)
-            named.replace(temporary)
-        finally:
-            named.unlink(missing_ok=True)
-    provenance.write_sidecar(path, record)
+def write(paths: Iterable[Path], record: Record, make: Callable[[Path], None]) -> None:
+    """`make` writes the content to a temporary path of the same ending, once for each of `paths`; file and sidecar then appear."""
+    for path in paths:
+        with replacing(path) as temporary:
+            named = temporary.with_suffix(path.suffix)  # matplotlib goes by the ending
+            try:
+                make(named)
+                named.replace(temporary)
+            finally:
+                named.unlink(missing_ok=True)
+        provenance.write_sidecar(path, record)
