@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from featpoison import heads, softmax
+from featpoison import convex, heads, softmax
 from featpoison.convex import Converged, objective, train_converged
 from featpoison.heads import SGD100
 from featpoison.mixture import Mixture
@@ -55,6 +55,16 @@ def poisoned(K=3, n=20):
     X, labels = blobs()
     parts = [blobs(n, seed=10 + k) for k in range(K)]
     return Mixture(X, labels, torch.stack([5 * part[0] for part in parts]), torch.stack([part[1].roll(1) for part in parts]))
+
+
+def test_heads_too_large_for_an_inverse_converge_without(monkeypatch):
+    mixture = poisoned()
+    usual, _ = train_converged(mixture, Converged(), classes=4)
+    monkeypatch.setattr(convex, "LARGEST_INVERSE", 0)
+    monkeypatch.setattr(convex, "_inverses", None)
+    plain, certificate = train_converged(mixture, Converged(), classes=4)
+    assert certificate.max() <= 1e-8
+    torch.testing.assert_close(plain, usual, rtol=1e-4, atol=1e-5)
 
 
 def test_many_problems_together_equal_each_alone():

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 PLAIN_ITERATIONS = 60  # conjugate-gradient steps in all, cheaper than the first inverse
 STALE_ITERATIONS = 20  # and cheaper than a new one
 MOST_ITERATIONS = 500
+LARGEST_INVERSE = 30_000  # rows; 7 GB a problem. Beyond it (CIFAR-100 at d = 2048) plain conjugate gradients go on
+PATIENCE = 20  # times MOST_ITERATIONS, there
 ROUNDING = 1e-6  # of the mean diagonal entry: more than float32 sums can be off
 
 
@@ -99,6 +101,8 @@ class Newton:
     def solve(self, omega: Tensor, b: Tensor, tolerance: float | Tensor, start: Tensor | None = None) -> Solution:
         """H(omega)^-1 b, (K, C, d+1), H the Hessian of the mean loss with its ridge, to relative residuals of `tolerance`."""
         product = self._hessian_at(omega)
+        if omega[0].numel() > LARGEST_INVERSE:
+            return conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=PATIENCE * MOST_ITERATIONS, start=start)
         iterations = STALE_ITERATIONS if len(self.inverses) else max(0, PLAIN_ITERATIONS - self.plain)
         found = conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=iterations, start=start, precondition=self._precondition)
         self.plain += found.products

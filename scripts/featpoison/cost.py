@@ -1,0 +1,236 @@
+"""What a planned run costs: floating-point operations and bytes on disk of each job, counted from formulas before anything runs.
+
+n poisons, N training images, m test images, d features, C classes, F operations of one image's pass through the encoder. A pass back to
+the pixels costs what the pass forward costs; one that also updates weights costs twice that. Iterative work counts its most iterations,
+so an early stop makes a run cheaper than its plan, except for the converged victim, which has no useful bound: `NEWTON_PRODUCTS`.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from featpoison.config import Config
+from featpoison.encoders.encoder import Architecture, Encoder
+
+FLOAT_BYTES = 4
+NEWTON_PRODUCTS = 500
+"""Hessian-vector products of one converged victim: a round figure above what the demo's clean heads take."""
+UNBOUNDED_ROUNDS = 100
+"""Rounds of EMN where the configuration sets no most."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Operations in the encoder's precision, operations in float64, and bytes written."""
+
+    flops: float = 0.0
+    double_flops: float = 0.0
+    bytes: float = 0.0
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(self.flops + other.flops, self.double_flops + other.double_flops, self.bytes + other.bytes)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A planned job: its rule and its wildcards."""
+
+    rule: str
+    wildcards: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """The sizes of a data set seen through an encoder."""
+
+    train: int
+    test: int
+    side: int
+    classes: int
+    features: int
+    forward: float
+
+    @property
+    def image_bytes(self) -> int:
+        """Of one poison, float32."""
+        return 3 * self.side**2 * FLOAT_BYTES
+
+
+def canceling_step(n: int, d: int, classes: int) -> int:
+    """Five products of n x d x C: S, (P - Y)^T Z, U, (P - Y) R, J W (`softmax.canceling_step`)."""
+    return 10 * n * d * classes
+
+
+def hessian_product(rows: int, d: int, classes: int) -> int:
+    """Two products of rows x (d + 1) x C (`softmax.hessian_vector_product`); a gradient of the head costs the same."""
+    return 4 * rows * (d + 1) * classes
+
+
+def to_pixels_and_back(forward: float) -> float:
+    """A pass through the encoder and a pass back to the pixels."""
+    return 2 * forward
+
+
+def training_pass(forward: float) -> float:
+    """A pass through a network, and one back to its weights and its inputs."""
+    return 3 * forward
+
+
+@cache
+def forward_flops(architecture: Architecture, side: int) -> tuple[float, int]:
+    """Operations of one image's pass (multiplications and additions), and the number of features; nothing is computed (meta tensors)."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+        features = Encoder(architecture).eval()(torch.empty(1, 3, side, side))
+    return float(counter.get_total_flops()), features.shape[1]
+
+
+def planned_jobs(plan: str) -> list[Job]:
+    """The jobs of a dry run's text (`snakemake --dry-run`)."""
+    jobs = []
+    for block in re.split(r"^(?:local)?rule ", plan, flags=re.MULTILINE)[1:]:
+        rule = block.split(":", 1)[0]
+        line = re.search(r"^    wildcards: (.*)$", block, flags=re.MULTILINE)
+        pairs = line[1].split(", ") if line else []
+        jobs.append(Job(rule, dict(pair.split("=", 1) for pair in pairs)))
+    return jobs
+
+
+def work_of(job: Job, config: Config, tasks: Callable[[str, str], Task]) -> Work:
+    """The work of a job; `tasks` gives the sizes of (data set, encoder). Rules that only move or draw results cost nothing here."""
+    if job.rule not in COSTS:
+        return Work()
+    wildcards = job.wildcards
+    if job.rule == "pretrain_encoder":
+        dataset = config.encoders[wildcards["encoder"]].pretraining.dataset  # type: ignore[union-attr]
+        return _pretraining(tasks(dataset, wildcards["encoder"]), config, wildcards["encoder"])
+    task = tasks(wildcards["dataset"], wildcards["encoder"])
+    return COSTS[job.rule](task, config, wildcards)
+
+
+def _poisons(task: Task, wildcards: dict[str, str]) -> int:
+    return round(float(wildcards["budget"]) * task.train)
+
+
+def _pretraining(task: Task, config: Config, encoder: str) -> Work:
+    simclr = config.encoders[encoder].pretraining.simclr  # type: ignore[union-attr]
+    return Work(simclr.epochs * task.train * 2 * training_pass(task.forward))
+
+
+def _extraction(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    rows = task.train + task.test
+    return Work(rows * task.forward, bytes=rows * task.features * FLOAT_BYTES)
+
+
+def _heads(task: Task, config: Config, sets: int, poisons: int) -> Work:
+    """`sets` training sets of N + `poisons` rows: sgd100 of every seed, and a converged victim."""
+    rows, victims = task.train + poisons, config.victims
+    epoch = hessian_product(rows, task.features, task.classes)
+    return Work(sets * len(victims.seeds) * victims.sgd100.epochs * epoch, sets * NEWTON_PRODUCTS * epoch)
+
+
+def _evaluation(task: Task, config: Config, wildcards: dict[str, str], variants: int) -> Work:
+    sets, n = len(config.poison_seeds) * variants, _poisons(task, wildcards)
+    seen = sets * n * task.forward if variants == 2 else 0.0
+    return _heads(task, config, sets, n) + Work(seen)
+
+
+def _canceling(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    n = _poisons(task, wildcards)
+    steps = config.attacks.gradient_canceling.iterations
+    return Work(0, steps * canceling_step(n, task.features, task.classes), n * task.features * FLOAT_BYTES)
+
+
+def _matching(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    n = _poisons(task, wildcards) / config.shards
+    return Work(n * config.attacks.feature_matching.steps * to_pixels_and_back(task.forward), bytes=n * task.image_bytes)
+
+
+def _input_space(task: Task, epochs: int, wildcards: dict[str, str], step: float) -> Work:
+    """An attack on images: `step` float64 operations beside the two passes, in each epoch."""
+    n = _poisons(task, wildcards)
+    return Work(epochs * n * to_pixels_and_back(task.forward), epochs * step, n * task.image_bytes)
+
+
+def _gc_input(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    step = canceling_step(_poisons(task, wildcards), task.features, task.classes)
+    return _input_space(task, config.attacks.gc_input.epochs, wildcards, step)
+
+
+def _tgda(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    settings = config.attacks.tgda_input
+    rows = task.train + _poisons(task, wildcards)
+    products = settings.head_steps + settings.iterations
+    return _input_space(task, settings.epochs, wildcards, products * hessian_product(rows, task.features, task.classes))
+
+
+def _bilevel(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    rows = task.train + _poisons(task, wildcards)
+    step = 40 * hessian_product(rows, task.features, task.classes)  # two Newton steps and q, of a dozen preconditioned products each
+    return _input_space(task, config.attacks.exact_input.epochs, wildcards, step)
+
+
+def _bilevel_features(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    n = _poisons(task, wildcards)
+    step = 40 * hessian_product(task.train + n, task.features, task.classes)
+    return Work(0, config.attacks.exact_feature.epochs * step, n * task.features * FLOAT_BYTES)
+
+
+def _decoder(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    settings = config.attacks.decoder_inversion
+    decoder = 2 * task.forward  # stated, not counted: its channels mirror those of the encoder at twice the resolution
+    return Work(settings.epochs * task.train * (task.forward + training_pass(decoder)))
+
+
+def _inversion(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    n = _poisons(task, wildcards)
+    return Work(3 * n * task.forward, bytes=n * task.image_bytes)
+
+
+def _unlearnable(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    emn = config.attacks.emn
+    images = task.train if emn.images_per_class is None else emn.images_per_class * task.classes
+    rounds = emn.max_rounds or UNBOUNDED_ROUNDS
+    training = emn.training_steps * emn.training.batch_size * training_pass(task.forward)
+    noise = emn.steps * images * to_pixels_and_back(task.forward)
+    return Work(rounds * (training + noise), bytes=images * task.image_bytes)
+
+
+def _unlearnable_victims(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    sets = len(config.poison_seeds)
+    if wildcards["variant"] == "input":
+        return _heads(task, config, sets + 1, 0) + Work((sets + 1) * task.train * task.forward)
+    victims = config.network_victims
+    return Work((sets + 1) * len(victims.seeds) * victims.epochs * task.train * training_pass(task.forward))
+
+
+COSTS: dict[str, Callable[[Task, Config, dict[str, str]], Work]] = {
+    "pretrain_encoder": lambda task, config, wildcards: _pretraining(task, config, wildcards["encoder"]),
+    "extract_features": _extraction,
+    "train_heads": lambda task, config, wildcards: _heads(task, config, 1, 0),
+    "make_target_head_from_images": lambda task, config, wildcards: Work(task.train * task.forward),
+    "cancel_gradient": _canceling,
+    "match_features": _matching,
+    "poison_by_canceling": _gc_input,
+    "poison_by_tgda": _tgda,
+    "poison_by_bilevel": _bilevel,
+    "poison_features_by_bilevel": _bilevel_features,
+    "train_decoder": _decoder,
+    "invert_features": _inversion,
+    "evaluate_features": lambda task, config, wildcards: _evaluation(task, config, wildcards, 1),
+    "evaluate_images": lambda task, config, wildcards: _evaluation(task, config, wildcards, 2),  # as floats and as 8-bit images
+    "make_unlearnable": _unlearnable,
+    "evaluate_unlearnable": _unlearnable_victims,
+}
+
+
+def by_rule(jobs: Iterable[Job], config: Config, tasks: Callable[[str, str], Task]) -> dict[str, tuple[int, Work]]:
+    """For each rule that is planned: how many jobs, and their work in all."""
+    result: dict[str, tuple[int, Work]] = {}
+    for job in jobs:
+        count, work = result.get(job.rule, (0, Work()))
+        result[job.rule] = (count + 1, work + work_of(job, config, tasks))
+    return result
