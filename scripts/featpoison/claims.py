@@ -14,7 +14,9 @@ RESIDUAL_SMALL = 0.1
 """Largest ||R|| / ||G|| at the target head that counts as canceled (claim 8)."""
 REACHED_AT = 0.03
 """eps_d of claim 8."""
-FINE_TUNING, TRANSFER, LARGER_SHIFT = "fine-tuning", "transfer", "transfer-pcam"
+FINE_TUNING, TRANSFER = "fine-tuning", "transfer"
+LARGER_SHIFTS = ("transfer-pcam", "transfer-fashion")
+"""Scenarios of claim 10: the paper's, and one of this project whose data set is small enough for two CPU cores."""
 ATTACKS = (
     "tgda-input",
     "tgda-input-constrained",
@@ -143,7 +145,7 @@ def frozen_resists_noise(keys: Sequence[Key]) -> list[Comparison]:
 
 def larger_shift_costs_more(keys: Sequence[Key]) -> list[Comparison]:
     """Claim 10."""
-    return _across(keys, LARGER_SHIFT, TRANSFER)
+    return [comparison for shifted in LARGER_SHIFTS for comparison in _across(keys, shifted, TRANSFER)]
 
 
 APART = "The two sides are different encoders or data sets, so each was resampled on its own, which makes the interval wider than a paired one."
@@ -196,7 +198,7 @@ CLAIMS = (
     Claim(
         10,
         "A larger domain shift (PatchCamelyon) is more vulnerable",
-        "one attack in the scenarios transfer and transfer-pcam",
+        f"one attack in the scenarios transfer and {' or '.join(LARGER_SHIFTS)}",
         larger_shift_costs_more,
         APART,
     ),

@@ -150,6 +150,8 @@ class Figures(Settings):
     """Images of a row: the first poisons of the first poison seed."""
     unlearnable: tuple[Name, ...] = ()
     """Figure 8: keys of `scenarios` whose EMN input-space poisons are shown; none: no Figure 8."""
+    examples: Name | None = None
+    """Key of `scenarios` whose clean images Figure 10 shows; null: no Figure 10."""
     amplification: PositiveFloat = 12.0
     """Figure 8: factor by which the perturbations are amplified in rows of their own."""
 
@@ -237,8 +239,9 @@ class Config(Settings):
         yield "figures.scenario", self.figures.scenario, self.scenarios
         for name in self.figures.unlearnable:
             yield "figures.unlearnable", name, self.scenarios
-        if self.figures.transfer:
-            yield "figures.transfer", self.figures.transfer, self.scenarios
+        for key in ("transfer", "examples"):
+            if name := getattr(self.figures, key):
+                yield f"figures.{key}", name, self.scenarios
 
     def _local_files(self):
         sources = [dataset.archive for dataset in self.datasets.values()]

@@ -9,18 +9,33 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from featpoison.config import Config
-from featpoison.encoders.encoder import Architecture, Encoder
+from featpoison import store
+from featpoison.config import Config, EncoderEntry
+from featpoison.datasets.sources import Dataset
+from featpoison.datasets.sources import load as load_images
+from featpoison.encoders.architecture import Architecture
+from featpoison.encoders.encoder import Encoder
+from featpoison.provenance import ROOT
+from featpoison.weights import read_metadata
 
 FLOAT_BYTES = 4
 NEWTON_PRODUCTS = 500
 """Hessian-vector products of one converged victim: a round figure above what the demo's clean heads take."""
 UNBOUNDED_ROUNDS = 100
 """Rounds of EMN where the configuration sets no most."""
+OFFICIAL_SIZES = {
+    "cifar-10-binary": (50_000, 10_000, 32, 10),
+    "cifar-100-binary": (50_000, 10_000, 32, 100),
+    "fashion-mnist": (60_000, 10_000, 32, 10),
+    "patch-camelyon": (262_144, 32_768, 96, 2),
+    "tiny-imagenet-200": (100_000, 10_000, 64, 200),
+}
+"""Training images, test images, side, classes: of archives that are not here yet, by format."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +101,42 @@ def forward_flops(architecture: Architecture, side: int) -> tuple[float, int]:
     with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
         features = Encoder(architecture).eval()(torch.empty(1, 3, side, side))
     return float(counter.get_total_flops()), features.shape[1]
+
+
+def task_of(config: Config, dataset: str, encoder: str) -> Task:
+    """The sizes of a data set of `config` seen through one of its encoders, from what is here or from what is known before a download."""
+    train, test, side, classes = _sizes(dataset, config.datasets[dataset])
+    forward, features = forward_flops(_architecture(config.encoders[encoder]), side)
+    return Task(train, test, side, classes, features, forward)
+
+
+@cache
+def _sizes_of_file(path: Path) -> tuple[int, int, int, int]:
+    lengths = store.lengths(path)
+    side = store.read(path, "test_images", rows=slice(0, 1))["test_images"].shape[-1]
+    return lengths["train_labels"], lengths["test_labels"], side, len(store.read_attributes(path)["classes"])
+
+
+def _sizes(name: str, dataset: Dataset) -> tuple[int, int, int, int]:
+    made = ROOT / f"data/images/{name}.h5"
+    if made.exists():
+        return _sizes_of_file(made)
+    if dataset.local_files:
+        images, _ = load_images(dataset, ROOT / "data/downloads")
+        return len(images.train_labels), len(images.test_labels), images.train_images.shape[-1], len(images.classes)
+    train, test, side, classes = OFFICIAL_SIZES[dataset.format]
+    return dataset.train_images or train, test, dataset.side or side, classes
+
+
+def _architecture(entry: EncoderEntry) -> Architecture:
+    if entry.pretraining:
+        return entry.pretraining.simclr.architecture
+    if entry.architecture:
+        return entry.architecture
+    path = entry.weights.path if entry.weights else None
+    if path is None:
+        raise ValueError("the architecture of weights that are not here yet is unknown; expected 'path', or 'architecture' with 'format'")
+    return Architecture.model_validate(read_metadata(ROOT / path)["architecture"])
 
 
 def planned_jobs(plan: str) -> list[Job]:

@@ -45,6 +45,7 @@ FIGURES = {
     "figure7": ["transfer"],
     "figure8": ["unlearnable"],
     "figure9": [],
+    "figure10": ["examples"],
 }
 # Attacks by what they make, and where it lies.
 FEATURE_ATTACKS = ["gc-feature", "exact-feature"]
@@ -87,6 +88,7 @@ localrules:
     plot_anomalies,
     plot_perturbations,
     plot_unlearnable,
+    plot_examples,
     judge_claims,
 
 
@@ -346,6 +348,10 @@ def first_shown_victims(wildcards):
 
 def transfer_images(wildcards):
     return scenario_paths(IMAGES, CONFIG.figures.transfer)
+
+
+def example_images(wildcards):
+    return scenario_paths(IMAGES, CONFIG.figures.examples)
 
 
 def shown_images(wildcards):

@@ -204,3 +204,24 @@ rule plot_unlearnable:
     shell:
         "python scripts/plot_unlearnable.py --images {input.images} --noise {input.noise} --names {params.names}"
         " --count {params.shown} --amplification {params.amplification} -- {output} 2> {log}"
+
+
+rule plot_examples:
+    """Figure 10: clean images of a downstream data set."""
+    input:
+        images=example_images,
+        code=code("plot_examples.py"),
+    output:
+        report(
+            multiext(f"{OUTPUT}/figure10", ".pdf", ".png"),
+            category="Figures",
+            caption="../report/figure10.rst",
+        ),
+    log:
+        f"logs/plot_examples/{OUTPUT}/figure10.log",
+    benchmark:
+        f"benchmarks/plot_examples/{OUTPUT}/figure10.jsonl"
+    params:
+        shown=CONFIG.figures.images,
+    shell:
+        "python scripts/plot_examples.py --images {input.images} --count {params.shown} {output} 2> {log}"
