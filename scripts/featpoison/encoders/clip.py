@@ -1,0 +1,42 @@
+"""CLIP's ResNet-50 image encoder (Radford et al., 2021, https://arxiv.org/abs/2103.00020): three-layer stem, antialiased strides, attention pooling.
+
+The blocks are timm's; `from_openai` renames the tensors of OpenAI's archive to theirs.
+"""
+
+import timm
+from timm.models.byobnet import checkpoint_filter_fn
+from torch import Tensor, nn
+
+
+class ClipResNet50(nn.Module):
+    """The trunk; takes normalised images. Features are the projected attention pooling, d = 1024, not normalised.
+
+    The pooling's position embedding is made for images of side 224 and interpolated for others.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        model = timm.create_model("resnet50_clip", pretrained=False)
+        self.stem, self.stages, self.head = model.stem, model.stages, model.head
+        self.dimension = int(model.head.out_features)
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """The stem's map, (n, 64, h / 4, w / 4), and each stage's, the last (n, 2048, h / 32, w / 32)."""
+        maps = [self.stem(x)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return maps
+
+    def pool(self, last: Tensor) -> Tensor:
+        """The last map to features, (n, 2048, ...) -> (n, 1024)."""
+        return self.head(last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3, h, w) -> (n, 1024)."""
+        return self.pool(self.maps(x)[-1])
+
+
+def from_openai(weights: dict[str, Tensor], trunk: nn.Module) -> dict[str, Tensor]:
+    """Tensors of OpenAI's image encoder (`conv1.weight`, ..., without the prefix `visual.`) under the trunk's names; unknown ones keep theirs."""
+    renamed = checkpoint_filter_fn({f"visual.{key}": value for key, value in weights.items()}, trunk)
+    return {key.removeprefix("visual."): value for key, value in renamed.items()}
