@@ -3,6 +3,8 @@
 The blocks are timm's; `from_openai` renames the tensors of OpenAI's archive to theirs.
 """
 
+from typing import Any
+
 import timm
 from timm.models.byobnet import checkpoint_filter_fn
 from torch import Tensor, nn
@@ -16,8 +18,10 @@ class ClipResNet50(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        model = timm.create_model("resnet50_clip", pretrained=False)
-        self.stem, self.stages, self.head = model.stem, model.stages, model.head
+        model: Any = timm.create_model("resnet50_clip", pretrained=False)
+        self.stem: nn.Module = model.stem
+        self.stages: nn.Sequential = model.stages
+        self.head: nn.Module = model.head
         self.dimension = int(model.head.out_features)
 
     def maps(self, x: Tensor) -> list[Tensor]:
@@ -36,7 +40,7 @@ class ClipResNet50(nn.Module):
         return self.pool(self.maps(x)[-1])
 
 
-def from_openai(weights: dict[str, Tensor], trunk: nn.Module) -> dict[str, Tensor]:
+def from_openai(weights: dict[str, Tensor], trunk: Any) -> dict[str, Tensor]:
     """Tensors of OpenAI's image encoder (`conv1.weight`, ..., without the prefix `visual.`) under the trunk's names; unknown ones keep theirs."""
     renamed = checkpoint_filter_fn({f"visual.{key}": value for key, value in weights.items()}, trunk)
     return {key.removeprefix("visual."): value for key, value in renamed.items()}

@@ -1,6 +1,7 @@
 """BatchNorm in evaluation mode is an affine map: where it follows a convolution it can become part of it."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -13,6 +14,9 @@ PAIRS = {
     "torchvision.models.resnet.ResNet": [("conv1", "bn1")],
     "torchvision.models.resnet.BasicBlock": [("conv1", "bn1"), ("conv2", "bn2")],
     "torchvision.models.resnet.Bottleneck": [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")],
+    "timm.models.resnet.ResNet": [("conv1", "bn1")],
+    "timm.models.resnet.BasicBlock": [("conv1", "bn1"), ("conv2", "bn2")],
+    "timm.models.resnet.Bottleneck": [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")],
     "timm.layers.conv_bn_act.ConvNormAct": [("conv", "bn")],
 }
 
@@ -31,8 +35,7 @@ def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
     kind = type(module)
     yield from PAIRS.get(f"{kind.__module__}.{kind.__qualname__}", [])
     if isinstance(module, nn.Sequential) and kind.forward is nn.Sequential.forward:
-        names = list(module._modules)
-        yield from zip(names, names[1:], strict=False)
+        yield from pairwise([name for name, _ in module.named_children()])
 
 
 def _rest(batchnorm: nn.BatchNorm2d) -> nn.Module | None:

@@ -5,6 +5,7 @@ and part of its weights like any other.
 """
 
 import difflib
+from typing import Any
 
 import timm
 
@@ -18,7 +19,7 @@ def timm_model(name: str) -> Trunk:
         close = difflib.get_close_matches(name.partition(".")[0], known)
         raise EncoderError(f"timm:{name}: timm {timm.__version__} has no such model, closest are {close}")
     try:
-        network = timm.create_model(name, pretrained=False, num_classes=0)
+        network: Any = timm.create_model(name, pretrained=False, num_classes=0)
     except RuntimeError as error:  # of a tag that it does not know
         tags = [tagged.partition(".")[2] for tagged in timm.list_pretrained(name.partition(".")[0])]
         raise EncoderError(f"timm:{name}: {error}; expected a tag of {tags}") from error

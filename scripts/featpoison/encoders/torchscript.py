@@ -33,6 +33,7 @@ class Inert:
     """An object of the archive: attributes, no behaviour."""
 
     def __setstate__(self, state: Any) -> None:
+        """What the unpickler does with an object's attributes: keep them."""
         self.attributes = state if isinstance(state, dict) else {}
 
 
