@@ -92,9 +92,10 @@ def convert(path: Path, conversion: Conversion) -> Encoder:
 
     Raises EncoderError where it is no checkpoint, its tensors do not fit, or timm or torchvision have no model of this name.
     """
+    tensors = read_tensors(path)
     encoder = Encoder(conversion.architecture)
     expected = encoder.trunk.state_dict()
-    weights = _own_tensors(path, read_tensors(path), conversion.format, encoder.classifier)
+    weights = _own_tensors(path, tensors, conversion.format, encoder.classifier)
     if conversion.format == "clip":
         from featpoison.encoders.clip import from_openai
 
