@@ -203,7 +203,7 @@ class Harmful:
         return print, ("executed",)
 
 
-def test_nothing_of_a_file_is_executed(clip, tmp_path, capsys):
+def test_nothing_of_a_file_is_executed(tmp_path, capsys):
     torch.save({"state_dict": {"conv1.weight": Harmful()}}, tmp_path / "a.pth")
     with pytest.raises(EncoderError, match=r"a\.pth: no checkpoint that can be read safely"):
         convert(tmp_path / "a.pth", conversion("torchvision", "resnet50"))
@@ -212,10 +212,21 @@ def test_nothing_of_a_file_is_executed(clip, tmp_path, capsys):
         archive.writestr("b/data.pkl", pickle.dumps(Harmful()))
     with pytest.raises(EncoderError, match=r"names builtins\.print, expected tensors and plain containers only"):
         convert(tmp_path / "b.pt", conversion("clip", "clip-resnet50"))
-    (tmp_path / "c.pth").write_bytes(b"<html>")
-    with pytest.raises(EncoderError, match=r"c\.pth: no checkpoint"):
-        convert(tmp_path / "c.pth", conversion("torchvision", "resnet50"))
     assert "executed" not in capsys.readouterr().out
+
+
+def test_damaged_files_are_named(clip, tmp_path):
+    whole = clip[0].read_bytes()
+    with zipfile.ZipFile(clip[0]) as archive, zipfile.ZipFile(tmp_path / "without.pt", "w") as copy:
+        for name in archive.namelist():
+            if not name.endswith("/data/3"):
+                copy.writestr(name, archive.read(name))
+    contents = {"page.pth": b"<html>", "cut.pt": whole[: len(whole) // 2], "empty.pth": b"", "cut.safetensors": b"\x10" + bytes(7) + b'{"a": 1'}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*contents, "without.pt"):
+        with pytest.raises(EncoderError, match=f"{name}: no checkpoint that can be read safely"):
+            read_tensors(tmp_path / name)
 
 
 def test_torchvision_weights_in_both_containers(resnet50, pixels, tmp_path, caplog):

@@ -128,6 +128,16 @@ def test_the_resize_belongs_to_the_encoder(generator):
     assert out.shape == x.shape
 
 
+@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", pytest.param("resnet50", marks=pytest.mark.slow), "clip-resnet50"])
+def test_features_are_not_rounded_by_mixed_precision(name, pixels):
+    torch.manual_seed(0)
+    encoder = Encoder(Architecture(name=name, side=224)).freeze()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        features = encoder(pixels[:1])
+    assert features.dtype == torch.float32
+    assert not torch.equal(features, features.bfloat16().float())
+
+
 # Weights
 
 

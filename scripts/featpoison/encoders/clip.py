@@ -6,6 +6,7 @@ The blocks are timm's; `from_openai` renames the tensors of OpenAI's archive to 
 from typing import Any
 
 import timm
+import torch
 from timm.models.byobnet import checkpoint_filter_fn
 from torch import Tensor, nn
 
@@ -32,8 +33,9 @@ class ClipResNet50(nn.Module):
         return maps
 
     def pool(self, last: Tensor) -> Tensor:
-        """The last map to features, (n, 2048, ...) -> (n, 1024)."""
-        return self.head(last)
+        """The last map to features, (n, 2048, ...) -> (n, 1024), also under autocast in float32: rounded ones would be a floor for matching."""
+        with torch.autocast(last.device.type, enabled=False):
+            return self.head(last.float() if last.dtype == torch.bfloat16 else last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) -> (n, 1024)."""

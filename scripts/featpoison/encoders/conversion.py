@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, Self, get_args
 
 import torch
 from pydantic import model_validator
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from featpoison.settings import Settings
 log = logging.getLogger(__name__)
 Format = Literal["moco-v3", "clip", "torchvision", "timm", "simclr"]
 FORMATS = get_args(Format)
+UNREADABLE = (pickle.UnpicklingError, SafetensorError, zipfile.BadZipFile, RuntimeError, EOFError, KeyError, TypeError, ValueError)
 COUNTER = ".num_batches_tracked"  # of a BatchNorm; older files lack it, and no feature depends on it
 
 
@@ -117,7 +119,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if is_torchscript(path):
             return read_torchscript(path)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except UNREADABLE as error:
         raise EncoderError(f"{path}: no checkpoint that can be read safely: {error}") from error
     return _named(path, state)
 

@@ -42,13 +42,14 @@ def is_torchscript(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return any(name.count("/") == 1 and name.endswith("/constants.pkl") for name in archive.namelist())
+        names = [name.partition("/")[2] for name in archive.namelist()]
+    return "constants.pkl" in names and "data.pkl" in names
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
     """Parameters and buffers by their dotted names, on the CPU. Raises pickle.UnpicklingError, naming what an archive should not hold."""
     with zipfile.ZipFile(path) as archive:
-        folder = next(name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")).partition("/")[0]
+        folder = archive.namelist()[0].partition("/")[0]
         order = f"{folder}/byteorder"
         if order in archive.namelist() and archive.read(order) != b"little":
             raise pickle.UnpicklingError(f"{path}: byte order {archive.read(order)!r}, expected little")

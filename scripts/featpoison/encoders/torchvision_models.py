@@ -1,4 +1,7 @@
-"""torchvision's image classifiers without their last linear layer."""
+"""torchvision's image classifiers without their last linear layer.
+
+On GPUs those that pool to several places (VGG, AlexNet) have no deterministic gradient, and torch stops there with an error that says so.
+"""
 
 import difflib
 from typing import Any
