@@ -19,7 +19,7 @@ from helpers import RECORD, ROOT
 from safetensors.torch import save_file
 from torch import nn
 
-TIMM = ["resnet10t", "vit_tiny_patch16_224.augreg_in21k", "mobilenetv3_small_050.lamb_in1k", "convnext_atto"]
+TIMM = [("resnet10t", 64), ("vit_tiny_patch16_224.augreg_in21k", 224), ("mobilenetv3_small_050.lamb_in1k", 64), ("convnext_atto", 64)]
 TORCHVISION = ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5"]
 
 
@@ -41,14 +41,14 @@ def pixels(generator):
     return torch.rand(4, 3, 8, 8, generator=generator).repeat_interleave(5, 2).repeat_interleave(5, 3)  # 40 pixels
 
 
-@pytest.mark.parametrize("name", TIMM)
-def test_timm_model(name, pixels, tmp_path):
+@pytest.mark.parametrize(("name", "side"), TIMM)
+def test_timm_model(name, side, pixels, tmp_path):
     torch.manual_seed(0)
-    model = lively(timm.create_model(name, pretrained=False), torch.rand(4, 3, 224, 224))
+    model = lively(timm.create_model(name, pretrained=False), torch.rand(4, 3, side, side))
     save_file(model.state_dict(), tmp_path / "model.safetensors")
-    encoder = convert(tmp_path / "model.safetensors", Conversion(format="timm", architecture=Architecture(name=f"timm:{name}", side=224)))
+    encoder = convert(tmp_path / "model.safetensors", Conversion(format="timm", architecture=Architecture(name=f"timm:{name}", side=side)))
     with torch.no_grad():
-        x = preprocessed(pixels, 224, model.pretrained_cfg["mean"], model.pretrained_cfg["std"])
+        x = preprocessed(pixels, side, model.pretrained_cfg["mean"], model.pretrained_cfg["std"])
         expected = model.forward_head(model.forward_features(x), pre_logits=True)
         torch.testing.assert_close(encoder(pixels), expected, rtol=1e-5, atol=1e-5)
     assert expected.shape == (4, encoder.dimension)
@@ -128,7 +128,7 @@ def test_the_resize_belongs_to_the_encoder(generator):
     assert out.shape == x.shape
 
 
-@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", pytest.param("resnet50", marks=pytest.mark.slow), "clip-resnet50"])
+@pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", pytest.param("resnet50", marks=pytest.mark.slow)])
 def test_features_are_not_rounded_by_mixed_precision(name, pixels):
     torch.manual_seed(0)
     encoder = Encoder(Architecture(name=name, side=224)).freeze()
@@ -141,8 +141,8 @@ def test_features_are_not_rounded_by_mixed_precision(name, pixels):
 # Weights
 
 
-FOLDED = [("torchvision:resnet18", 0), ("timm:resnet10t", 1), ("torchvision:mobilenet_v3_small", 0), ("timm:convnext_atto", 0)]
-FOLDED += [pytest.param(name, 0, marks=pytest.mark.slow) for name in ("resnet50", "clip-resnet50", "timm:resnet50")]
+FOLDED = [("timm:resnet10t", 1), ("torchvision:mobilenet_v3_small", 0), ("timm:convnext_atto", 0)]
+FOLDED += [pytest.param(name, 0, marks=pytest.mark.slow) for name in ("resnet50", "clip-resnet50", "timm:resnet50", "torchvision:resnet18")]
 
 
 @pytest.mark.parametrize(("name", "left"), FOLDED)
@@ -160,6 +160,7 @@ def test_folding_and_saving_change_nothing(name, left, pixels, tmp_path):
     torch.testing.assert_close(folded(pixels.double()), encoder(pixels.double()), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_batchnorms_that_follow_no_convolution_stay(pixels):
     """DenseNet normalises first: only its stem is a convolution and its BatchNorm."""
     torch.manual_seed(0)
