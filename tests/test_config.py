@@ -88,6 +88,58 @@ def test_an_encoder_has_exactly_one_origin(demo):
         config.parse(put(demo, f"encoders.{name}.pretraining", {"dataset": "cifar10-5k"}), "demo.yaml")
 
 
+WEIGHTS = {"url": "https://example.org/w.pth", "sha256": None}
+FOREIGN = [
+    ({"format": "moco-v3", "architecture": {"name": "resnet50", "side": 224}}, None),
+    ({"format": "moco-v3", "architecture": {"name": "vit-base-16", "side": 224}}, None),
+    ({"format": "clip", "architecture": {"name": "clip-resnet50", "side": 224}}, None),
+    ({"format": "torchvision", "architecture": {"name": "torchvision:swin_t", "side": 224}}, None),
+    ({"format": "timm", "architecture": {"name": "timm:resnet50.a1_in1k", "mean": [0, 0, 0], "std": [1, 1, 1]}}, None),
+    ({"format": "simclr", "architecture": {"width": 16}}, None),
+    ({"format": "moco"}, r"format: .*'featpoison', 'moco-v3', 'clip'.*found \"moco\""),
+    ({"format": "clip"}, "'architecture' is missing, expected one for format 'clip'"),
+    ({"architecture": {"name": "resnet50"}}, "'architecture' is given, expected none for format 'featpoison'"),
+    ({"format": "clip", "architecture": {"name": "resnet50"}}, "name: 'resnet50' does not fit format 'clip', expected one of clip-resnet50"),
+    ({"format": "torchvision", "architecture": {"name": "timm:vgg11"}}, "expected one of resnet50, torchvision:NAME"),
+    ({"format": "timm", "architecture": {"name": "resnet-50"}}, r"architecture\.name: .*match pattern.*found \"resnet-50\""),
+    ({"format": "timm", "architecture": {"name": "timm:"}}, r"architecture\.name: .*match pattern"),
+    ({"format": "moco-v3", "architecture": {"name": "resnet50", "side": 0}}, r"architecture\.side: .*greater than 0 \(found 0\)"),
+    ({"format": "moco-v3", "architecture": {"name": "resnet50", "width": 64}}, r"\['width'\] is given, expected only with cifar-resnet18"),
+    ({"format": "moco-v3", "architecture": {"name": "resnet50", "mean": None}}, "'mean' and 'std': expected both or neither"),
+    ({"format": "moco-v3", "architecture": {"name": "resnet50", "std": [1, 0, 1]}}, "expected positive numbers"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), FOREIGN, ids=[str(settings) for settings, _ in FOREIGN])
+def test_any_encoder_by_name_in_the_configuration_alone(demo, settings, message):
+    values = put(demo, "encoders.other", {"weights": WEIGHTS} | settings)
+    if message is None:
+        found = config.parse(values, "demo.yaml").encoders["other"].conversion
+        assert found.format == settings["format"]
+        assert found.architecture.side == settings["architecture"].get("side")
+    else:
+        with pytest.raises(ConfigError, match=rf"(?s)encoders\.other.*{message}"):
+            config.parse(values, "demo.yaml")
+
+
+def test_a_format_is_for_weights_only(demo):
+    entry = {"pretraining": {"dataset": "cifar10-5k"}, "format": "simclr", "architecture": {"width": 16}}
+    with pytest.raises(ConfigError, match="'format' is 'simclr', expected only with 'weights'"):
+        config.parse(put(demo, "encoders.other", entry), "demo.yaml")
+
+
+def test_the_papers_checkpoints(demo):
+    encoders = config.load(ROOT / "workflow/config/paper.yaml").encoders
+    assert {name: entry.conversion.architecture.name for name, entry in encoders.items() if entry.weights} == {
+        "moco-v3-resnet50": "resnet50",
+        "moco-v3-vit-base-16": "vit-base-16",
+        "clip-resnet50": "clip-resnet50",
+    }
+    assert {entry.conversion.architecture.side for entry in encoders.values() if entry.weights} == {224}
+    clip = encoders["clip-resnet50"].weights
+    assert clip.sha256 in clip.url
+
+
 def test_workflow_stops_before_any_job(demo, tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text(yaml.safe_dump(put(demo, "tables.table1.budgets", [0])))

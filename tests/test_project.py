@@ -29,7 +29,7 @@ def test_every_dependency_is_pinned_with_hashes_and_no_index():
         name = re.split(r"[\[<>=]", dependency)[0].lower()
         assert name in found, name
     assert all("--hash=sha256:" in entry for entry in found.values())
-    assert "http" not in (ROOT / "requirements.txt").read_text()
+    assert "://" not in (ROOT / "requirements.txt").read_text()
 
 
 def test_conda_installs_the_same_set():

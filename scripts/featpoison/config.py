@@ -19,6 +19,8 @@ from featpoison.attacks.gradpc import GradPC
 from featpoison.attacks.tgda import TGDAInput
 from featpoison.datasets.sources import Dataset
 from featpoison.downloads import Source
+from featpoison.encoders.architecture import Architecture
+from featpoison.encoders.conversion import Conversion, Format, check_format
 from featpoison.evaluation import Victims
 from featpoison.network import NetworkVictims
 from featpoison.pretraining.simclr import SimCLR
@@ -63,18 +65,42 @@ class Pretraining(Settings):
 
 
 class EncoderEntry(Settings):
-    """Where an encoder comes from: exactly one of the two."""
+    """Where an encoder comes from: weights or pre-training, exactly one of the two."""
 
     weights: Source | None = None
-    """A safetensors file of this project."""
+    """A file of weights."""
     pretraining: Pretraining | None = None
     """Trained by this workflow."""
+    format: Literal["featpoison", Format] = "featpoison"
+    """Of the weights: `featpoison` is a safetensors file of this project, which says what it holds; others are converted at import."""
+    architecture: Architecture | None = None
+    """What the weights are of; required for every format but `featpoison`."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if (self.weights is None) == (self.pretraining is None):
             raise ValueError("expected exactly one of 'weights' and 'pretraining'")
         return self
+
+    @model_validator(mode="after")
+    def _conversion_fits(self) -> Self:
+        if self.format == "featpoison":
+            if self.architecture is not None:
+                raise ValueError("'architecture' is given, expected none for format 'featpoison', whose files name their own")
+            return self
+        if self.weights is None:
+            raise ValueError(f"'format' is {self.format!r}, expected only with 'weights'")
+        if self.architecture is None:
+            raise ValueError(f"'architecture' is missing, expected one for format {self.format!r}")
+        check_format(self.format, self.architecture)
+        return self
+
+    @property
+    def conversion(self) -> Conversion | None:
+        """What a foreign checkpoint is; None for this project's own."""
+        if self.format == "featpoison" or self.architecture is None:
+            return None
+        return Conversion(format=self.format, architecture=self.architecture)
 
 
 class Scenario(Settings):

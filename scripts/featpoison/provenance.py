@@ -22,7 +22,7 @@ from featpoison.files import replacing
 PACKAGE = Path(__file__).resolve().parent
 SCRIPTS = PACKAGE.parent
 ROOT = SCRIPTS.parent
-LIBRARIES = ("torch", "torchvision", "numpy", "h5py", "safetensors", "pydantic", "matplotlib", "snakemake")
+LIBRARIES = ("torch", "torchvision", "timm", "numpy", "h5py", "safetensors", "pydantic", "matplotlib", "snakemake")
 
 Record = dict[str, Any]
 

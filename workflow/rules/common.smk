@@ -137,6 +137,12 @@ def weights_settings(wildcards):
     return CONFIG.encoders[wildcards.encoder].weights.model_dump_json()
 
 
+def conversion_option(wildcards):
+    """What a foreign checkpoint is, for the command line; nothing for a file of this project."""
+    conversion = CONFIG.encoders[wildcards.encoder].conversion
+    return ["--conversion", conversion.model_dump_json()] if conversion else []
+
+
 def simclr_settings(wildcards):
     return CONFIG.encoders[wildcards.encoder].pretraining.simclr.model_dump_json()
 

@@ -1,5 +1,5 @@
 rule import_encoder:
-    """A safetensors file of this project, digest and keys checked."""
+    """Weights from the repository or a download, digest and keys checked; published checkpoints are converted."""
     input:
         embedded=embedded_weights,
         code=code("import_encoder.py"),
@@ -16,9 +16,11 @@ rule import_encoder:
         runtime=growing_minutes(60),
     params:
         settings=weights_settings,
+        conversion=conversion_option,
         downloads=ARCHIVES,
     shell:
-        "python scripts/import_encoder.py --downloads {params.downloads} --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/import_encoder.py --downloads {params.downloads} --settings {params.settings:q}"
+        " {params.conversion:q} {output} 2> {log}"
 
 
 rule pretrain_encoder:

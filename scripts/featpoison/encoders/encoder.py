@@ -1,88 +1,73 @@
 """An encoder: architecture, pixel normalisation and weights, in one safetensors file whose metadata says how to build it."""
 
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import PositiveInt
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from featpoison.encoders.resnet import BasicBlock, CifarResNet18
+from featpoison.encoders.architecture import Architecture
+from featpoison.encoders.folding import fold_batchnorm
+from featpoison.encoders.resize import resize
+from featpoison.encoders.trunks import EncoderError, Staged, build_trunk
 from featpoison.files import replacing
 from featpoison.provenance import Record, canonical_json
-from featpoison.settings import Settings
 from featpoison.weights import read_metadata, repeatable, seal
 
 
-class EncoderError(ValueError):
-    """A weights file does not hold the encoder that it should; the message lists the keys."""
-
-
-class Architecture(Settings):
-    """What has to be known to rebuild an encoder."""
-
-    name: Literal["cifar-resnet18"] = "cifar-resnet18"
-    """Architecture; `cifar-resnet18` has a 3 x 3 stem and no max-pool."""
-    width: PositiveInt = 64
-    """Channels of the first stage; the feature dimension is eight times this."""
-    stem_stride: Literal[1, 2] = 1
-    """Stride of the first convolution."""
-    mean: tuple[float, float, float] = (0.4914, 0.4822, 0.4465)
-    """Per-channel mean that the encoder subtracts from pixels in [0, 1]; the default is CIFAR-10's."""
-    std: tuple[float, float, float] = (0.2470, 0.2435, 0.2616)
-    """Per-channel standard deviation that it divides by."""
-
-
 class Encoder(nn.Module):
-    """f: pixels in [0, 1], (n, 3, h, w), to features (n, d). The normalisation is part of f, so gradients are per unit of pixel range."""
+    """f: pixels in [0, 1], (n, 3, h, w), to features (n, d). Resize and normalisation are part of f, so gradients are per unit of pixel range."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
+        built = build_trunk(architecture)
+        if built.normalisation and architecture.mean is None:
+            architecture = architecture.model_copy(update=dict(zip(("mean", "std"), built.normalisation, strict=True)))
         self.architecture = architecture
-        self.trunk = CifarResNet18(architecture.width, architecture.stem_stride)
-        self.dimension = self.trunk.dimension
+        self.trunk, self.dimension, self.classifier = built.network, built.dimension, built.classifier
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(architecture.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(1, 3, 1, 1), persistent=False)
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
-        """(n, 3, h, w) in [0, 1] -> the maps of the stem and of each stage, (n, channels, height, width) each; features are `pool` of the last."""
-        return self.trunk.maps((pixels - self.mean) / self.std)
+        """(n, 3, h, w) in [0, 1] -> the maps of the stem and of each stage, (n, channels, height, width) each; features are `pool` of the last.
+
+        Raises EncoderError where the architecture has none.
+        """
+        return self._stages().maps(self._prepared(pixels))
 
     def pool(self, last: Tensor) -> Tensor:
         """The last of `maps` -> features (n, d)."""
-        return self.trunk.pool(last)
+        return self._stages().pool(last)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(n, 3, h, w) in [0, 1] -> (n, d)."""
-        return self.pool(self.maps(pixels)[-1])
+        if isinstance(self.trunk, Staged):
+            return self.pool(self.maps(pixels)[-1])
+        return self.trunk(self._prepared(pixels))
 
     def freeze(self) -> "Encoder":
         """In place: evaluation mode, fixed BatchNorm statistics, no gradient for any weight, channels-last. Returns itself."""
         return self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
     def fold_batchnorm(self) -> "Encoder":
-        """In place, once frozen: each BatchNorm becomes part of its convolution; the function stays the same up to rounding."""
-        _fold_pair(self.trunk, "conv1", "bn1")
-        for module in self.modules():
-            if isinstance(module, BasicBlock):
-                _fold_pair(module, "conv1", "bn1")
-                _fold_pair(module, "conv2", "bn2")
-                if len(module.downsample):
-                    _fold_pair(module.downsample, "0", "1")
+        """In place, once frozen: BatchNorms become part of their convolutions where that is known to be right (`folding.py`).
+
+        The function stays the same up to rounding.
+        """
+        fold_batchnorm(self.trunk)
         return self.to(memory_format=torch.channels_last)
 
+    def _prepared(self, pixels: Tensor) -> Tensor:
+        if self.architecture.side is not None:
+            pixels = resize(pixels, self.architecture.side)
+        return (pixels - self.mean) / self.std
 
-def _fold_pair(parent: nn.Module, convolution: str, batchnorm: str) -> None:
-    before, after = parent.get_submodule(convolution), parent.get_submodule(batchnorm)
-    assert isinstance(before, nn.Conv2d)
-    assert isinstance(after, nn.BatchNorm2d)
-    fused = fuse_conv_bn_eval(before, after)
-    setattr(parent, convolution, fused)
-    setattr(parent, batchnorm, nn.Identity())
+    def _stages(self) -> Staged:
+        if not isinstance(self.trunk, Staged):
+            raise EncoderError(f"{self.architecture.name} has no maps of stages, which decoders need; expected a ResNet of this project")
+        return self.trunk
 
 
 def save_encoder(path: Path, encoder: Encoder, provenance: Record, dtype: torch.dtype = torch.float32, **facts: object) -> None:
@@ -115,7 +100,11 @@ def load_encoder(path: Path) -> Encoder:
 
 def fitting_weights(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors in `path`; EncoderError where their keys or shapes are not those of `expected`."""
-    weights = load_file(path)
+    return check_fit(path, load_file(path), expected)
+
+
+def check_fit(path: Path, weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`weights`, found in `path`; EncoderError where their keys or shapes are not those of `expected`."""
     missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
     shapes = [key for key in expected.keys() & weights.keys() if expected[key].shape != weights[key].shape]
     if missing or extra or shapes:
