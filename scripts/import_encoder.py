@@ -18,9 +18,9 @@ def main() -> None:
     args = program.start(parser, made=("downloads",))
     source = program.settings(Source, args.settings)
     path, _ = obtain(source, args.downloads)
-    digest = check(path, source.sha256)  # a mirror's file under another name has to be the same file
+    digest = check(path, source.sha256, source.md5)  # a mirror's file under another name has to be the same file
     record = program.record(args, [path] if source.path else [], source.model_dump())
-    record |= {"download": {"archive": digest, "verified": source.sha256 is not None}, "origin": read_metadata(path).get("provenance")}
+    record |= {"download": {"archive": digest, "verified": source.published}, "origin": read_metadata(path).get("provenance")}
     save_encoder(args.output, load_encoder(path), record, dtype=torch.float32)
 
 

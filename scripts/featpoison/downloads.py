@@ -48,6 +48,11 @@ class Source(Settings):
     mirror_names: tuple[str, ...] = ()
     """Other names under which a mirror may hold the same content in another container; used only where the members have digests."""
 
+    @property
+    def published(self) -> bool:
+        """Whether a digest of its publisher verifies it."""
+        return self.sha256 is not None or self.md5 is not None
+
 
 def check(path: Path, expected: str | None, md5: str | None = None) -> str:
     """The file's SHA-256; raises DigestError when it differs from `expected`, or the file's MD5 from `md5`."""
@@ -156,7 +161,7 @@ def _fetch(url: str, part: Path, size: int | None) -> None:
             need_space(part.parent, total - (have if resumed else 0), url)
         progress = Progress(total or 0, "bytes", done=have if resumed else 0)
         with open(part, "ab" if resumed else "wb") as file:
-            while block := reply.read(BLOCK):
+            while block := reply.read1(BLOCK):  # what has arrived: a stall loses nothing
                 file.write(block)
                 progress.advance(len(block))
     got = part.stat().st_size

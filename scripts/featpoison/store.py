@@ -58,6 +58,11 @@ class Stored(Rows):
         with _readable(self._path):
             return self._dataset[rows]
 
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of indices (k,), in any order, repeated or not."""
+        with _readable(self._path):
+            return _take(self._dataset, rows, f"{self._path}: dataset {self._dataset.name[1:]!r}")
+
     def blocks(self) -> Iterator[np.ndarray]:
         """All rows in order, as many at a time as a chunk holds."""
         for block in _blocks(self.shape, self.dtype):

@@ -84,7 +84,7 @@ def embedded() -> Dataset:
 
 
 def test_embedded_subset_is_balanced():
-    images, _, digests = load(embedded(), Path("unused"))
+    images, digests = load(embedded(), Path("unused"))
     assert digests["verified"]
     assert np.bincount(images.train_labels).tolist() == [500] * 10
     assert np.bincount(images.test_labels).tolist() == [200] * 10
@@ -95,8 +95,8 @@ def test_embedded_subset_repeats_from_the_official_archive():
     if MIRROR_VARIABLE not in os.environ or not name.is_file():
         pytest.skip(f"{MIRROR_VARIABLE} names no folder with CIFAR-10")
     official = yaml.safe_load((ROOT / "workflow/config/paper.yaml").read_text())["datasets"]["cifar10"]
-    whole, _, _ = load(Dataset.model_validate(official), Path("unused"))
-    small, _, _ = load(embedded(), Path("unused"))
+    whole, _ = load(Dataset.model_validate(official), Path("unused"))
+    small, _ = load(embedded(), Path("unused"))
     for part, count in (("train", 500), ("test", 200)):
         arrays = whole.arrays()
         rows = balanced_subset(arrays[f"{part}_labels"], count, 0)
@@ -136,7 +136,7 @@ def test_tiny_imagenet_in_the_official_layout(tmp_path, monkeypatch):
         archive.writestr("tiny-imagenet-200/val/images/val_0.JPEG", jpeg((0, 0, 250)))
         archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "val_0.JPEG\tn02\t0\t0\t9\t9\n")
     entry = {"format": "tiny-imagenet-200", "side": 32, "archive": {"url": "http://127.0.0.1/tiny-imagenet-200.zip"}}
-    images, _, digests = load(Dataset.model_validate(entry), tmp_path)
+    images, digests = load(Dataset.model_validate(entry), tmp_path)
     assert not digests["verified"]
     assert images.classes == ("n01", "n02")
     assert images.train_labels.tolist() == [0, 1]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from featpoison.encoders.encoder import Encoder
 from featpoison.progress import Progress
+from featpoison.store import Rows
 
 
 def to_pixels(images: np.ndarray | Tensor) -> Tensor:
@@ -17,8 +18,11 @@ def to_pixels(images: np.ndarray | Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def extract(images: np.ndarray | Tensor, encoder: Encoder, *, batch_size: int = 250) -> Tensor:
-    """f(images), float32 (n, d) on the CPU; `images` (n, 3, h, w), uint8 or float in [0, 1]. The encoder says on which device."""
+def extract(images: np.ndarray | Tensor | Rows, encoder: Encoder, *, batch_size: int = 250) -> Tensor:
+    """f(images), float32 (n, d) on the CPU; `images` (n, 3, h, w), uint8 or float in [0, 1], a batch looked at after the other.
+
+    The encoder says on which device.
+    """
     device = encoder.mean.device
     progress, parts = Progress(len(images), "images"), [torch.empty(0, encoder.dimension)]
     for start in range(0, len(images), batch_size):
