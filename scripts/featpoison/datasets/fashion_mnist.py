@@ -38,6 +38,8 @@ def parse_idx(data: bytes, dimensions: int, path: Path) -> np.ndarray:
     magic, start = bytes([0, 0, 8, dimensions]), 4 + 4 * dimensions
     if data[:4] != magic:
         raise ValueError(f"{path}: begins with {data[:4].hex()}, expected {magic.hex()}: idx, bytes, {dimensions} dimensions")
+    if len(data) < start:
+        raise ValueError(f"{path}: ends after {len(data)} bytes, expected a header of {start}")
     shape = tuple(int.from_bytes(data[4 + 4 * axis : 8 + 4 * axis], "big") for axis in range(dimensions))
     if len(data) - start != math.prod(shape):
         raise ValueError(f"{path}: {len(data) - start} values, expected {math.prod(shape)} of shape {shape}")
