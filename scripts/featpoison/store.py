@@ -81,13 +81,13 @@ def write(path: Path, arrays: Mapping[str, np.ndarray | Rows], provenance: Recor
             held = None if isinstance(array, Rows) else array  # in one piece: HDF5 would lay out the file otherwise, block by block
             dataset = file.create_dataset(name, array.shape, array.dtype, data=held, track_times=False, **options)
             digest = _header(array.shape, array.dtype)
-            for rows in _blocks(array.shape, array.dtype):
-                block = np.ascontiguousarray(array[rows])
+            for part in _blocks(array.shape, array.dtype):
+                block = np.ascontiguousarray(array[part])
                 if block.dtype.kind == "f" and not np.isfinite(block).all():
                     raise StoreError(f"{path}: dataset {name!r} holds NaN or infinity; nothing was written")
                 if held is None:
-                    dataset[rows] = block
-                digest.update(block)
+                    dataset[part] = block
+                digest.update(block.data)
             dataset.attrs["sha256"] = digest.hexdigest()
         for key in sorted(attributes):
             file.attrs[key] = canonical_json(attributes[key])
@@ -149,7 +149,7 @@ def verify(path: Path) -> None:
         for name, dataset in file.items():
             digest = _header(dataset.shape, dataset.dtype)
             for block in _blocks(dataset.shape, dataset.dtype):
-                digest.update(np.ascontiguousarray(dataset[block]))
+                digest.update(np.ascontiguousarray(dataset[block]).data)
             recorded, found = dataset.attrs.get("sha256"), digest.hexdigest()
             if recorded != found:
                 raise StoreError(f"{path}: dataset {name!r} has sha256 {found}, recorded is {recorded}")

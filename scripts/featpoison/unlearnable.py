@@ -50,8 +50,8 @@ def read_unlearnable(images: Path, noise: list[Path]) -> Unlearnable:
     """The images that noise files perturb; ValueError naming the file whose variant, rows or labels are not those of the first."""
     variant = store.read_attributes(noise[0])["variant"]
     rows = store.read(noise[0], "base")["base"]
-    stored = store.read(images, "test_images", "test_labels") | store.read(images, "train_images", "train_labels", rows=rows)
-    stored, base = {name: torch.from_numpy(array) for name, array in stored.items()}, torch.from_numpy(rows)
+    arrays = store.read(images, "test_images", "test_labels") | store.read(images, "train_images", "train_labels", rows=rows)
+    stored, base = {name: torch.from_numpy(array) for name, array in arrays.items()}, torch.from_numpy(rows)
     labels = stored["train_labels"]
     parts = [{name: torch.from_numpy(array) for name, array in store.read(path).items()} for path in noise]
     facts = [store.read_attributes(path) for path in noise]
