@@ -79,6 +79,20 @@ def test_a_cut_connection_is_resumed(server, tmp_path):
     assert server.ranges == [None, f"bytes={len(CONTENT) // 2}-", f"bytes={3 * len(CONTENT) // 4}-"]
 
 
+def test_a_line_that_drops_more_often_than_attempts_finishes(server, tmp_path):
+    server.plan = ["cut"] * (downloads.ATTEMPTS + 3)
+    assert obtain(source(server), tmp_path)[0].read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("plans", [["well", "beyond"], ["well"], ["cut", "elsewhere"]])
+def test_a_file_that_never_gets_whole_is_given_up(server, tmp_path, plans):
+    """Shorter than its known size, or begun again and again."""
+    server.plan = plans * 20
+    with pytest.raises(OSError, match=f"after {downloads.ATTEMPTS} attempts"):
+        obtain(source(server, size=len(CONTENT) + 10), tmp_path)
+    assert len(server.ranges) <= downloads.ATTEMPTS + 2
+
+
 @pytest.mark.parametrize("plan", ["stall", "hang"])
 def test_a_stalled_connection_is_dropped_and_resumed(server, tmp_path, monkeypatch, plan):
     monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.2)

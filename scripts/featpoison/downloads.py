@@ -23,7 +23,7 @@ from featpoison.settings import Settings
 
 log = logging.getLogger(__name__)
 MIRROR_VARIABLE = "FEATPOISON_MIRROR"
-ATTEMPTS = 5
+ATTEMPTS = 5  # in a row that bring nothing new
 BLOCK = 1 << 20
 TIMEOUT_SECONDS = 30  # without a byte, before the connection is dropped and taken up again
 
@@ -112,16 +112,22 @@ def need_space(folder: Path, size: int, purpose: str) -> None:
 
 
 def download(source: Source, path: Path) -> None:
-    """Fetch `source.url` to `path`: resumable, several attempts, renamed into place only after size and digest agree."""
+    """Fetch `source.url` to `path`: resumable, several attempts, renamed into place only after size and digest agree.
+
+    A line that drops again and again finishes in the end: only attempts that brought nothing beyond what was there before are counted.
+    """
     url, part = str(source.url), path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    for attempt in range(1, ATTEMPTS + 1):
+    attempt, reached = 0, _length(part)
+    while True:
         try:
             _fetch(url, part, source.size)
             break
         except (OSError, http.client.HTTPException) as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # no attempt would mend it
                 raise
+            attempt = 1 if _length(part) > reached else attempt + 1
+            reached = max(reached, _length(part))
             code = error.code if isinstance(error, urllib.error.HTTPError) else None
             if code == 416:  # the part is no prefix of what the server has
                 part.unlink(missing_ok=True)
@@ -141,9 +147,13 @@ def download(source: Source, path: Path) -> None:
         os.replace(part, temporary)
 
 
+def _length(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
 def _fetch(url: str, part: Path, size: int | None) -> None:
     """Append to `part` what it lacks of `url`; OSError where fewer or more bytes arrive than were announced or are known."""
-    have = part.stat().st_size if part.exists() else 0
+    have = _length(part)
     if size is not None:
         if have >= size:
             return

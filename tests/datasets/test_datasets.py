@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from archives import short
-from featpoison import store
+from featpoison import config, store
 from featpoison.datasets import cifar
 from featpoison.datasets.images import Images, balanced_subset
 from featpoison.datasets.sources import Dataset, load
@@ -140,6 +140,15 @@ def test_a_damaged_tar_is_named(tmp_path, monkeypatch, damage):
         load(Dataset.model_validate({"format": "cifar-100-binary", "archive": source}), tmp_path)
 
 
+def test_a_folder_that_is_missing_stops_the_workflow():
+    values = yaml.safe_load((ROOT / "workflow/config/demo.yaml").read_text())
+    values["datasets"]["mine"] = {"format": "image-folder", "archive": {"path": "tests"}, "side": 32}
+    config.parse(values, "demo.yaml")
+    values["datasets"]["mine"]["archive"]["path"] = "absent/images"
+    with pytest.raises(config.ConfigError, match=r"demo\.yaml: .*\n.*the folder absent/images does not exist"):
+        config.parse(values, "demo.yaml")
+
+
 SOURCE = {"url": "http://127.0.0.1:9/a"}
 FOUR = dict.fromkeys(("train_images", "train_labels", "test_images", "test_labels"), SOURCE)
 
@@ -211,7 +220,7 @@ def test_embedded_subset_repeats_from_the_official_archive():
     if MIRROR_VARIABLE not in os.environ or not name.is_file():
         pytest.skip(f"{MIRROR_VARIABLE} names no folder with CIFAR-10")
     official = yaml.safe_load((ROOT / "workflow/config/paper.yaml").read_text())["datasets"]["cifar10"]
-    whole, _ = load(Dataset.model_validate(official), Path("unused"))
+    whole, _ = load(Dataset.model_validate_json(json.dumps(official)), Path("unused"))
     small, _ = load(embedded(), Path("unused"))
     for part, count in (("train", 500), ("test", 200)):
         arrays = whole.arrays()
