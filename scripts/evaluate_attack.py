@@ -4,6 +4,7 @@ With --images and --encoder, for attacks that make images, the same again after 
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from featpoison.encoders.encoder import Encoder, load_encoder
 from featpoison.encoders.features import extract, to_pixels
 from featpoison.evaluation import Poisons, Victims, attack_facts, image_facts, retrain_all
 from featpoison.products import read_poisons, read_target, read_task
+from torch import Tensor
 
 
 def quantized(poisons: Poisons, encoder: Encoder) -> Poisons:
@@ -21,6 +23,11 @@ def quantized(poisons: Poisons, encoder: Encoder) -> Poisons:
         raise SystemExit("--images and --encoder are for poisons that are images; these are features")
     images = EightBit().project(poisons.images)
     return replace(poisons, images=images, features=extract(images, encoder))
+
+
+def clean_images(path: Path, rows: Tensor) -> Tensor:
+    """The training images of `rows`, in [0, 1]."""
+    return to_pixels(store.read(path, "train_images", rows=rows.numpy())["train_images"])
 
 
 def main() -> None:
@@ -46,7 +53,8 @@ def main() -> None:
     if args.images:
         encoder = load_encoder(args.encoder).to(args.device)
         sets = poisons + [quantized(one, encoder) for one in poisons]
-        arrays |= image_facts(poisons, to_pixels(store.read(args.images, "train_images")["train_images"]))
+        largest = to_pixels(np.asarray(store.extent(args.images, "train_images")[1])).item()
+        arrays |= image_facts(poisons, partial(clean_images, args.images), largest)
     for name, values in retrain_all(task, sets, victims, args.device).items():
         arrays[name] = values[: len(poisons)]
         if args.images:

@@ -18,9 +18,9 @@ def main() -> None:
     encoder = load_encoder(args.encoder).to(args.device)
     arrays = {}
     for part in ("train", "test"):
-        stored = store.read(args.images, f"{part}_images", f"{part}_labels")
-        arrays[part] = extract(stored[f"{part}_images"], encoder).numpy()
-        arrays[f"{part}_labels"] = stored[f"{part}_labels"]
+        with store.rows(args.images, f"{part}_images") as images:
+            arrays[part] = extract(images, encoder).numpy()
+        arrays |= store.read(args.images, f"{part}_labels")
     store.write(args.output, arrays, record, classes=store.read_attributes(args.images)["classes"])
 
 

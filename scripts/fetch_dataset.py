@@ -4,6 +4,7 @@ from pathlib import Path
 
 from featpoison import program, store
 from featpoison.datasets.sources import Dataset, load
+from featpoison.provenance import ROOT
 
 
 def main() -> None:
@@ -14,8 +15,8 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     args = program.start(parser, made=("downloads",))
     dataset = program.settings(Dataset, args.settings)
-    images, archive, digests = load(dataset, args.downloads)
-    inside = [archive] if dataset.archive.path else []
+    images, digests = load(dataset, args.downloads)
+    inside = [ROOT / source.path for source in dataset.sources if source.path and dataset.format != "image-folder"]
     record = program.record(args, inside, dataset.model_dump()) | {"download": digests}
     store.write(args.output, images.arrays(), record, classes=images.classes)
 

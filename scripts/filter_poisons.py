@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     args = program.start(parser)
     record = program.record(args, [args.images, args.poisons], {})
-    largest = float(store.read(args.images, "train_images")["train_images"].max()) / 255
+    largest = float(store.extent(args.images, "train_images")[1]) / 255
     arrays = store.read(args.poisons)
     rows = kept(torch.from_numpy(arrays["images"]), largest).numpy()
     facts = store.read_attributes(args.poisons) | {"removed": len(arrays["images"]) - len(rows), "clean_largest": largest}

@@ -21,11 +21,11 @@ def main() -> None:
     source = program.settings(Source, args.settings)
     conversion = program.settings(Conversion, args.conversion) if args.conversion else None
     path, _ = obtain(source, args.downloads)
-    digest = check(path, source.sha256)  # a mirror's file under another name has to be the same file
+    digest = check(path, source.sha256, source.md5)  # a mirror's file under another name has to be the same file
     values = source.model_dump() | ({"conversion": conversion.model_dump()} if conversion else {})
     record = program.record(args, [path] if source.path else [], values)
     origin = None if conversion else read_metadata(path).get("provenance")
-    record |= {"download": {"archive": digest, "verified": source.sha256 is not None}, "origin": origin}
+    record |= {"download": {"archive": digest, "verified": source.published}, "origin": origin}
     try:
         encoder = convert(path, conversion) if conversion else load_encoder(path)
     except EncoderError as error:

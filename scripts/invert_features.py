@@ -22,7 +22,7 @@ def main() -> None:
     record = program.record(args, [args.images, args.encoder, args.decoder, args.features_of_poisons], {})
     poisoned = store.read(args.features_of_poisons)
     zeta = torch.from_numpy(poisoned["features"])
-    base = to_pixels(store.read(args.images, "train_images")["train_images"][poisoned["base"]])
+    base = to_pixels(store.read(args.images, "train_images", rows=poisoned["base"])["train_images"])
     encoder = load_encoder(args.encoder).to(args.device)
     images = invert(zeta, base, load_decoder(args.decoder, encoder))
     features = extract(images, encoder)

@@ -31,7 +31,8 @@ def main() -> None:
     task, clean = read_task(args.features), read_clean_head(args.clean)
     train = task.train
     if args.images:
-        train = extract(store.read(args.images, "train_images")["train_images"], load_encoder(args.encoder).to(args.device))
+        with store.rows(args.images, "train_images") as images:
+            train = extract(images, load_encoder(args.encoder).to(args.device))
     target = target_head(clean, softmax.head_gradient(train.double(), task.train_labels, clean.to(train.double())), settings)
     G = softmax.head_gradient(train, task.train_labels, target)
     tau = softmax.reachability_threshold(G, target, len(train))

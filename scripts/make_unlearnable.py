@@ -23,12 +23,12 @@ def main() -> None:
     args = program.start(parser)
     settings = program.settings(EMN, args.settings)
     record = program.record(args, [args.images, args.encoder], settings.model_dump() | {"variant": args.variant, "seed": args.seed})
-    stored = store.read(args.images, "train_images", "train_labels")
-    base = balanced_rows(torch.from_numpy(stored["train_labels"]), settings.images_per_class).numpy()
-    labels = stored["train_labels"][base]
+    labels = store.read(args.images, "train_labels")["train_labels"]
+    base = balanced_rows(torch.from_numpy(labels), settings.images_per_class).numpy()
+    labels = labels[base]
     checkpoint = Checkpoint(args.output, record)
     found = perturb(
-        to_pixels(stored["train_images"][base]),
+        to_pixels(store.read(args.images, "train_images", rows=base)["train_images"]),
         torch.from_numpy(labels),
         load_encoder(args.encoder).to(args.device),
         settings,

@@ -27,7 +27,7 @@ def main() -> None:
     pairs = store.read(args.pairs)
     blocks = list(blocks_of(len(pairs["base"]), settings.batch_size, shard - 1, shards))
     rows = slice(blocks[0].start, blocks[-1].stop) if blocks else slice(0, 0)
-    base = to_pixels(store.read(args.images, "train_images")["train_images"][pairs["base"][rows]])
+    base = to_pixels(store.read(args.images, "train_images", rows=pairs["base"][rows])["train_images"])
     encoder = load_encoder(args.encoder).to(args.device)
     checkpoint = Checkpoint(args.output, record)
     images, taken = match_blocks(

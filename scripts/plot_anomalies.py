@@ -18,7 +18,7 @@ def main() -> None:
     args = program.start(parser)
     record = program.record(args, [args.images, *args.poisons], {})
     shown = read_shown(args.poisons)
-    largest = store.read(args.images, "train_images")["train_images"].max() / 255
+    largest = store.extent(args.images, "train_images")[1] / 255
     clean = base_images(args.images, shown[0].base)
     write(args.output, record, partial(style.save, anomalies.draw(shown, clean, largest)))
 

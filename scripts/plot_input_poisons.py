@@ -24,7 +24,7 @@ def main() -> None:
     arrays = store.read(args.poisons, "images", "base")
     eps_d, tau = store.read_attributes(args.poisons)["eps_d"], store.read_attributes(args.victims)["tau"]
     cells = cells_of(Request("gc-input", None, eps_d, str(args.victims)), args.clean, tau, None)
-    largest = store.read(args.images, "train_images")["train_images"].max() / 255
+    largest = store.extent(args.images, "train_images")[1] / 255
     clean = base_images(args.images, arrays["base"])
     write(args.output, record, partial(style.save, input_poisons.draw(arrays["images"], clean, largest, cells, args.count)))
 

@@ -22,7 +22,7 @@ def main() -> None:
     if len(args.names) < len(files):
         parser.error(f"--names: {' '.join(args.names)}, expected one for each of the {len(files)} scenarios")
     record = program.record(args, [args.images, *args.poisons, *args.transfer], {"names": args.names})
-    largest = store.read(args.images, "train_images")["train_images"].max() / 255
+    largest = store.extent(args.images, "train_images")[1] / 255
     scenarios = {name: read_shown(paths) for name, paths in zip(args.names, files, strict=False)}
     write(args.output, record, partial(style.save, magnitudes.draw(scenarios, largest)))
 

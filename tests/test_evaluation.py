@@ -95,7 +95,7 @@ def test_image_facts_by_hand():
     clean[0] = 0.8
     images = clean[[1, 2]].clone()
     images[0] += 0.1
-    (facts,) = [image_facts([Poisons(torch.zeros(2, 5), torch.zeros(2), images, torch.tensor([1, 2]))], clean)]
+    (facts,) = [image_facts([Poisons(torch.zeros(2, 5), torch.zeros(2), images, torch.tensor([1, 2]))], lambda rows: clean[rows], 0.8)]
     assert facts["psnr"][0] == pytest.approx((20 + 100) / 2)  # 10 log10(1 / 0.01), and an unchanged image
     assert facts["pixel_ratio"][0] == pytest.approx((0.6 + 0.5) / 2 / 0.8)
     assert 0.9 < facts["ssim"][0] < 1

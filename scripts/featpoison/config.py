@@ -239,9 +239,9 @@ class Config(Settings):
         for key, value, known in self._references():
             if value not in known:
                 raise ValueError(f"{key}: {value!r} is unknown, expected one of {sorted(known)}")
-        for name in self._local_files():
-            if not (ROOT / name).is_file():
-                raise ValueError(f"the file {name} does not exist, expected a path relative to the repository")
+        for name, kind in self._local_files():
+            if name and not ((ROOT / name).is_dir() if kind == "folder" else (ROOT / name).is_file()):
+                raise ValueError(f"the {kind} {name} does not exist, expected a path relative to the repository")
         lists: dict[str, tuple[float, ...]] = {"poison_seeds": self.poison_seeds, "victims.seeds": self.victims.seeds}
         lists["network_victims.seeds"] = self.network_victims.seeds
         lists |= {f"tables.{name}.budgets": table.budgets for name, table in self.tables.items()}
@@ -270,9 +270,12 @@ class Config(Settings):
                 yield f"figures.{key}", name, self.scenarios
 
     def _local_files(self):
-        sources = [dataset.archive for dataset in self.datasets.values()]
-        sources += [entry.weights for entry in self.encoders.values() if entry.weights]
-        return [source.path for source in sources if source.path]
+        for dataset in self.datasets.values():
+            for source in dataset.sources:
+                yield source.path, "folder" if dataset.format == "image-folder" else "file"
+        for entry in self.encoders.values():
+            if entry.weights:
+                yield entry.weights.path, "file"
 
 
 def parse(values: dict, origin: str) -> Config:

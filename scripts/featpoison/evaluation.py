@@ -1,5 +1,6 @@
 """Retraining victims on poisoned sets: every number that a table prints about an attack."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,10 +98,12 @@ def attack_facts(task: Downstream, poisons: list[Poisons], target: Head, clean_g
     return {name: np.array(values) for name, values in facts.items() if values}
 
 
-def image_facts(poisons: list[Poisons], clean_images: Tensor) -> dict[str, np.ndarray]:
-    """Of each set that has poisons: largest pixel relative to the clean images (N, 3, h, w) in [0, 1], PSNR and SSIM to the base images."""
-    largest = clean_images.max().item()
-    shown = [(one.images, clean_images[one.base]) for one in poisons if one.images is not None and one.base is not None and len(one.labels)]
+def image_facts(poisons: list[Poisons], clean_images: Callable[[Tensor], Tensor], largest: float) -> dict[str, np.ndarray]:
+    """Of each set that has poisons: largest pixel relative to `largest`, that of all clean images; PSNR and SSIM to the base images.
+
+    `clean_images(rows)`: the clean images (k, 3, h, w) in [0, 1] of these rows of the training set.
+    """
+    shown = [(one.images, clean_images(one.base)) for one in poisons if one.images is not None and one.base is not None and len(one.labels)]
     facts = {
         "pixel_ratio": [pixel_ratio(images, largest) for images, _ in shown],
         "psnr": [psnr(images, base) for images, base in shown],

@@ -44,7 +44,7 @@ class Start:
 
 def start_at(rows: Tensor, task: Downstream, images: Path, device: torch.device) -> Start:
     """The images of the training rows `rows`, on `device`."""
-    pixels = to_pixels(store.read(images, "train_images")["train_images"][rows.numpy()])
+    pixels = to_pixels(store.read(images, "train_images", rows=rows.numpy())["train_images"])
     return Start(rows, pixels.to(device), task.train[rows].to(device), task.train_labels[rows].to(device))
 
 
@@ -58,8 +58,8 @@ def allowed(settings: InputSpace, images: Path) -> Box:
     """The set that an attack keeps its images in: the range of the clean training images where constrained."""
     if not settings.constrained:
         return Box()
-    pixels = store.read(images, "train_images")["train_images"]
-    return Box(float(pixels.min()) / 255, float(pixels.max()) / 255)
+    low, high = store.extent(images, "train_images")
+    return Box(float(low) / 255, float(high) / 255)
 
 
 def through(encoder: Path, settings: InputSpace, device: torch.device) -> PullBack:

@@ -73,7 +73,8 @@ def _walk(path: Path, expected: str | None, depth: int, seen: set[str]) -> Itera
     download = record.get("download")
     if download:
         state = "verified" if download.get("verified") else "UNVERIFIED, trusted on first use"
-        yield f"{indent}  archive sha256 {download['archive']} ({state})"
+        for part, digest in download.get("archives", {"": download.get("archive")}).items():
+            yield f"{indent}  archive {part}{' ' if part else ''}sha256 {digest} ({state})"
     for child, digest in record["inputs"].items():
         yield from _walk(ROOT / child, digest, depth + 1, seen)
 

@@ -3,9 +3,14 @@
 Layout of every file: numeric arrays as root datasets, chunked by rows, each with HDF5's fletcher32 and a ``sha256`` attribute over
 its dtype, shape and bytes; JSON scalars and lists as root attributes; the provenance record in the root attribute ``provenance``; a
 digest over all of this in ``content``. A file appears by rename, whole or not at all, and holds no time stamp: equal content, equal bytes.
+
+A chunk holds at most 2 MiB (13 images of 3 x 224 x 224, 682 of 3 x 32 x 32), so that some rows are read without the others. What may be larger
+than memory is read by `rows` and written from a `Rows`, block by block.
 """
 
+import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +23,7 @@ from featpoison.files import replacing
 from featpoison.provenance import Record, canonical_json, sha256_bytes
 
 CHUNK_BYTES = 2 << 20
+CACHE_BYTES = 4 << 20  # HDF5's 1 MiB cannot hold a chunk, and would read it again for every block that ends in it
 SEALED = ("provenance", "content")
 
 
@@ -25,19 +31,64 @@ class StoreError(ValueError):
     """A file is not what it says it is; the message names the file, the dataset and what differs."""
 
 
-def write(path: Path, arrays: Mapping[str, np.ndarray], provenance: Record, **attributes: Any) -> None:
+class Rows(ABC):
+    """An array whose rows exist only while they are looked at: `rows[start:stop]` is a numpy array."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    @abstractmethod
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """The rows of a slice with step 1."""
+
+
+class Stored(Rows):
+    """A dataset of an open file."""
+
+    def __init__(self, path: Path, dataset: h5py.Dataset) -> None:
+        self.shape, self.dtype = dataset.shape, dataset.dtype
+        self._path, self._dataset = path, dataset
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """The rows of a slice. Raises StoreError where they cannot be read."""
+        with _readable(self._path):
+            return self._dataset[rows]
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The rows of indices (k,), in any order, repeated or not."""
+        with _readable(self._path):
+            return _take(self._dataset, rows, f"{self._path}: dataset {self._dataset.name[1:]!r}")
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All rows in order, as many at a time as a chunk holds."""
+        for block in _blocks(self.shape, self.dtype):
+            yield self[block]
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray | Rows], provenance: Record, **attributes: Any) -> None:
     """Write `arrays` (any shape, numeric) and JSON `attributes` to `path`, atomically. Non-finite floats are refused."""
     with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest", track_order=False) as file:
         for name in sorted(arrays):
-            array = np.ascontiguousarray(arrays[name])
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise StoreError(f"{path}: dataset {name!r} holds NaN or infinity; nothing was written")
+            given = arrays[name]
+            array = given if isinstance(given, Rows) else np.ascontiguousarray(given)
             options: dict[str, Any] = {}
-            if array.ndim and array.size:
-                rows = max(1, min(array.shape[0], CHUNK_BYTES // max(1, array[0].nbytes)))
-                options = {"chunks": (rows, *array.shape[1:]), "fletcher32": True}
-            dataset = file.create_dataset(name, data=array, track_times=False, **options)
-            dataset.attrs["sha256"] = _array_digest(array)
+            if 0 not in array.shape:
+                options = {"chunks": (_rows_of_chunk(array.shape, array.dtype), *array.shape[1:]), "fletcher32": True}
+            held = None if isinstance(array, Rows) else array  # in one piece: HDF5 would lay out the file otherwise, block by block
+            dataset = file.create_dataset(name, array.shape, array.dtype, data=held, track_times=False, **options)
+            digest = _header(array.shape, array.dtype)
+            for part in _blocks(array.shape, array.dtype):
+                block = np.ascontiguousarray(array[part])
+                if block.dtype.kind == "f" and not np.isfinite(block).all():
+                    raise StoreError(f"{path}: dataset {name!r} holds NaN or infinity; nothing was written")
+                if held is None:
+                    dataset[part] = block
+                digest.update(block.data)
+            dataset.attrs["sha256"] = digest.hexdigest()
         for key in sorted(attributes):
             file.attrs[key] = canonical_json(attributes[key])
         file.attrs["provenance"] = canonical_json(provenance)
@@ -45,13 +96,31 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], provenance: Record, **at
 
 
 def read(path: Path, *names: str, rows: slice | np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """The named datasets (all without names), or only some of their rows. Raises StoreError on a missing name or a failed checksum."""
+    """The named datasets (all without names), or only some of their rows: a slice, or indices (k,) in any order, repeated or not.
+
+    Of rows, only their chunks are read. Raises StoreError on a missing name, a row that does not exist or a failed checksum.
+    """
     with _opened(path) as file:
-        wanted = names or tuple(file)
-        missing = [name for name in wanted if name not in file]
-        if missing:
-            raise StoreError(f"{path}: no dataset {missing[0]!r}; it holds {', '.join(file)}")
-        return {name: file[name][() if rows is None else rows] for name in wanted}
+        wanted = {name: _dataset(file, path, name) for name in names or tuple(file)}
+        if isinstance(rows, np.ndarray):
+            return {name: _take(dataset, rows, f"{path}: dataset {name!r}") for name, dataset in wanted.items()}
+        return {name: dataset[() if rows is None else rows] for name, dataset in wanted.items()}
+
+
+@contextmanager
+def rows(path: Path, name: str) -> Iterator[Stored]:
+    """A dataset of `path` that is read as it is sliced, never as a whole. Raises StoreError as `read` does."""
+    with _readable(path):
+        file = h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES)
+    with file:
+        yield Stored(path, _dataset(file, path, name))
+
+
+def extent(path: Path, name: str) -> tuple[Any, Any]:
+    """The smallest and the largest value of a dataset that has rows, in its own type."""
+    with rows(path, name) as stored:
+        bounds = [(block.min(), block.max()) for block in stored.blocks()]
+    return min(low for low, _ in bounds), max(high for _, high in bounds)
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
@@ -78,7 +147,10 @@ def verify(path: Path) -> None:
     """Read everything and compare with the seals. Returns None, or raises StoreError with the file, the dataset and what differs."""
     with _opened(path) as file:
         for name, dataset in file.items():
-            recorded, found = dataset.attrs.get("sha256"), _array_digest(dataset[()])
+            digest = _header(dataset.shape, dataset.dtype)
+            for block in _blocks(dataset.shape, dataset.dtype):
+                digest.update(np.ascontiguousarray(dataset[block]).data)
+            recorded, found = dataset.attrs.get("sha256"), digest.hexdigest()
             if recorded != found:
                 raise StoreError(f"{path}: dataset {name!r} has sha256 {found}, recorded is {recorded}")
         recorded, found = file.attrs.get("content"), _content_digest(file)
@@ -86,9 +158,46 @@ def verify(path: Path) -> None:
             raise StoreError(f"{path}: attributes have digest {found}, recorded is {recorded}")
 
 
-def _array_digest(array: np.ndarray) -> str:
-    header = canonical_json([array.dtype.str, list(array.shape)]).encode()
-    return sha256_bytes(header, np.ascontiguousarray(array).tobytes())
+def _dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
+    if name not in file:
+        raise StoreError(f"{path}: no dataset {name!r}; it holds {', '.join(file)}")
+    return file[name]
+
+
+def _rows_of_chunk(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    row = int(np.prod(shape[1:])) * dtype.itemsize
+    return max(1, min(shape[0], CHUNK_BYTES // max(1, row)))
+
+
+def _blocks(shape: tuple[int, ...], dtype: np.dtype) -> Iterator[slice]:
+    """The rows of one chunk after the other; nothing where there is no value."""
+    if 0 in shape:
+        return
+    step = _rows_of_chunk(shape, dtype)
+    for start in range(0, shape[0], step):
+        yield slice(start, min(start + step, shape[0]))
+
+
+def _take(dataset: h5py.Dataset, rows: np.ndarray, where: str) -> np.ndarray:
+    """dataset[rows] as numpy would have it; each chunk that holds wanted rows is read once, from the first of them to the last."""
+    if rows.dtype.kind not in "iu" or rows.ndim != 1:
+        raise StoreError(f"{where}: rows {rows.dtype} {rows.shape}, expected integers (k,)")
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(dataset):
+        raise StoreError(f"{where} has {len(dataset)} rows, expected none of {rows.min()} to {rows.max()} beyond them")
+    result = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
+    if 0 in result.shape:
+        return result
+    order = np.argsort(rows, kind="stable")
+    chunk = rows[order] // (dataset.chunks[0] if dataset.chunks else _rows_of_chunk(dataset.shape, dataset.dtype))
+    for places in np.split(order, np.flatnonzero(np.diff(chunk)) + 1):
+        first = int(rows[places[0]])
+        result[places] = dataset[first : int(rows[places[-1]]) + 1][rows[places] - first]
+    return result
+
+
+def _header(shape: tuple[int, ...], dtype: np.dtype) -> "hashlib._Hash":
+    """The digest of an array, to be fed with its bytes."""
+    return hashlib.sha256(canonical_json([dtype.str, list(shape)]).encode())
 
 
 def _content_digest(file: h5py.File) -> str:
@@ -99,10 +208,16 @@ def _content_digest(file: h5py.File) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
+    with _readable(path), h5py.File(path, "r") as file:
+        yield file
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What HDF5 raises over a damaged file becomes a StoreError; FileNotFoundError where there is none."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        with h5py.File(path, "r") as file:
-            yield file
+        yield
     except (OSError, RuntimeError, KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise StoreError(f"{path}: damaged, HDF5 cannot read it: {error}") from error

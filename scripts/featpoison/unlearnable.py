@@ -48,10 +48,11 @@ class Unlearnable:
 
 def read_unlearnable(images: Path, noise: list[Path]) -> Unlearnable:
     """The images that noise files perturb; ValueError naming the file whose variant, rows or labels are not those of the first."""
-    stored = {name: torch.from_numpy(array) for name, array in store.read(images).items()}
     variant = store.read_attributes(noise[0])["variant"]
-    base = torch.from_numpy(store.read(noise[0], "base")["base"])
-    labels = stored["train_labels"][base]
+    rows = store.read(noise[0], "base")["base"]
+    arrays = store.read(images, "test_images", "test_labels") | store.read(images, "train_images", "train_labels", rows=rows)
+    stored, base = {name: torch.from_numpy(array) for name, array in arrays.items()}, torch.from_numpy(rows)
+    labels = stored["train_labels"]
     parts = [{name: torch.from_numpy(array) for name, array in store.read(path).items()} for path in noise]
     facts = [store.read_attributes(path) for path in noise]
     for path, part, fact in zip(noise, parts, facts, strict=True):
@@ -60,7 +61,7 @@ def read_unlearnable(images: Path, noise: list[Path]) -> Unlearnable:
             raise ValueError(f"{path}: variant {fact['variant']!r} on {len(part['base'])} rows, expected {expected}")
     return Unlearnable(
         variant=variant,
-        clean=stored["train_images"][base],
+        clean=stored["train_images"],
         noise=[part["noise"] for part in parts],
         labels=labels,
         training_error=np.array([part["error"][-1].item() for part in parts]),

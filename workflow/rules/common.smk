@@ -217,8 +217,8 @@ IMPORTED = [name for name, entry in CONFIG.encoders.items() if entry.weights]
 
 
 def embedded_archive(wildcards):
-    """The archive where it lies in the repository; a download is no input of the graph."""
-    return CONFIG.datasets[wildcards.dataset].archive.path or []
+    """The archive where it lies in the repository, the images of a folder; a download is no input of the graph."""
+    return CONFIG.datasets[wildcards.dataset].local_files
 
 
 def embedded_weights(wildcards):

@@ -1,6 +1,8 @@
 """The CIFAR binary archives (Krizhevsky, 2009): records of label bytes and a 3 x 32 x 32 image, red plane first. Never unpickled."""
 
+import lzma
 import tarfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,14 +19,18 @@ PIXELS = 3 * SIDE * SIDE
 def read_archive(path: Path, members: Mapping[str, str]) -> tuple[dict[str, bytes], str]:
     """The archive's files by base name, those of `members` (name -> sha256) where it names any, checked; and a digest over all of them.
 
-    Any tar that Python opens will do (gz, xz, ...). Raises DigestError for a member that is missing or differs.
+    Any tar that Python opens will do (gz, xz, ...). Raises DigestError for a member that is missing or differs, ValueError for what is no
+    whole tar.
     """
     found: dict[str, bytes] = {}
-    with tarfile.open(path) as archive:
-        for entry in archive:
-            stream = archive.extractfile(entry) if entry.isfile() else None
-            if stream is not None:
-                found[Path(entry.name).name] = stream.read()
+    try:
+        with tarfile.open(path) as archive:
+            for entry in archive:
+                stream = archive.extractfile(entry) if entry.isfile() else None
+                if stream is not None:
+                    found[Path(entry.name).name] = stream.read()
+    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"damaged, expected a whole tar archive: {error}") from error
     if members:  # nothing unchecked is passed on
         found = {name: data for name, data in found.items() if name in members}
     for name, expected in members.items():
@@ -52,14 +58,31 @@ def to_records(images: np.ndarray, labels: np.ndarray) -> bytes:
 
 def cifar10(files: Mapping[str, bytes]) -> Images:
     """All training batches in the order of their names, the test batch, and the class names."""
-    train = [parse_records(files[name]) for name in sorted(files) if name.startswith("data_batch_") and name.endswith(".bin")]
-    if not train or "test_batch.bin" not in files or "batches.meta.txt" not in files:
+    names = sorted(name for name in files if name.startswith("data_batch_") and name.endswith(".bin"))
+    if not names or "test_batch.bin" not in files or "batches.meta.txt" not in files:
         raise ValueError(f"not a CIFAR-10 binary archive: it holds {sorted(files)}")
-    test = parse_records(files["test_batch.bin"])
+    return _images(files, names, "test_batch.bin", "batches.meta.txt", label_bytes=1)
+
+
+def cifar100(files: Mapping[str, bytes]) -> Images:
+    """Training and test images with their fine labels; the coarse label, the first byte of a record, is not kept."""
+    needed = {"train.bin", "test.bin", "fine_label_names.txt"}
+    if not needed <= set(files):
+        raise ValueError(f"not a CIFAR-100 binary archive: it holds {sorted(files)}, expected {sorted(needed)} among them")
+    return _images(files, ["train.bin"], "test.bin", "fine_label_names.txt", label_bytes=2)
+
+
+def _images(files: Mapping[str, bytes], train: list[str], test: str, classes: str, *, label_bytes: int) -> Images:
+    parts = {}
+    for name in [*train, test]:
+        try:
+            parts[name] = parse_records(files[name], label_bytes)
+        except ValueError as error:
+            raise ValueError(f"member {name}: {error}") from None
     return Images(
-        train_images=np.concatenate([images for images, _ in train]),
-        train_labels=np.concatenate([labels for _, labels in train]),
-        test_images=test[0],
-        test_labels=test[1],
-        classes=tuple(files["batches.meta.txt"].decode().split()),
+        train_images=np.concatenate([parts[name][0] for name in train]),
+        train_labels=np.concatenate([parts[name][1] for name in train]),
+        test_images=parts[test][0],
+        test_labels=parts[test][1],
+        classes=tuple(files[classes].decode().split()),
     )

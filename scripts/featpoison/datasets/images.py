@@ -1,17 +1,21 @@
 """One layout for every image data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
+from PIL import Image
+
+from featpoison.store import Rows
 
 
 @dataclass(frozen=True)
 class Images:
-    """A labelled image data set in memory: images uint8 (n, 3, side, side), labels int64 (n,)."""
+    """A labelled image data set: images uint8 (n, 3, height, width), in memory or made as they are looked at; labels int64 (n,)."""
 
-    train_images: np.ndarray
+    train_images: np.ndarray | Rows
     train_labels: np.ndarray
-    test_images: np.ndarray
+    test_images: np.ndarray | Rows
     test_labels: np.ndarray
     classes: tuple[str, ...]
 
@@ -21,16 +25,29 @@ class Images:
             ("train", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
         ):
-            if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3:
+            if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[1] != 3:
                 raise ValueError(f"{part} images are {images.dtype} {images.shape}, expected uint8 (n, 3, height, width)")
             if labels.shape != images.shape[:1]:
                 raise ValueError(f"{part}: {len(images)} images but labels of shape {labels.shape}")
             if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
                 raise ValueError(f"{part} labels run from {labels.min()} to {labels.max()}, expected 0 to {len(self.classes) - 1}")
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, np.ndarray | Rows]:
         """The four arrays by name, as they are stored."""
         return {name: getattr(self, name) for name in ("train_images", "train_labels", "test_images", "test_labels")}
+
+    def with_training_rows(self, rows: np.ndarray) -> Self:
+        """The same with these training images alone; they have to be in memory."""
+        if isinstance(self.train_images, Rows):
+            raise TypeError("training images that are not in memory are chosen by their reader")
+        return replace(self, train_images=self.train_images[rows], train_labels=self.train_labels[rows])
+
+
+def random_rows(available: int, count: int, seed: int) -> np.ndarray:
+    """Sorted indices (count,) of rows chosen uniformly without replacement (PCG64 stream of `seed`); ValueError where there are too few."""
+    if count > available:
+        raise ValueError(f"'train_images' is {count}, expected at most {available}: there are no more")
+    return np.sort(np.random.default_rng(seed).choice(available, count, replace=False))
 
 
 def balanced_subset(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
@@ -43,3 +60,8 @@ def balanced_subset(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray
             raise ValueError(f"class {value} has {len(rows)} images, {per_class} were asked for")
         chosen.append(generator.choice(rows, per_class, replace=False))
     return np.sort(np.concatenate(chosen))
+
+
+def averaged(picture: Image.Image, side: int) -> np.ndarray:
+    """uint8 (3, side, side): the mean over the area of each pixel; grey becomes three equal planes. What is no square is squeezed."""
+    return np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BOX)).transpose(2, 0, 1)

@@ -1,48 +1,121 @@
-"""The data sets by the format of their archive."""
+"""The data sets by the format of their archives."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from featpoison.datasets import cifar, tiny_imagenet
-from featpoison.datasets.images import Images
+from featpoison.datasets import cifar, fashion_mnist, image_folder, patch_camelyon, tiny_imagenet
+from featpoison.datasets.images import Images, random_rows
 from featpoison.downloads import DigestError, Source, obtain
-from featpoison.provenance import sha256_file
+from featpoison.provenance import ROOT, sha256_file
 from featpoison.settings import Settings
+
+Format = Literal["cifar-10-binary", "cifar-100-binary", "fashion-mnist", "patch-camelyon", "tiny-imagenet-200", "image-folder"]
+ARCHIVES = {"fashion-mnist": fashion_mnist.FILES, "patch-camelyon": patch_camelyon.FILES}
+CIFAR = {"cifar-10-binary": cifar.cifar10, "cifar-100-binary": cifar.cifar100}
+RESIZED = ("tiny-imagenet-200", "image-folder")
 
 
 class Dataset(Settings):
-    """A data set: its archive, the archive's format, and the digests of its members."""
+    """A data set: its archives, their format, and the digests of their members."""
 
-    format: Literal["cifar-10-binary", "tiny-imagenet-200"]
-    """How the archive is read."""
-    archive: Source
-    """The archive."""
+    format: Format
+    """How the archives are read."""
+    archive: Source | None = None
+    """The archive, where there is one; image-folder: a source whose `path` is the folder of `train/CLASS/*.png` and `test/CLASS/*.png`, and whose
+    `sha256` is that of the `sha256sum` lines of all images, sorted by path (the log of the first use prints it)."""
+    archives: dict[str, Source] = Field(default_factory=dict)
+    """The archives, where there are several. fashion-mnist: train_images, train_labels, test_images, test_labels; patch-camelyon: train_x,
+    train_y, test_x, test_y."""
     members: dict[str, str] = Field(default_factory=dict)
     """SHA-256 of the archive's members by base name (CIFAR)."""
     side: PositiveInt | None = None
-    """Side in pixels to which images are averaged (tiny-imagenet-200 only, where it is required)."""
+    """Side in pixels to which images are averaged: required for tiny-imagenet-200 and image-folder, possible for patch-camelyon (else 96)."""
+    train_images: PositiveInt | None = None
+    """Take so many training images, chosen uniformly at random; null: all. The test set stays whole."""
+    seed: NonNegativeInt | None = None
+    """Seed of that choice; goes together with `train_images`."""
 
     @model_validator(mode="after")
     def _fits_format(self) -> Self:
-        if (self.side is not None) != (self.format == "tiny-imagenet-200"):
-            raise ValueError("'side' is required for tiny-imagenet-200 and for nothing else")
-        if self.members and self.format == "tiny-imagenet-200":
-            raise ValueError("'members' are checked for cifar-10-binary alone")
+        expected = ARCHIVES.get(self.format, ())
+        if (self.archive is not None) == bool(expected):
+            raise ValueError(f"'archive' is {'given' if self.archive else 'missing'}, expected {'archives' if expected else 'it'} for {self.format}")
+        if set(self.archives) != set(expected):
+            raise ValueError(f"'archives' are {sorted(self.archives)}, expected {sorted(expected)} for {self.format}")
+        if self.side is None and self.format in RESIZED:
+            raise ValueError(f"'side' is required for {self.format}")
+        if self.side is not None and self.format not in (*RESIZED, "patch-camelyon"):
+            raise ValueError(f"'side' is {self.side}, expected none for {self.format}: its images keep their 32 px")
+        if self.members and self.format not in CIFAR:
+            raise ValueError(f"'members' are checked for {', '.join(CIFAR)} alone")
+        if (self.train_images is None) != (self.seed is None):
+            raise ValueError("'train_images' and 'seed' go together")
+        if self.format == "image-folder" and self.archive is not None:
+            given = sorted(key for key in self.archive.model_fields_set if getattr(self.archive, key))
+            if "path" not in given or not {"path", "sha256"}.issuperset(given):
+                raise ValueError(f"'archive' has {given}, expected 'path', a folder, and perhaps 'sha256', for image-folder")
         return self
 
+    @property
+    def sources(self) -> list[Source]:
+        """All archives."""
+        return [self.archive] if self.archive else [self.archives[name] for name in sorted(self.archives)]
 
-def load(dataset: Dataset, folder: Path) -> tuple[Images, Path, dict[str, Any]]:
-    """Images of `dataset`, the local archive that they came from, and what is known of its digests (for the provenance).
+    @property
+    def local_files(self) -> list[str]:
+        """The archives that lie in the repository; of a folder its images."""
+        paths = [source.path for source in self.sources if source.path]
+        if self.format != "image-folder":
+            return paths
+        return [str(Path(path) / picture.relative_to(ROOT / path)) for path in paths for picture in image_folder.files(ROOT / path)]
 
-    Raises DigestError where archive or members differ from the configuration, or where nothing could verify a repackaged archive.
+    def choose(self, available: int) -> np.ndarray:
+        """Which of so many training images are taken, (n,), sorted."""
+        if self.train_images is None or self.seed is None:
+            return np.arange(available)
+        return random_rows(available, self.train_images, self.seed)
+
+
+def load(dataset: Dataset, folder: Path) -> tuple[Images, dict[str, Any]]:
+    """Images of `dataset`, and what is known of its archives' digests (for the provenance). `folder`: for downloads.
+
+    Raises DigestError where archives or members differ from the configuration, or where nothing could verify a repackaged archive;
+    ValueError naming the archive that is not of its format.
     """
-    path, pinned = obtain(dataset.archive, folder)
+    if dataset.format == "image-folder":
+        (source,) = dataset.sources
+        path = ROOT / str(source.path)
+        images = image_folder.read_folder(path, dataset.side or 0, dataset.choose)
+        return images, {"archive": image_folder.check(path, source.sha256), "verified": source.published}
+    verified = bool(dataset.members) or all(source.published for source in dataset.sources)
+    if dataset.archive is None:
+        paths = {name: _obtain(source, folder, dataset) for name, source in sorted(dataset.archives.items())}
+        facts = {"archives": {name: sha256_file(path) for name, path in paths.items()}, "verified": verified}
+        if dataset.format == "patch-camelyon":
+            return patch_camelyon.read_archives(paths, folder, dataset.side, dataset.choose), facts
+        return _chosen(dataset, fashion_mnist.read_archives(paths)), facts
+    path = _obtain(dataset.archive, folder, dataset)
+    facts = {"archive": sha256_file(path), "verified": verified}
+    try:
+        if dataset.format == "tiny-imagenet-200":
+            return _chosen(dataset, tiny_imagenet.read_archive(path, dataset.side or 0)), facts
+        files, facts["members"] = cifar.read_archive(path, dataset.members)
+        return _chosen(dataset, CIFAR[dataset.format](files)), facts
+    except DigestError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _obtain(source: Source, folder: Path, dataset: Dataset) -> Path:
+    path, pinned = obtain(source, folder)
     if not pinned and not dataset.members:
         raise DigestError(f"{path}: a repackaged archive, and the configuration has no digests of its members")
-    facts: dict[str, Any] = {"archive": sha256_file(path), "verified": bool(dataset.members) or dataset.archive.sha256 is not None}
-    if dataset.side is not None:
-        return tiny_imagenet.read_archive(path, dataset.side), path, facts
-    files, facts["members"] = cifar.read_archive(path, dataset.members)
-    return cifar.cifar10(files), path, facts
+    return path
+
+
+def _chosen(dataset: Dataset, images: Images) -> Images:
+    return images if dataset.train_images is None else images.with_training_rows(dataset.choose(len(images.train_images)))

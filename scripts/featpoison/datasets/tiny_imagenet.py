@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from featpoison.datasets.images import Images
+from featpoison.datasets.images import Images, averaged
 from featpoison.progress import Progress
 
 ROOT = "tiny-imagenet-200"
@@ -16,13 +16,17 @@ ROOT = "tiny-imagenet-200"
 def read_archive(path: Path, side: int) -> Images:
     """All labelled images, box-averaged to `side` px, classes in the order of wnids.txt, images in the order of their names.
 
-    Raises ValueError for an archive without the official layout.
+    Raises ValueError for what is no whole zip archive or has not the official layout.
     """
-    with zipfile.ZipFile(path) as archive:
+    try:
+        archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"damaged, expected a whole zip archive: {error}") from error
+    with archive:
         names = set(archive.namelist())
         for needed in (f"{ROOT}/wnids.txt", f"{ROOT}/val/val_annotations.txt"):
             if needed not in names:
-                raise ValueError(f"{path}: no member {needed}, expected the official Tiny-ImageNet-200 archive")
+                raise ValueError(f"no member {needed}, expected the official Tiny-ImageNet-200 archive")
         classes = tuple(sorted(archive.read(f"{ROOT}/wnids.txt").decode().split()))
         number = {wnid: index for index, wnid in enumerate(classes)}
         train = sorted(name for name in names if name.startswith(f"{ROOT}/train/") and name.endswith(".JPEG"))
@@ -42,7 +46,6 @@ def _decode(archive: zipfile.ZipFile, names: list[str], side: int, progress: Pro
     """uint8 (n, 3, side, side); grey images become three equal planes."""
     images = np.empty((len(names), 3, side, side), np.uint8)
     for index, name in enumerate(names):
-        picture = Image.open(io.BytesIO(archive.read(name))).convert("RGB").resize((side, side), Image.Resampling.BOX)
-        images[index] = np.asarray(picture).transpose(2, 0, 1)
+        images[index] = averaged(Image.open(io.BytesIO(archive.read(name))), side)
         progress.advance(1)
     return images

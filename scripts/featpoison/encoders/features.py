@@ -8,6 +8,7 @@ from torch import Tensor
 
 from featpoison.encoders.encoder import Encoder
 from featpoison.progress import Progress
+from featpoison.store import Rows
 
 
 def to_pixels(images: np.ndarray | Tensor) -> Tensor:
@@ -17,15 +18,19 @@ def to_pixels(images: np.ndarray | Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def extract(images: np.ndarray | Tensor, encoder: Encoder, *, batch_size: int = 250) -> Tensor:
-    """f(images), float32 (n, d) on the CPU; `images` (n, 3, h, w), uint8 or float in [0, 1]. The encoder says on which device."""
+def extract(images: np.ndarray | Tensor | Rows, encoder: Encoder, *, batch_size: int = 250) -> Tensor:
+    """f(images), float32 (n, d) on the CPU; `images` (n, 3, h, w), uint8 or float in [0, 1], a batch looked at after the other.
+
+    The encoder says on which device.
+    """
     device = encoder.mean.device
-    progress, parts = Progress(len(images), "images"), [torch.empty(0, encoder.dimension)]
+    progress = Progress(len(images), "images")
+    features = torch.empty(len(images), encoder.dimension)  # at once: results kept between batches keep the batches' memory from being used again
     for start in range(0, len(images), batch_size):
         pixels = to_pixels(images[start : start + batch_size]).to(device).contiguous(memory_format=torch.channels_last)
-        parts.append(encoder(pixels).float().cpu())
+        features[start : start + len(pixels)] = encoder(pixels)
         progress.advance(len(pixels))
-    return torch.cat(parts)
+    return features
 
 
 def pull_back(pixels: Tensor, cotangent: Callable[[Tensor], Tensor], encoder: Encoder, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

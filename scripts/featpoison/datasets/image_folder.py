@@ -1,0 +1,98 @@
+"""A folder of images in the layout of torchvision's ImageFolder: train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .bmp, ...).
+
+Classes are the sorted names of train's folders, images of a class are sorted by name. All are averaged to one side: a picture that is no
+square is squeezed. They are read as they are written, so that a folder may be larger than memory.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from featpoison.datasets.images import Images, averaged
+from featpoison.downloads import DigestError
+from featpoison.progress import Progress
+from featpoison.provenance import sha256_file
+from featpoison.store import Rows
+
+log = logging.getLogger(__name__)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
+
+
+class Pictures(Rows):
+    """Image files as uint8 (n, 3, side, side), decoded when their rows are asked for."""
+
+    def __init__(self, paths: list[Path], side: int) -> None:
+        self.shape, self.dtype = (len(paths), 3, side, side), np.dtype(np.uint8)
+        self._paths, self._side = paths, side
+        self._progress = Progress(len(paths), "images")
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """The images of a slice. Raises ValueError naming the file that is no image."""
+        paths = self._paths[rows]
+        images = np.empty((len(paths), *self.shape[1:]), np.uint8)
+        for index, path in enumerate(paths):
+            try:
+                with Image.open(path) as picture:
+                    images[index] = averaged(picture, self._side)
+            except (UnidentifiedImageError, OSError, SyntaxError) as error:  # SyntaxError: a broken PNG
+                raise ValueError(f"{path}: no whole image: {error}") from error
+        self._progress.advance(len(paths))
+        return images
+
+
+def read_folder(folder: Path, side: int, choose: Callable[[int], np.ndarray]) -> Images:
+    """The training images `choose(n)` of n, and all test images.
+
+    Raises ValueError naming a folder that is missing, holds no image, or is no class of the training images.
+    """
+    train, test = folder / "train", folder / "test"
+    for part in (train, test):
+        if not part.is_dir():
+            raise ValueError(f"{part}: no such folder, expected train/CLASS/*.png and test/CLASS/*.png in {folder}")
+    classes = tuple(path.name for path in sorted(train.iterdir()) if path.is_dir())
+    unknown = [path for path in sorted(test.iterdir()) if path.is_dir() and path.name not in classes]
+    if unknown:
+        raise ValueError(f"{unknown[0]}: no class of the training images, expected one of {list(classes)}")
+    files = {part: [(path, number) for number, name in enumerate(classes) for path in _pictures(part / name)] for part in (train, test)}
+    for part, found in files.items():
+        if not found:
+            raise ValueError(f"{part}: holds no image, expected CLASS/NAME with one of {', '.join(SUFFIXES)}")
+    chosen = [files[train][row] for row in choose(len(files[train]))]
+    return Images(
+        train_images=Pictures([path for path, _ in chosen], side),
+        train_labels=np.array([number for _, number in chosen], np.int64),
+        test_images=Pictures([path for path, _ in files[test]], side),
+        test_labels=np.array([number for _, number in files[test]], np.int64),
+        classes=classes,
+    )
+
+
+def check(folder: Path, expected: str | None) -> str:
+    """SHA-256 over one line `<sha256>  <path>` for each image, relative to `folder` and sorted; DigestError where it is another one."""
+    found = hashlib.sha256()
+    for path in files(folder):
+        found.update(f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n".encode())
+    digest = found.hexdigest()
+    if expected is None:
+        log.warning("%s: sha256 %s over all images is unverified; put it into the configuration to hold them to it", folder, digest)
+    elif digest != expected:
+        raise DigestError(f"{folder}: sha256 over all images is {digest}, expected {expected}")
+    return digest
+
+
+def files(folder: Path) -> list[Path]:
+    """All images of the folder, sorted by their names relative to it."""
+    found = (path for part in ("train", "test") for path in (folder / part).glob("*/*") if _is_picture(path))
+    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if _is_picture(path))
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
