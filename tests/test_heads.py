@@ -61,7 +61,7 @@ def test_heads_too_large_for_an_inverse_converge_without(monkeypatch):
     mixture = poisoned()
     usual, _ = train_converged(mixture, Converged(), classes=4)
     monkeypatch.setattr(convex, "LARGEST_INVERSE", 0)
-    monkeypatch.setattr(convex, "_inverses", None)
+    monkeypatch.setattr(convex, "_inverse", None)
     plain, certificate = train_converged(mixture, Converged(), classes=4)
     assert certificate.max() <= 1e-8
     torch.testing.assert_close(plain, usual, rtol=1e-4, atol=1e-5)

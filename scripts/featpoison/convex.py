@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 PLAIN_ITERATIONS = 60  # conjugate-gradient steps in all, cheaper than the first inverse
 STALE_ITERATIONS = 20  # and cheaper than a new one
 MOST_ITERATIONS = 500
-LARGEST_INVERSE = 30_000  # rows; 7 GB a problem. Beyond it (CIFAR-100 at d = 2048) plain conjugate gradients go on
+LARGEST_INVERSE = 30_000  # rows; 7 GB. Beyond it (CIFAR-100 at d = 2048) plain conjugate gradients go on
 PATIENCE = 20  # times MOST_ITERATIONS, there
 ROUNDING = 1e-6  # of the mean diagonal entry: more than float32 sums can be off
 
@@ -66,16 +66,16 @@ def _objective(mixture: Mixture, omega: Tensor, ridge: float) -> tuple[Tensor, T
 class Newton:
     """Newton's method with Armijo backtracking on K mixtures at once; linear systems by conjugate gradients on closed-form products.
 
-    Where plain conjugate gradients take too long they are preconditioned by a dense inverse of the Hessian (Cholesky), 8 (C (d+1))^2
-    bytes a problem. One costs some hundred products, so it is kept for as long as it pays: `mixture` may be replaced by a slightly
-    different one, `inverses` by an empty tensor.
+    Where plain conjugate gradients take too long they are preconditioned by one dense inverse (Cholesky) of the problems' average
+    Hessian, 8 (C (d+1))^2 bytes. It costs some hundred products, so it is kept for as long as it pays: `mixture` may be replaced by a
+    slightly different one, `inverse` by an empty tensor.
     """
 
     def __init__(self, mixture: Mixture, settings: Converged) -> None:
         self.settings = settings
         self.mixture = mixture.to(mixture.clean.device, torch.float64)
-        self.inverses = torch.empty(0)
-        self.plain = 0  # products spent without inverses
+        self.inverse = torch.empty(0)
+        self.plain = 0  # products spent without an inverse
 
     def minimise(self, omega: Tensor) -> tuple[Tensor, Tensor]:
         """The minimisers from `omega` (K, C, d+1), float64, and their certificates (K,); RuntimeError where they are not reached."""
@@ -103,18 +103,18 @@ class Newton:
         product = self._hessian_at(omega)
         if omega[0].numel() > LARGEST_INVERSE:
             return conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=PATIENCE * MOST_ITERATIONS, start=start)
-        iterations = STALE_ITERATIONS if len(self.inverses) else max(0, PLAIN_ITERATIONS - self.plain)
+        iterations = STALE_ITERATIONS if len(self.inverse) else max(0, PLAIN_ITERATIONS - self.plain)
         found = conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=iterations, start=start, precondition=self._precondition)
         self.plain += found.products
         if (found.relative_residual <= tolerance).all():
             return found
-        self.inverses = _inverses(self.mixture, Head.from_omega(omega), self.settings.ridge)
+        self.inverse = _inverse(self.mixture, Head.from_omega(omega.mean(0)), self.settings.ridge)
         return conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=MOST_ITERATIONS, precondition=self._precondition)
 
     def _precondition(self, residual: Tensor) -> Tensor:
-        if not len(self.inverses):
+        if not len(self.inverse):
             return residual
-        return (self.inverses @ residual.flatten(1).unsqueeze(-1)).view_as(residual)
+        return (residual.flatten(1) @ self.inverse).view_as(residual)
 
     def _hessian_at(self, omega: Tensor) -> conjugate_gradients.Operator:
         head, ridge, rows = Head.from_omega(omega), self.settings.ridge, self.mixture.rows
@@ -127,17 +127,18 @@ class Newton:
         return product
 
 
-def _inverses(mixture: Mixture, head: Head, ridge: float) -> Tensor:
-    """Each problem's dense inverse Hessian, (K, C (d+1), C (d+1)): a preconditioner, so sums in float32 and a few steps of age do."""
-    inverses = []
+def _inverse(mixture: Mixture, head: Head, ridge: float) -> Tensor:
+    """The dense inverse of the problems' average Hessian at one head, (C (d+1), C (d+1)).
+
+    A preconditioner for all of them, so sums in float32, a few steps of age and the difference between their poisons do.
+    """
     rough = mixture.to(mixture.clean.device, torch.float32)
-    for weight, bias, poisons in zip(head.weight.float(), head.bias.float(), rough.poisons, strict=True):
-        one = Head(weight=weight, bias=bias)
-        H = (softmax.hessian(rough.clean, one) + softmax.hessian(poisons, one)).double() / mixture.rows
-        diagonal = H.diagonal()
-        diagonal += ridge + ROUNDING * diagonal.mean()
-        inverses.append(torch.cholesky_inverse(torch.linalg.cholesky(H)))
-    return torch.stack(inverses)
+    one = Head(weight=head.weight.float(), bias=head.bias.float())
+    own = sum(softmax.hessian(poisons, one) for poisons in rough.poisons)
+    H = (softmax.hessian(rough.clean, one) + own / len(rough.poisons)).double() / mixture.rows
+    diagonal = H.diagonal()
+    diagonal += ridge + ROUNDING * diagonal.mean()
+    return torch.cholesky_inverse(torch.linalg.cholesky(H))
 
 
 def _line_search(mixture: Mixture, omega: Tensor, direction: Tensor, *, value: Tensor, gradient: Tensor, ridge: float) -> Tensor:

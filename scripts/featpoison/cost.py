@@ -47,6 +47,7 @@ class Work:
     bytes: float = 0.0
 
     def __add__(self, other: "Work") -> "Work":
+        """Entry by entry."""
         return Work(self.flops + other.flops, self.double_flops + other.double_flops, self.bytes + other.bytes)
 
 
@@ -97,8 +98,8 @@ def training_pass(forward: float) -> float:
 
 @cache
 def forward_flops(architecture: Architecture, side: int) -> tuple[float, int]:
-    """Operations of one image's pass (multiplications and additions), and the number of features; nothing is computed (meta tensors)."""
-    with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
+    """Operations of one image's pass (multiplications and additions), and the number of features."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         features = Encoder(architecture).eval()(torch.empty(1, 3, side, side))
     return float(counter.get_total_flops()), features.shape[1]
 
