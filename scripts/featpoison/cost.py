@@ -20,7 +20,7 @@ from featpoison.datasets.sources import Dataset
 from featpoison.datasets.sources import load as load_images
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder
-from featpoison.provenance import ROOT
+from featpoison.provenance import ROOT, canonical_json
 from featpoison.weights import read_metadata
 
 FLOAT_BYTES = 4
@@ -137,7 +137,7 @@ def _architecture(entry: EncoderEntry) -> Architecture:
     path = entry.weights.path if entry.weights else None
     if path is None:
         raise ValueError("the architecture of weights that are not here yet is unknown; expected 'path', or 'architecture' with 'format'")
-    return Architecture.model_validate(read_metadata(ROOT / path)["architecture"])
+    return Architecture.model_validate_json(canonical_json(read_metadata(ROOT / path)["architecture"]))
 
 
 def planned_jobs(plan: str) -> list[Job]:
