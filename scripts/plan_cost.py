@@ -30,7 +30,7 @@ def main() -> None:
     total = cost.Work()
     for rule, (count, work) in [*table.items(), ("total", (len(jobs), sum((work for _, work in table.values()), total)))]:
         hours = (work.flops / args.peak + work.double_flops / args.double_peak) / args.efficiency / 3600
-        print(f"{rule:30}{count:7}{work.flops / 1e15:12.3g}{work.double_flops / 1e15:15.3g}{hours:11.2f}{work.bytes / 1e9:9.2f}")
+        print(f"{rule:30}{count:7}{work.flops / 1e15:12.3g}{work.double_flops / 1e15:15.3g}{hours:11.3g}{work.bytes / 1e9:9.3g}")
     peaks = f"{args.peak / 1e12:g} TFLOP/s ({args.double_peak / 1e12:g} in float64)"
     print(f"GPU hours at {args.efficiency:.0%} of {peaks}; iterative stages count their most steps.")
 

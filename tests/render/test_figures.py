@@ -11,7 +11,7 @@ import torch
 from featpoison import store
 from featpoison.encoders.encoder import save_encoder
 from featpoison.pretraining.augment import Augmentation
-from featpoison.render import anomalies, input_poisons, magnitudes, plane, stages, style, threat_model
+from featpoison.render import anomalies, examples, input_poisons, magnitudes, plane, stages, style, threat_model
 from featpoison.render.numbers import Cell
 from featpoison.render.shown import Shown, first_distinct
 from featpoison.render.views import recorded_training, two_views
@@ -247,3 +247,33 @@ def test_the_program_of_figure_2_reads_poisons_of_an_input_space_attack(tmp_path
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "figure2.pdf").stat().st_size > 3000
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Twelve training images of three classes, one of them empty."""
+    base, _ = poisons(np.random.default_rng(0))
+    arrays = {"train_images": (255 * base).astype(np.uint8), "train_labels": np.arange(12) % 2}
+    store.write(tmp_path / "images.h5", arrays, RECORD, classes=["ant", "bee", "cat"])
+    return tmp_path / "images.h5", arrays["train_images"]
+
+
+def test_figure_10_shows_the_first_images_of_each_class(pictures):
+    path, images = pictures
+    labels = store.read(path, "train_labels")["train_labels"]
+    rows = [(name, examples.first_of(labels, value, 4)) for value, name in enumerate(["ant", "bee", "cat"])]
+    figure = examples.draw(path, rows, 12)
+    shown = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    expected = [images[row].transpose(1, 2, 0) / 255 for row in (0, 2, 4, 6, 1, 3, 5, 7)]
+    np.testing.assert_allclose(shown, expected, atol=1e-6)
+    assert "2 of 3 classes" in figure.texts[0].get_text()
+
+
+def test_the_program_of_figure_10_writes_every_form(pictures, tmp_path):
+    outputs = [tmp_path / "figure10.pdf", tmp_path / "figure10.png"]
+    command = [sys.executable, str(ROOT / "scripts/plot_examples.py"), "--images", str(pictures[0]), "--count", "4", *map(str, outputs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for output in outputs:
+        assert output.stat().st_size > 1000
+        assert output.with_name(f"{output.name}.provenance.json").exists()
