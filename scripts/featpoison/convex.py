@@ -17,7 +17,7 @@ from featpoison.settings import Settings
 from featpoison.softmax import Head
 
 log = logging.getLogger(__name__)
-PLAIN_ITERATIONS = 60  # conjugate-gradient steps in all, cheaper than the first inverse
+PLAIN_PRODUCTS = 30  # of one problem each, cheaper than the first inverse
 STALE_ITERATIONS = 20  # and cheaper than a new one
 MOST_ITERATIONS = 500
 LARGEST_INVERSE = 30_000  # rows; 7 GB. Beyond it (CIFAR-100 at d = 2048) plain conjugate gradients go on
@@ -38,16 +38,13 @@ class Converged(Settings):
     """Most Newton steps."""
 
 
-def train_converged(mixture: Mixture, settings: Converged, *, classes: int, start: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def train_converged(mixture: Mixture, settings: Converged, *, classes: int) -> tuple[Tensor, Tensor]:
     """The minimisers omega (K, C, d+1), float64, and their certificates (K,): the largest entry of each mean gradient.
 
-    From `start` (C, d+1) or zero. RuntimeError where a certificate does not get below `settings.certificate`.
+    RuntimeError where a certificate does not get below `settings.certificate`.
     """
     newton = Newton(mixture, settings)
-    omega = newton.mixture.clean.new_zeros(len(mixture.poisons), classes, mixture.clean.shape[1] + 1)
-    if start is not None:
-        omega += start.to(omega)
-    return newton.minimise(omega)
+    return newton.minimise(newton.mixture.clean.new_zeros(len(mixture.poisons), classes, mixture.clean.shape[1] + 1))
 
 
 def objective(mixture: Mixture, omega: Tensor, ridge: float) -> Tensor:
@@ -103,7 +100,7 @@ class Newton:
         product = self._hessian_at(omega)
         if omega[0].numel() > LARGEST_INVERSE:
             return conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=PATIENCE * MOST_ITERATIONS, start=start)
-        iterations = STALE_ITERATIONS if len(self.inverse) else max(0, PLAIN_ITERATIONS - self.plain)
+        iterations = STALE_ITERATIONS if len(self.inverse) else max(0, PLAIN_PRODUCTS // len(b) - self.plain)
         found = conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=iterations, start=start, precondition=self._precondition)
         self.plain += found.products
         if (found.relative_residual <= tolerance).all():

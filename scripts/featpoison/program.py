@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -47,6 +48,7 @@ def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> arg
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32
+    gc.freeze()  # imports live until exit: not sorting through them again there saves a short job half a second
     return args
 
 

@@ -178,7 +178,7 @@ def test_not_a_number_stops_with_epoch_and_batch(encoder, images, tmp_path):
 @pytest.fixture(scope="module")
 def trained(encoder, images, tmp_path_factory):
     """One decoder of each kind, trained until the kinds differ, and their errors on images that training did not see."""
-    settings = SMALL.model_copy(update={"epochs": 40, "learning_rate": 0.005, "batch_size": 10})
+    settings = SMALL.model_copy(update={"epochs": 20, "learning_rate": 0.005, "batch_size": 10})
     networks, errors = {}, {}
     for kind in ("skip", "plain", "end-to-end"):
         networks[kind], losses = train(images[:40], encoder, kind, tmp_path_factory.mktemp(kind), settings=settings)

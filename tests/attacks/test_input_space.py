@@ -250,6 +250,16 @@ def test_constrained_images_stay_in_range_and_near(encoder, images):
     assert (near - base).norm() < 0.1 * (bound - base).norm()
 
 
+def test_a_step_size_of_their_own_counts_for_constrained_poisons_only():
+    def moved(**settings):
+        makers, base = objectives()
+        return (run(base, makers["gc"](), InputSpace(epochs=1, penalty=0.0, batch_size=4, **settings)).poisons - base).abs().max().item()
+
+    assert moved(step_size=0.1) == moved(step_size=0.1, constrained_step_size=0.01) == pytest.approx(0.1, rel=1e-3)
+    assert moved(step_size=0.1, constrained=True) == pytest.approx(0.1, rel=1e-3)
+    assert moved(step_size=0.1, constrained=True, constrained_step_size=0.01) == pytest.approx(0.01, rel=1e-3)
+
+
 def test_not_a_number_names_epoch_and_batch():
     makers, base = objectives()
     objective = makers["gc"]()

@@ -39,10 +39,17 @@ class InputSpace(Settings):
     """Step rule; Adam's steps do not depend on the scale of the objective."""
     step_size: PositiveFloat = 0.02
     """First step size, in units of pixel range for Adam; half a cosine takes it to zero."""
+    constrained_step_size: PositiveFloat | None = None
+    """The same where constrained, if it differs: free poisons may go far, constrained ones may not."""
     batch_size: PositiveInt = 256
     """Images that pass through the encoder together. One batch for all poisons makes every step exact."""
     precision: Precision = "auto"
     """Arithmetic of the encoder; poisons are float32 always."""
+
+    @property
+    def first_step_size(self) -> float:
+        """The step size that counts."""
+        return self.constrained_step_size if self.constrained and self.constrained_step_size else self.step_size
 
 
 class Objective(Protocol):
@@ -90,7 +97,7 @@ def optimise(
     `pull_back` gives features of rows and the gradient pushed back to them; `within` the set that rows are projected to. Resumes from
     the last state kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity.
     """
-    rule = StepRule(settings.optimizer, settings.step_size, settings.epochs, base)
+    rule = StepRule(settings.optimizer, settings.first_step_size, settings.epochs, base)
     nu, best = within.project(base), base
     first_value, best_value, start = math.nan, math.inf, 0
     penalty = settings.penalty if settings.constrained else 0.0
