@@ -33,6 +33,15 @@ def test_paper_holds_the_papers_protocol():
     assert paper.victims.sgd100.epochs == 100
 
 
+def test_the_larger_shift_is_attacked_as_in_the_demo():
+    demo, fashion = (config.load(ROOT / f"workflow/config/{name}.yaml") for name in ("demo", "fashion"))
+    for name in ("victims", "poison_seeds", "shards", "gpu"):
+        assert getattr(fashion, name) == getattr(demo, name)
+    assert fashion.attacks.model_copy(update={"emn": demo.attacks.emn}) == demo.attacks
+    assert fashion.scenarios["transfer"] == demo.scenarios["transfer"]
+    assert fashion.tables["table9"].rows == fashion.tables["table2"].rows
+
+
 def test_configurations_share_no_names_unless_the_things_are_the_same():
     loaded = [config.load(path) for path in CONFIGS]
     for one in loaded:
