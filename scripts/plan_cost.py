@@ -18,10 +18,10 @@ def main() -> None:
     parser.add_argument("--configfile", type=Path, default=ROOT / "workflow/config/paper.yaml")
     parser.add_argument("--remaining", action="store_true", help="only what is not made yet")
     parser.add_argument(
-        "--peak", type=float, default=989e12, help="operations a second of one GPU in the encoder's precision (default: H100 and H200, dense bf16)"
+        "--peak", type=float, default=cost.PEAK, help="operations a second of one GPU in the encoder's precision (default: H100 and H200, dense bf16)"
     )
-    parser.add_argument("--double-peak", type=float, default=67e12, help="the same in float64 (default: H100 and H200)")
-    parser.add_argument("--efficiency", type=float, default=0.3, help="share of the peak that is reached (default 0.3)")
+    parser.add_argument("--double-peak", type=float, default=cost.DOUBLE_PEAK, help="the same in float64 (default: H100 and H200)")
+    parser.add_argument("--efficiency", type=float, default=cost.EFFICIENCY, help="share of the peak that is reached (default %(default)s)")
     args = program.start(parser)
     config = load(args.configfile)
     jobs = cost.planned_jobs(dry_run(args))
@@ -29,7 +29,7 @@ def main() -> None:
     print(f"{'rule':30}{'jobs':>7}{'PFLOP':>12}{'float64 PFLOP':>15}{'GPU hours':>11}{'GB':>9}")
     total = cost.Work()
     for rule, (count, work) in [*table.items(), ("total", (len(jobs), sum((work for _, work in table.values()), total)))]:
-        hours = (work.flops / args.peak + work.double_flops / args.double_peak) / args.efficiency / 3600
+        hours = work.hours(args.peak, args.double_peak, args.efficiency)
         print(f"{rule:30}{count:7}{work.flops / 1e15:12.3g}{work.double_flops / 1e15:15.3g}{hours:11.3g}{work.bytes / 1e9:9.3g}")
     peaks = f"{args.peak / 1e12:g} TFLOP/s ({args.double_peak / 1e12:g} in float64)"
     print(f"GPU hours at {args.efficiency:.0%} of {peaks}; iterative stages count their most steps.")

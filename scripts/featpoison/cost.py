@@ -24,6 +24,10 @@ from featpoison.provenance import ROOT, canonical_json
 from featpoison.weights import read_metadata
 
 FLOAT_BYTES = 4
+PEAK, DOUBLE_PEAK = 989e12, 67e12
+"""Operations a second of one H100 or H200 in dense bf16 and in float64 (data sheet)."""
+EFFICIENCY = 0.3
+"""Assumed share of the peak."""
 NEWTON_PRODUCTS = 500
 """Hessian-vector products of one converged victim: a round figure above what the demo's clean heads take."""
 UNBOUNDED_ROUNDS = 100
@@ -49,6 +53,10 @@ class Work:
     def __add__(self, other: "Work") -> "Work":
         """Entry by entry."""
         return Work(self.flops + other.flops, self.double_flops + other.double_flops, self.bytes + other.bytes)
+
+    def hours(self, peak: float = PEAK, double_peak: float = DOUBLE_PEAK, efficiency: float = EFFICIENCY) -> float:
+        """Hours of one GPU with these peaks."""
+        return (self.flops / peak + self.double_flops / double_peak) / efficiency / 3600
 
 
 @dataclass(frozen=True)

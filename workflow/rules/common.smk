@@ -1,6 +1,8 @@
 # All Python of the graph: paths, wildcard sets, code inputs, settings of each rule, validation.
 
+import math
 import sys
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
@@ -69,6 +71,9 @@ PAIRING_OPTIONS = {"gc-feature": "", "exact-feature": "--within-class"}
 TARGETS = ["gradpc-feature", "gradpc-input"]
 ATTACK_TARGET = "gradpc-feature"
 DECODER_KINDS = ["plain", "end-to-end", "skip"]
+
+
+GENEROUS = 6  # times the planned time: small encoders use a twentieth of a GPU, and an estimate that is too short costs a restart
 
 
 # Downloads need the network and the rest is over at once: not worth a cluster job.
@@ -201,11 +206,26 @@ def growing_memory(gigabytes):
     return megabytes
 
 
-def growing_minutes(minutes):
-    """Minutes that double with each attempt."""
+@cache
+def task_sizes(dataset, encoder):
+    from featpoison import cost
+
+    return cost.task_of(CONFIG, dataset, encoder)
+
+
+def gpu_minutes(rule, wildcards):
+    """Minutes that a GPU is granted for the operations of `rule`, by the formulas of scripts/plan_cost.py."""
+    from featpoison import cost
+
+    return GENEROUS * 60 * cost.work_of(cost.Job(rule, dict(wildcards.items())), CONFIG, task_sizes).hours()
+
+
+def growing_minutes(minutes, rule=None):
+    """Minutes that double with each attempt: a fixed part, and on a GPU one by the work of `rule`."""
 
     def runtime(wildcards, attempt):
-        return int(minutes * 2 ** (attempt - 1))
+        work = gpu_minutes(rule, wildcards) if rule and CONFIG.gpu else 0
+        return math.ceil((minutes + work) * 2 ** (attempt - 1))
 
     return runtime
 

@@ -13,7 +13,7 @@ rule train_decoder:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
-        runtime=growing_minutes(4 * 60),
+        runtime=growing_minutes(15, "train_decoder"),
     params:
         settings=DECODER_SETTINGS,
     shell:
@@ -37,7 +37,7 @@ rule reconstruct_images:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(8),
-        runtime=growing_minutes(30),
+        runtime=growing_minutes(15),
     params:
         settings=DECODER_SETTINGS,
         shown=CONFIG.figures.images,

@@ -40,7 +40,7 @@ rule pretrain_encoder:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
-        runtime=growing_minutes(12 * 60),
+        runtime=growing_minutes(30, "pretrain_encoder"),
     params:
         settings=simclr_settings,
     shell:

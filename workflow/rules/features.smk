@@ -13,6 +13,6 @@ rule extract_features:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(8),
-        runtime=growing_minutes(30),
+        runtime=growing_minutes(15, "extract_features"),
     shell:
         "python scripts/extract_features.py --images {input.images} --encoder {input.encoder} {output} 2> {log}"

@@ -12,7 +12,7 @@ rule train_heads:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(8),
-        runtime=growing_minutes(30),
+        runtime=growing_minutes(10, "train_heads"),
     params:
         settings=VICTIM_SETTINGS,
     shell:

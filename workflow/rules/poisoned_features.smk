@@ -13,7 +13,7 @@ rule cancel_gradient:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(8),
-        runtime=growing_minutes(30),
+        runtime=growing_minutes(5, "cancel_gradient"),
     params:
         settings=CANCELING_SETTINGS,
     shell:
@@ -35,7 +35,7 @@ rule poison_features_by_bilevel:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
-        runtime=growing_minutes(60),
+        runtime=growing_minutes(10, "poison_features_by_bilevel"),
     params:
         settings=EXACT_SETTINGS,
         victim=CONVERGED_SETTINGS,
@@ -58,7 +58,7 @@ rule pair_features:
         "benchmarks/pair_features/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.jsonl"
     resources:
         mem_mb=growing_memory(8),
-        runtime=growing_minutes(15),
+        runtime=growing_minutes(10),
     params:
         option=pairing_option,
     shell:

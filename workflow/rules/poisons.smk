@@ -16,7 +16,7 @@ rule match_features:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(8),
-        runtime=growing_minutes(120),
+        runtime=growing_minutes(5, "match_features"),
     params:
         settings=matching_settings,
     shell:
@@ -61,7 +61,7 @@ rule poison_by_canceling:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
-        runtime=growing_minutes(240),
+        runtime=growing_minutes(15, "poison_by_canceling"),
     params:
         settings=constrained_settings(CONFIG.attacks.gc_input),
     shell:
@@ -87,7 +87,7 @@ rule poison_by_tgda:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
-        runtime=growing_minutes(240),
+        runtime=growing_minutes(15, "poison_by_tgda"),
     params:
         settings=constrained_settings(CONFIG.attacks.tgda_input),
     shell:
@@ -112,7 +112,7 @@ rule poison_by_bilevel:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
-        runtime=growing_minutes(240),
+        runtime=growing_minutes(15, "poison_by_bilevel"),
     params:
         settings=constrained_settings(CONFIG.attacks.exact_input),
         victim=CONVERGED_SETTINGS,
@@ -136,7 +136,7 @@ rule filter_poisons:
         "benchmarks/filter_poisons/{dataset}/{encoder}/beta{beta}/eps{budget}-seed{seed}.jsonl"
     resources:
         mem_mb=growing_memory(4),
-        runtime=growing_minutes(15),
+        runtime=growing_minutes(5),
     shell:
         "python scripts/filter_poisons.py --images {input.images} --poisons {input.poisons} {output} 2> {log}"
 
@@ -158,7 +158,7 @@ rule invert_features:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(8),
-        runtime=growing_minutes(15),
+        runtime=growing_minutes(5, "invert_features"),
     shell:
         "python scripts/invert_features.py --images {input.images} --encoder {input.encoder} --decoder {input.decoder}"
         " --features-of-poisons {input.poisoned} {output} 2> {log}"

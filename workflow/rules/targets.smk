@@ -12,7 +12,7 @@ rule make_target_head:
         "benchmarks/make_target_head/{dataset}/{encoder}/gradpc-feature.jsonl"
     resources:
         mem_mb=growing_memory(8),
-        runtime=growing_minutes(15),
+        runtime=growing_minutes(10),
     params:
         settings=GRADPC_SETTINGS,
     shell:
@@ -37,7 +37,7 @@ rule make_target_head_from_images:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(8),
-        runtime=growing_minutes(30),
+        runtime=growing_minutes(10, "make_target_head_from_images"),
     params:
         settings=GRADPC_SETTINGS,
     shell:

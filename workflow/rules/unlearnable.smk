@@ -13,7 +13,7 @@ rule make_unlearnable:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
-        runtime=growing_minutes(6 * 60),
+        runtime=growing_minutes(30, "make_unlearnable"),
     params:
         settings=EMN_SETTINGS,
     shell:
@@ -37,7 +37,7 @@ rule evaluate_unlearnable:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
-        runtime=growing_minutes(12 * 60),
+        runtime=growing_minutes(30, "evaluate_unlearnable"),
     params:
         settings=unlearnable_victim_settings,
     shell:

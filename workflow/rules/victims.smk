@@ -16,7 +16,7 @@ rule evaluate_features:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
-        runtime=growing_minutes(60),
+        runtime=growing_minutes(10, "evaluate_features"),
     params:
         settings=VICTIM_SETTINGS,
     shell:
@@ -44,7 +44,7 @@ rule evaluate_images:
     resources:
         gpu=GPU,
         mem_mb=growing_memory(16),
-        runtime=growing_minutes(60),
+        runtime=growing_minutes(10, "evaluate_images"),
     params:
         settings=VICTIM_SETTINGS,
     shell:

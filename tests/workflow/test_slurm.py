@@ -1,0 +1,140 @@
+"""The cluster profile against a real Slurm: the toy graph's products, what each job asked for, failed and killed jobs."""
+
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+import yaml
+from helpers import ROOT
+from slurm import MISSING, Slurm
+from toy import Toy, make_toy
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"Slurm is not installed here (Debian: slurm-wlm, munge); missing: {', '.join(MISSING)}"),
+]
+TABLE = "figures/toy/table1.csv"
+PAIRS = "data/pairs/toy/tiny/gc-feature/eps0.2-seed0.h5"
+POISON = "data/poisons/toy/tiny/feature-matching-beta0.25/eps0.2-seed1.h5"
+INPUT_POISON = "data/poisons/toy/tiny/gc-input/eps0.2-seed0.h5"
+ONE_GPU = "gres:gpu:1"
+ROWS = [{"method": "gc-input"}, {"method": "gc-feature"}, {"method": "feature-matching", "beta": 0.25}]
+SMALL = {"shards": 2, "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": ROWS}}}
+IMPATIENT = ["--latency-wait", "10", "--seconds-between-status-checks", "1", "--slurm-init-seconds-before-status-checks", "1"]
+
+
+class OnSlurm(Toy):
+    """The toy repository, run through its Slurm profile."""
+
+    def __init__(self, folder, cluster: Slurm) -> None:
+        super().__init__(folder)
+        self.cluster = cluster
+        shutil.copy(ROOT / "slurm", folder / "slurm", follow_symlinks=False)
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        profile = ["--profile", "slurm", "--slurm-status-command", "squeue", *IMPATIENT]
+        command = [sys.executable, "-m", "snakemake", *profile, "--configfile", "toy.yaml", *arguments]
+        path = f"{self.cluster.root}/bin:{sys.prefix}/bin:{self.cluster.environment['PATH']}"
+        environment = self.cluster.environment | {"PATH": path}
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, check=False)
+
+    def submit(self, *arguments: str) -> list[dict[str, str]]:
+        """The cluster's jobs of a run that succeeds."""
+        before = {job["JobId"] for job in self.cluster.jobs()}
+        done = self.snakemake(*arguments)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+        return [job for job in self.cluster.jobs() if job["JobId"] not in before]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    cluster = Slurm(tmp_path_factory.mktemp("slurm"))
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory) -> Toy:
+    """The table, made without a cluster."""
+    toy = make_toy(tmp_path_factory.mktemp("local"))
+    toy.configure(**SMALL)
+    toy.run("--", TABLE)
+    return toy
+
+
+@pytest.fixture(scope="module")
+def remote(cluster, tmp_path_factory) -> tuple[OnSlurm, list[dict[str, str]]]:
+    """The same table made on the cluster, and the cluster's jobs."""
+    toy = OnSlurm(make_toy(tmp_path_factory.mktemp("remote")).folder, cluster)
+    toy.configure(**SMALL, gpu=True)
+    return toy, toy.submit("--", TABLE)
+
+
+def test_a_table_made_on_the_cluster_is_the_local_one(local, remote):
+    assert (remote[0].folder / TABLE).read_bytes() == (local.folder / TABLE).read_bytes()
+
+
+def test_small_jobs_travel_together_and_ask_for_one_gpu(remote):
+    toy, jobs = remote
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    assert len(jobs) < len(list((toy.folder / "benchmarks").rglob("*.jsonl"))) / 2
+    assert {job.get("TresPerJob") for job in jobs} == {ONE_GPU}
+
+
+def test_rules_without_a_gpu_ask_for_none(remote):
+    toy, _ = remote
+    (toy.folder / PAIRS).unlink()
+    jobs = toy.submit("--", PAIRS)
+    assert [job.get("TresPerJob") for job in jobs] == [None]
+
+
+def test_a_failed_job_shows_its_log(remote):
+    toy, _ = remote
+    config = (toy.folder / "toy.yaml").read_text()
+    attacks = yaml.safe_load(config)["attacks"]
+    attacks["gc_input"]["step_size"] = 1e38
+    toy.configure(attacks=attacks)
+    done = toy.snakemake("--retries", "0", "--", INPUT_POISON)
+    (toy.folder / "toy.yaml").write_text(config)
+    assert done.returncode != 0
+    assert "FloatingPointError" in done.stderr
+    assert "logs/poison_by_canceling/toy/tiny/gc-input/eps0.2-seed0.log" in done.stderr
+
+
+def test_a_killed_job_is_tried_again_with_more_memory_and_resumes(local, remote, cluster):
+    toy, _ = remote
+    long = {"steps": 3000, "batch_size": 4}
+    for one in (local, toy):
+        attacks = yaml.safe_load((one.folder / "toy.yaml").read_text())["attacks"]
+        attacks["feature_matching"] = long
+        one.configure(attacks=attacks, shards=1)
+    local.run("--", POISON)
+    checkpoints = toy.folder / "data/poisons/toy/tiny/feature-matching-beta0.25"
+    killed = []
+
+    def kill() -> None:
+        while not killed:
+            time.sleep(0.2)
+            if list(checkpoints.rglob(".*.state")):
+                running = [job for job in cluster.jobs() if job["JobState"] == "RUNNING"]
+                killed.extend(job["JobId"] for job in running)
+                cluster.command("scancel", *killed)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    jobs = toy.submit("--", POISON)
+    thread.join(1)
+    states = {job["JobId"]: job["JobState"] for job in jobs}
+    assert [states[job] for job in killed] == ["CANCELLED"]
+    first, second = (job["MinMemoryNode"] for job in jobs[-2:])
+    assert memory(second) == 2 * memory(first)
+    assert "resumed" in next((toy.folder / "logs/match_features").rglob("*seed1*")).read_text()
+    assert (toy.folder / POISON).read_bytes() == (local.folder / POISON).read_bytes()
+
+
+def memory(text: str) -> float:
+    """Megabytes of Slurm's 16000M or 15.6G."""
+    return float(text[:-1]) * {"M": 1, "G": 1024}[text[-1]]
