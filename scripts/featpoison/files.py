@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 
+class NotWritten(OSError):
+    """The disk is full, or the folder cannot be written to; the message names the file that was to be made."""
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`; it takes the place of `path` when the block ends, and is removed when the block fails.
 
-    Where the disk is full or the folder cannot be written to, raises an OSError that names `path`. A process that is killed leaves its
+    Where the disk is full or the folder cannot be written to, raises NotWritten. A process that is killed leaves its
     temporary file, which nothing ever reads: its name ends in .part, or in .part and the ending of `path`.
     """
     path = Path(path)
@@ -24,10 +28,12 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno is None or not _concerns(error.filename, temporary):
+        if isinstance(error, NotWritten) or error.errno is None or not _concerns(error.filename, temporary):
             raise
         reason = os.strerror(error.errno)
-        raise OSError(error.errno, f"{path}: not written ({reason}); what was there before is as it was, and a new run goes on from there") from error
+        raise NotWritten(
+            error.errno, f"{path}: not written ({reason}); what was there before is as it was, and a new run goes on from there"
+        ) from error
     finally:
         if temporary.parent.is_dir():
             temporary.unlink(missing_ok=True)
