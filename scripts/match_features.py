@@ -4,10 +4,11 @@ from pathlib import Path
 
 import torch
 from featpoison import program, store
-from featpoison.attacks.feature_matching import FeatureMatching, blocks_of, match_blocks
+from featpoison.attacks.feature_matching import FeatureMatching, match_blocks
 from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract, to_pixels
+from featpoison.shards import Shard
 
 
 def main() -> None:
@@ -17,16 +18,15 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--pairs", type=Path, required=True)
     parser.add_argument("--settings", default="{}", help="JSON of the feature matching settings")
-    parser.add_argument("--shard", default="1-of-1", help="which shard of how many, as 2-of-7")
+    parser.add_argument("--shard", type=Shard.parse, default=Shard(), help="which shard of how many, as 2-of-7")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
     settings = program.settings(FeatureMatching, args.settings)
-    shard, shards = (int(part) for part in args.shard.split("-of-"))
     inputs = [args.images, args.encoder, args.pairs]
-    record = program.record(args, inputs, settings.model_dump() | {"shard": args.shard})
+    record = program.record(args, inputs, settings.model_dump() | {"shard": str(args.shard)})
     pairs = store.read(args.pairs)
-    blocks = list(blocks_of(len(pairs["base"]), settings.batch_size, shard - 1, shards))
-    rows = slice(blocks[0].start, blocks[-1].stop) if blocks else slice(0, 0)
+    spread = len(pairs["base"]), settings.batch_size
+    rows = args.shard.rows(*spread)
     base = to_pixels(store.read(args.images, "train_images", rows=pairs["base"][rows])["train_images"])
     encoder = load_encoder(args.encoder).to(args.device)
     checkpoint = Checkpoint(args.output, record)
@@ -35,7 +35,7 @@ def main() -> None:
         base,
         load_encoder(args.encoder).fold_batchnorm().to(args.device),
         settings,
-        blocks=[slice(block.start - rows.start, block.stop - rows.start) for block in blocks],
+        blocks=[slice(block.start - rows.start, block.stop - rows.start) for block in args.shard.blocks(*spread)],
         checkpoint=checkpoint,
     )
     features = extract(images, encoder, batch_size=settings.batch_size)  # the blocks: shards must not change a bit

@@ -35,8 +35,11 @@ class Toy:
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "snakemake", "--configfile", "toy.yaml", "--workflow-profile", "workflow/profiles/default"]
-        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        return subprocess.run([*command, *arguments], cwd=self.folder, capture_output=True, text=True, env=environment, check=False)
+        return subprocess.run([*command, *arguments], cwd=self.folder, capture_output=True, text=True, env=self.environment(), check=False)
+
+    def environment(self) -> dict[str, str]:
+        """Jobs find this interpreter first."""
+        return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         done = self.snakemake("--cores", "2", *arguments)

@@ -28,8 +28,6 @@ class Checkpoint:
 
     def load(self) -> tuple[dict[str, Tensor], dict] | None:
         """Tensors and facts of the last `save`, or None where there is nothing to resume from."""
-        if not self.path.exists():
-            return None
         try:
             with safe_open(self.path, "pt") as file:
                 metadata = file.metadata() or {}
@@ -38,6 +36,8 @@ class Checkpoint:
                     return None
                 names = file.keys()  # safetensors files iterate only so
                 return {key: file.get_tensor(key) for key in names}, json.loads(metadata["facts"])
+        except FileNotFoundError:
+            return None
         except SafetensorError as error:
             log.warning("%s: unreadable (%s); starting anew", self.path, error)
             return None

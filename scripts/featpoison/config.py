@@ -227,6 +227,9 @@ class Config(Settings):
     shards: PositiveInt = 1
     """Jobs over which one feature matching is spread. Results do not depend on it, but changing it, or the program that joins the shards,
     runs the matching again: shards are not kept."""
+    feature_shards: PositiveInt = 1
+    """The same for one extraction of features. It pays where that takes long: on a CPU, with large images. Its own key, because everything
+    follows from features: changing it runs everything again, to the same bits."""
     attacks: Attacks = Attacks()
     """Settings of the attacks."""
     tables: dict[Annotated[str, Field(pattern=r"^table\d+$")], Table]

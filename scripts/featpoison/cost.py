@@ -181,7 +181,7 @@ def _pretraining(task: Task, config: Config, encoder: str) -> Work:
 
 
 def _extraction(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    rows = task.train + task.test
+    rows = (task.train + task.test) / config.feature_shards
     return Work(rows * task.forward, bytes=rows * task.features * FLOAT_BYTES)
 
 

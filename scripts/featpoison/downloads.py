@@ -100,7 +100,8 @@ def obtain(source: Source, folder: Path) -> tuple[Path, bool]:
     seen = path.with_name(path.name + ".sha256")  # of the first use, where no SHA-256 is published
     digest = check(path, source.sha256 or (seen.read_text().strip() if seen.is_file() else None), source.md5)
     if source.sha256 is None and not seen.is_file():
-        seen.write_text(digest + "\n")
+        with replacing(seen) as temporary:  # a kill must not leave an empty one, which no file would ever fit
+            temporary.write_text(digest + "\n")
     return path, True
 
 

@@ -127,8 +127,8 @@ def sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".provenance.json")
 
 
-def write_sidecar(path: Path, entry: Record) -> None:
-    """Write the record beside `path`, with the digest of `path` itself."""
-    content = {"sha256": sha256_file(path), **entry}
+def write_sidecar(path: Path, entry: Record, bytes_at: Path | None = None) -> None:
+    """Write the record beside `path`, with the digest of `path` itself, or of `bytes_at`, which is about to take its place."""
+    content = {"sha256": sha256_file(bytes_at or path), **entry}
     with replacing(sidecar(path)) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")

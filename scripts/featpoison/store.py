@@ -19,7 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from featpoison.files import replacing
+from featpoison.files import outlasting, replacing
 from featpoison.provenance import Record, canonical_json, sha256_bytes
 
 CHUNK_BYTES = 2 << 20
@@ -71,7 +71,7 @@ class Stored(Rows):
 
 def write(path: Path, arrays: Mapping[str, np.ndarray | Rows], provenance: Record, **attributes: Any) -> None:
     """Write `arrays` (any shape, numeric) and JSON `attributes` to `path`, atomically. Non-finite floats are refused."""
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest", track_order=False) as file:
+    with replacing(path) as temporary, outlasting(temporary) as sink, h5py.File(sink, "w", libver="latest", track_order=False) as file:
         for name in sorted(arrays):
             given = arrays[name]
             array = given if isinstance(given, Rows) else np.ascontiguousarray(given)

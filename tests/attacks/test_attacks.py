@@ -18,6 +18,7 @@ from featpoison.constraints import NormBall
 from featpoison.datasets import sources
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract, to_pixels
+from featpoison.shards import Shard
 from helpers import ROOT, random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -236,8 +237,8 @@ def test_bfloat16_stays_near_float32(matching):
 
 @given(st.integers(0, 40), st.integers(1, 9), st.integers(1, 9))
 def test_shards_partition_the_blocks(count, batch, shards):
-    whole = list(fm.blocks_of(count, batch))
-    parts = [block for shard in range(shards) for block in fm.blocks_of(count, batch, shard, shards)]
+    whole = list(Shard().blocks(count, batch))
+    parts = [block for shard in range(shards) for block in Shard(shard, shards).blocks(count, batch)]
     assert parts == whole
     assert [row for block in whole for row in range(block.start, block.stop)] == list(range(count))
 

@@ -21,6 +21,7 @@ IMAGES = "data/images/{dataset}.h5"
 ENCODER = "data/encoders/{encoder}.safetensors"
 ENCODER_FACTS = "data/encoders/{encoder}.on-{dataset}.json"
 FEATURES = "data/features/{dataset}/{encoder}.h5"
+FEATURE_SHARD = "data/features/{dataset}/{encoder}.shards/{scatteritem}.h5"
 CLEAN_HEADS = "data/heads/{dataset}/{encoder}/clean.h5"
 TARGET = "data/targets/{dataset}/{encoder}/{target}.h5"
 POISONED_FEATURES = "data/poisoned_features/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
@@ -99,6 +100,7 @@ localrules:
 
 scattergather:
     match=CONFIG.shards,
+    extract=CONFIG.feature_shards,
 
 
 def one_of(names):

@@ -1,18 +1,62 @@
-rule extract_features:
-    """Features of all training and test images under the frozen encoder."""
-    input:
-        images=IMAGES,
-        encoder=ENCODER,
-        code=code("extract_features.py"),
-    output:
-        FEATURES,
-    log:
-        "logs/extract_features/{dataset}/{encoder}.log",
-    benchmark:
-        "benchmarks/extract_features/{dataset}/{encoder}.jsonl"
-    resources:
-        gpu=GPU,
-        mem_mb=growing_memory(8),
-        runtime=growing_minutes(15, "extract_features"),
-    shell:
-        "python scripts/extract_features.py --images {input.images} --encoder {input.encoder} {output} 2> {log}"
+if CONFIG.feature_shards == 1:
+
+    rule extract_features:
+        """Features of all training and test images under the frozen encoder."""
+        input:
+            images=IMAGES,
+            encoder=ENCODER,
+            code=code("extract_features.py"),
+        output:
+            FEATURES,
+        log:
+            "logs/extract_features/{dataset}/{encoder}.log",
+        benchmark:
+            "benchmarks/extract_features/{dataset}/{encoder}.jsonl"
+        resources:
+            gpu=GPU,
+            mem_mb=growing_memory(8),
+            runtime=growing_minutes(15, "extract_features"),
+        shell:
+            "python scripts/extract_features.py --images {input.images} --encoder {input.encoder} {output} 2> {log}"
+
+else:
+
+    rule extract_features:
+        """The same, one shard."""
+        input:
+            images=IMAGES,
+            encoder=ENCODER,
+            code=code("extract_features.py"),
+        output:
+            temp(FEATURE_SHARD),
+        log:
+            "logs/extract_features/{dataset}/{encoder}-{scatteritem}.log",
+        benchmark:
+            "benchmarks/extract_features/{dataset}/{encoder}-{scatteritem}.jsonl"
+        resources:
+            gpu=GPU,
+            mem_mb=growing_memory(8),
+            runtime=growing_minutes(15, "extract_features"),
+        shell:
+            "python scripts/extract_features.py --images {input.images} --encoder {input.encoder}"
+            " --shard {wildcards.scatteritem} {output} 2> {log}"
+
+    localrules:
+        gather_features,
+
+    rule gather_features:
+        """The shards of one feature cache, in order."""
+        input:
+            shards=gather.extract(FEATURE_SHARD, allow_missing=True),
+            code=code("gather_shards.py"),
+        output:
+            FEATURES,
+        log:
+            "logs/gather_features/{dataset}/{encoder}.log",
+        benchmark:
+            "benchmarks/gather_features/{dataset}/{encoder}.jsonl"
+        resources:
+            mem_mb=growing_memory(8),
+            runtime=growing_minutes(15),
+        shell:
+            "python scripts/gather_shards.py --shards {input.shards} -- {output} 2> {log}"

@@ -15,7 +15,6 @@ is proven under that condition and measured on the demo's encoder by a test.
 
 import logging
 import math
-from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -50,13 +49,6 @@ class FeatureMatching(Settings):
     """Images of a block, worked on together."""
     precision: Precision = "auto"
     """Arithmetic of the encoder; poisons are float32 always."""
-
-
-def blocks_of(count: int, batch_size: int, shard: int = 0, shards: int = 1) -> Iterator[slice]:
-    """The row blocks of `shard` among `shards`, in order: blocks are the same for any number of shards."""
-    starts = range(0, count, batch_size)
-    for start in starts[shard * len(starts) // shards : (shard + 1) * len(starts) // shards]:
-        yield slice(start, min(start + batch_size, count))
 
 
 def rates(settings: FeatureMatching) -> list[float]:

@@ -10,6 +10,8 @@ from featpoison.encoders.encoder import Encoder
 from featpoison.progress import Progress
 from featpoison.store import Rows
 
+BATCH_SIZE = 250
+
 
 def to_pixels(images: np.ndarray | Tensor) -> Tensor:
     """uint8 images to float32 in [0, 1]; float images unchanged."""
@@ -18,17 +20,19 @@ def to_pixels(images: np.ndarray | Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def extract(images: np.ndarray | Tensor | Rows, encoder: Encoder, *, batch_size: int = 250) -> Tensor:
+def extract(images: np.ndarray | Tensor | Rows, encoder: Encoder, *, batch_size: int = BATCH_SIZE, rows: slice | None = None) -> Tensor:
     """f(images), float32 (n, d) on the CPU; `images` (n, 3, h, w), uint8 or float in [0, 1], a batch looked at after the other.
 
-    The encoder says on which device.
+    Only those of `rows` where it is given: the bits are those of the whole where it begins and ends where a batch does. The encoder says
+    on which device.
     """
     device = encoder.mean.device
-    progress = Progress(len(images), "images")
-    features = torch.empty(len(images), encoder.dimension)  # at once: results kept between batches keep the batches' memory from being used again
-    for start in range(0, len(images), batch_size):
-        pixels = to_pixels(images[start : start + batch_size]).to(device).contiguous(memory_format=torch.channels_last)
-        features[start : start + len(pixels)] = encoder(pixels)
+    first, last = (rows.start, rows.stop) if rows else (0, len(images))
+    progress = Progress(last - first, "images")
+    features = torch.empty(last - first, encoder.dimension)  # at once: results kept between batches keep the batches' memory from being used again
+    for start in range(first, last, batch_size):
+        pixels = to_pixels(images[start : min(start + batch_size, last)]).to(device).contiguous(memory_format=torch.channels_last)
+        features[start - first : start - first + len(pixels)] = encoder(pixels)
         progress.advance(len(pixels))
     return features
 

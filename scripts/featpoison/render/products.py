@@ -12,10 +12,10 @@ def write(paths: Iterable[Path], record: Record, make: Callable[[Path], None]) -
     """`make` writes the content to a temporary path of the same ending, once for each of `paths`; file and sidecar then appear."""
     for path in paths:
         with replacing(path) as temporary:
-            named = temporary.with_suffix(path.suffix)  # matplotlib goes by the ending
+            named = temporary.with_name(temporary.name + path.suffix)  # matplotlib goes by the ending
             try:
                 make(named)
                 named.replace(temporary)
             finally:
                 named.unlink(missing_ok=True)
-        provenance.write_sidecar(path, record)
+            provenance.write_sidecar(path, record, temporary)  # here: where there is no space for it, the earlier file and record stay
