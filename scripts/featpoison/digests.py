@@ -11,22 +11,23 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from featpoison import provenance
 from featpoison.files import replacing
-from featpoison.provenance import ROOT, sha256_file
 
-MEMORY = ROOT / "data/.audit.json"
+MEMORY = "data/.audit.json"
 SETTLED_NS = 2_000_000_000  # a file younger than that may change again within one tick of its clock
 
 
 class Digests:
     """The digests of files, by name relative to the repository."""
 
-    def __init__(self, *, full: bool = False, root: Path = ROOT, memory: Path | None = None) -> None:
+    def __init__(self, *, full: bool = False) -> None:
         """`full`: without what was remembered."""
-        self.root, self._memory = root, memory or root / MEMORY.relative_to(ROOT)
+        self.root = provenance.ROOT
+        self._memory = self.root / MEMORY
         self._known = {} if full else self._load()
         self._changed = False
-        self.read = 0
+        self.read: set[str] = set()
         """Files whose bytes were read."""
 
     def of(self, names: Iterable[str]) -> dict[str, str | None]:
@@ -53,8 +54,8 @@ class Digests:
         known = self._known.get(name)
         if known and known[:-1] == state:
             return known[-1]
-        digest = sha256_file(path)
-        self.read += 1
+        digest = provenance.sha256_file(path)
+        self.read.add(name)
         if state == _state(path) and time.time_ns() - max(state[1:]) > SETTLED_NS:
             self._known[name] = [*state, digest]
             self._changed = True

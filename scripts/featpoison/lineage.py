@@ -10,7 +10,8 @@ A record is followed to its inputs only while its own seal holds: what stands in
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,10 +19,11 @@ from typing import Literal
 
 from featpoison import provenance, store, weights
 from featpoison.digests import Digests
-from featpoison.provenance import ROOT, Record
+from featpoison.provenance import Record
 
 SOURCES = ("data/embedded/", "data/published/", "data/reference/")
 DOWNLOADS = "data/downloads/"
+WITH_SIDECAR = (".csv", ".tex", ".md", ".json", ".pdf")  # other files without a record may be somebody's own: archives, weights, pictures
 
 Kind = Literal["product", "source", "download"]
 Status = Literal["ok", "missing", "tampered", "outdated", "unverified", "absent"]
@@ -71,46 +73,36 @@ class Lineage:
         return [node for node in self.nodes.values() if node.kind == "download" and node.record and not node.record["verified"]]
 
 
-def read_record(path: Path) -> Record | None:
-    """The provenance record of any product, after checking the product against its own seal; None for a file that nothing here made.
+def read_record(path: Path, sha256: str | None = None, *, vouched: bool = False) -> Record | None:
+    """The provenance record of any product, after checking product and record against their seals; None for a file that nothing here made.
 
-    Raises AuditError where the product is damaged or differs from its record.
+    `sha256`: the file's digest, where it is known; `vouched`: that digest stands in the record of a product made from the file, which seals
+    every byte of it. Raises AuditError where the product is damaged or differs from its record.
     """
-    record = _own_record(path)
-    if record is None:
-        return None
-    check_seal(path, record, provenance.sha256_file(path))
+    try:
+        if path.suffix == ".h5":
+            if not vouched and not store.intact(path):
+                store.verify(path)  # says what differs
+            return store.read_provenance(path)
+        if path.suffix == ".safetensors":
+            record = weights.read_metadata(path).get("provenance")
+            if record and not vouched:
+                weights.verify(path)
+            return record
+        if not provenance.sidecar(path).is_file():
+            return None
+        record = provenance.read_sidecar(path)
+    except (store.StoreError, weights.WeightsError, provenance.RecordError) as error:
+        raise AuditError(str(error).removeprefix(f"{path}: ")) from error
+    found = sha256 or provenance.sha256_file(path)
+    if record.get("sha256") != found:
+        raise AuditError(f"sha256 is {found}, its record says {record.get('sha256')}")
     return record
 
 
-def check_seal(path: Path, record: Record, sha256: str) -> None:
-    """Compare a product of digest `sha256` with its own seal; raises AuditError."""
-    try:
-        if path.suffix == ".h5" and not store.intact(path):
-            store.verify(path)  # says what differs
-        if path.suffix == ".safetensors":
-            weights.verify(path)
-    except (store.StoreError, weights.WeightsError) as error:
-        raise AuditError(str(error).removeprefix(f"{path}: ")) from error
-    if path.suffix not in (".h5", ".safetensors") and record.get("sha256") != sha256:
-        raise AuditError(f"sha256 is {sha256}, its record says {record.get('sha256')}")
-
-
-def _own_record(path: Path) -> Record | None:
-    """The record in or beside a product; None where there is none. Raises AuditError where it cannot be read or its seal is broken."""
-    try:
-        if path.suffix == ".h5":
-            return store.read_provenance(path)
-        if path.suffix == ".safetensors":
-            return weights.read_metadata(path).get("provenance")
-        return provenance.read_sidecar(path) if provenance.sidecar(path).is_file() else None
-    except (store.StoreError, weights.WeightsError, provenance.RecordError) as error:
-        raise AuditError(str(error).removeprefix(f"{path}: ")) from error
-
-
-def trace(paths: Iterable[Path], digests: Digests, only: Collection[str] | None = None) -> Lineage:
-    """The checked lineage of `paths`, level by level; `only`: of the inputs of `paths` themselves just these."""
-    roots = [provenance.relative(path) for path in paths]
+def trace(paths: Iterable[Path], digests: Digests, only: Mapping[str, Collection[str]] | None = None) -> Lineage:
+    """The checked lineage of `paths`, level by level; `only`: of these products just these inputs."""
+    roots = [name_of(path) for path in paths]
     lineage, vouched = Lineage({}, roots), dict[str, set[str]]()
     level = dict.fromkeys(roots)
     while level:
@@ -118,8 +110,8 @@ def trace(paths: Iterable[Path], digests: Digests, only: Collection[str] | None 
         following: dict[str, None] = {}
         for name in level:
             node = lineage.nodes[name] = _examine(name, found[name], vouched.get(name, set()), asked=name in roots)
-            if only is not None and name in roots:
-                node.inputs = {child: digest for child, digest in node.inputs.items() if child in only}
+            if only and name in only:
+                node.inputs = {child: digest for child, digest in node.inputs.items() if child in only[name]}
             for child, digest in node.inputs.items():
                 vouched.setdefault(child, set()).add(digest)
                 if child not in lineage.nodes:
@@ -132,67 +124,79 @@ def trace(paths: Iterable[Path], digests: Digests, only: Collection[str] | None 
     return lineage
 
 
+def name_of(path: Path) -> str:
+    """A path as records have it: relative to the repository also where a folder of it is a link to somewhere else."""
+    absolute = Path(os.path.abspath(path))
+    return absolute.relative_to(provenance.ROOT).as_posix() if absolute.is_relative_to(provenance.ROOT) else provenance.relative(absolute)
+
+
 def _examine(name: str, sha256: str | None, recorded: set[str], *, asked: bool) -> Node:
     """The node of a file, checked as far as it can be alone."""
     node = Node(name, "source" if name.startswith(SOURCES) else "product", sha256=sha256)
-    path = ROOT / name
+    path = provenance.ROOT / name
     if sha256 is None:
-        node.fail("missing", f"missing; {_expectation(recorded)}")
-        return node
-    if node.kind == "source":
+        expected = f"recorded with sha256 {' and '.join(sorted(recorded))}" if recorded else "expected a product of this workflow"
+        node.fail("missing", f"missing; {expected}")
         return node
     try:
-        record = _own_record(path)
-        if record is None:
-            _without_record(node, asked=asked or not recorded)
+        if node.kind == "source":
+            _check_copy(path, sha256)
             return node
-        if sha256 not in recorded or path.suffix not in (".h5", ".safetensors"):
-            check_seal(path, record, sha256)
+        node.record = read_record(path, sha256, vouched=sha256 in recorded)
     except AuditError as error:
         node.fail("tampered", str(error))
         return node
-    node.record, node.inputs = record, dict(record.get("inputs", {}))
-    if (product := record.get("product")) not in (None, name) and not Path(name).is_absolute():
-        node.fail("tampered", f"was made as {product}, and lies in another's place")
+    if node.record is None:
+        if asked or not recorded or path.suffix in WITH_SIDECAR:
+            node.fail("missing", f"has no provenance record ({provenance.sidecar(path).name} is missing); expected a product of this workflow")
+        else:
+            node.kind = "source"
+        return node
+    node.inputs = dict(node.record.get("inputs", {}))
+    if (product := node.record.get("product")) not in (None, name) and not Path(name).is_absolute():
+        node.fail("tampered", f"was made as {product} and lies in another's place")
     return node
 
 
-def _expectation(recorded: set[str]) -> str:
-    return f"recorded with sha256 {' and '.join(sorted(recorded))}" if recorded else "expected a product of this workflow"
-
-
-def _without_record(node: Node, *, asked: bool) -> None:
-    """A file without a record is somebody's own data where a product used it, and an error where it is asked about itself."""
-    beside = provenance.sidecar(Path(node.path))
-    if asked or node.path.startswith(("figures/", "data/")):
-        node.fail("missing", f"has no provenance record ({beside} is missing); expected a product of this workflow")
-    else:
-        node.kind = "source"
+def _check_copy(path: Path, sha256: str) -> None:
+    """A reference result is a copy of a product, with the record of that one beside it: the digest is compared, the record not followed."""
+    beside = provenance.sidecar(path)
+    try:
+        expected = json.loads(beside.read_text()).get("sha256") if beside.is_file() else sha256
+    except (ValueError, AttributeError) as error:
+        raise AuditError(f"{beside.name}: damaged: {error}") from error
+    if expected != sha256:
+        raise AuditError(f"sha256 is {sha256}, its record says {expected}")
 
 
 def _downloads(node: Node, digests: Digests) -> list[Node]:
     """What a product was downloaded from; an archive that is one of its inputs is no download."""
-    facts = (node.record or {}).get("download")
-    if not facts:
-        return []
-    settings = (node.record or {}).get("settings", {})
+    facts, settings = ((node.record or {}).get(key) or {} for key in ("download", "settings"))
+    archives = facts.get("archives") or ({"": facts["archive"]} if "archive" in facts else {})
     result = []
-    for part, digest in facts.get("archives", {"": facts.get("archive")}).items():
+    for part, digest in archives.items():
         if digest in node.inputs.values():
             continue
         source = (settings.get("archives") or {}).get(part) or settings.get("archive") or settings
-        name = str(source.get("url") or source.get("path") or part).rsplit("/", 1)[-1]
+        origin = str(source.get("url") or source.get("path") or part or "unknown")
         verified = bool(facts.get("verified"))
-        child = Node(f"{DOWNLOADS}{name}", "download", "ok" if verified else "unverified", digest)
-        child.record = {"archive": digest, "verified": verified, "part": part, "url": source.get("url") or source.get("path")}
-        found = digests.of([child.path])[child.path]
+        folder = settings.get("format") == "image-folder"
+        child = Node(origin if folder else f"{DOWNLOADS}{origin.rsplit('/', 1)[-1]}", "download", "ok" if verified else "unverified", digest)
+        child.record = {"archive": digest, "verified": verified, "part": part, "origin": origin}
+        found = _folder_digest(provenance.ROOT / origin) if folder else digests.of([child.path])[child.path]
         if found is None and verified:
             child.status = "absent"
         if found not in (None, digest):
             child.sha256 = found
-            child.fail("tampered", f"sha256 is {found}, the archive that {node.path} was made from had {digest}")
+            child.fail("tampered", f"sha256 is {found}, what {node.path} was made from had {digest}")
         result.append(child)
     return result
+
+
+def _folder_digest(folder: Path) -> str | None:
+    from featpoison.datasets import image_folder
+
+    return image_folder.check(folder, None) if folder.is_dir() else None
 
 
 def _compare(lineage: Lineage) -> None:
@@ -208,7 +212,7 @@ def _compare(lineage: Lineage) -> None:
 @cache
 def code_state(program: str, recorded: str) -> str:
     """Whether the code that made a product is the code that is here."""
-    path = ROOT / program
+    path = provenance.ROOT / program
     if not path.is_file():
         return "program no longer here"
     return "code unchanged since" if provenance.code_version(path) == recorded else "code has changed since"
@@ -219,7 +223,8 @@ def tree(lineage: Lineage) -> list[str]:
     lines: list[str] = []
     seen: set[str] = set()
     for root in lineage.roots:
-        _branch(lineage, root, 0, seen, lines.append)
+        if root not in seen:
+            _branch(lineage, root, 0, seen, lines.append)
     return lines
 
 
@@ -231,7 +236,7 @@ def _branch(lineage: Lineage, name: str, depth: int, seen: set[str], put: Callab
         kept = "" if node.status != "absent" else ", not kept"
         verified = "verified" if node.record["verified"] else "UNVERIFIED, trusted on first use"
         part = f"{node.record['part']} " if node.record["part"] else ""
-        put(f"{indent}archive {part}sha256 {node.record['archive']} ({verified}{kept}) {node.record['url'] or ''}{state}".rstrip())
+        put(f"{indent}archive {part}sha256 {node.record['archive']} ({verified}{kept}) {node.record['origin']}{state}".rstrip())
         return
     if name in seen:
         put(f"{indent}{name} {digest} (above){state}")

@@ -247,5 +247,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise FileNotFoundError(f"{path}: no such file")
     try:
         yield
-    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except StoreError:
+        raise
+    except (OSError, RuntimeError, LookupError, TypeError, AttributeError, ValueError, MemoryError) as error:
         raise StoreError(f"{path}: damaged, HDF5 cannot read it: {error}") from error
