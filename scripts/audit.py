@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from featpoison import lineage, provenance
-from featpoison.addresses import AddressError, Row, find, parse
+from featpoison.addresses import AddressError, Row, address_of, find, parse
 from featpoison.digests import Digests
 from featpoison.lineage import Lineage, trace
 
@@ -78,9 +78,9 @@ def report(found: Lineage, cells: list[dict[str, Any]], failures: list[str], rea
     for line in lineage.tree(found):
         print(line)
     for cell in cells:
-        print(f"\n{cell['address']}: printed, and computed again from the stored heads, features and poisons")
-        for column, (printed, again, how) in cell["columns"].items():
-            print(f"  {column:16} {printed:>12} {again:>12}  {how}")
+        print(f"\n{cell['address']} from {cell.get('source')}\n  {'':16} {'printed':>10} {'again':>10}")
+        for name, column in cell.get("columns", {}).items():
+            print(f"  {name:16} {column['printed']:>10} {column['again']:>10}  {'' if column['agrees'] else 'DIFFERS  '}{column['from']}")
     if unverified := found.unverified:
         print(f"\n{len(unverified)} unverified downloads, trusted on first use because nobody published a digest:")
         for node in unverified:
@@ -100,30 +100,33 @@ def of_cell(table: Path, text: str, digests: Digests, device: str) -> tuple[Line
     shared = [name for name in (entry or {}).get("inputs", {}) if name.startswith(("data/heads/", "data/published/"))]
     needed = [*dict.fromkeys(row["source"] for row in rows), *shared]
     found = trace([table, *(provenance.ROOT / name for name in needed)], digests, only={lineage.name_of(table): needed})
-    cells = []
-    for row in rows:
-        address = ",".join(row[key] for key in ("method", "beta", "eps_d", "victim") if row[key])
-        broken = [node for node in found.having("tampered", "missing") if node.path != found.roots[0]]
-        if entry and not broken:
-            cells.append({"address": address} | computed(row, entry, device))
-    return found, cells
+    if entry is None or any(node.path != found.roots[0] for node in found.having("tampered", "missing")):
+        return found, []  # what is broken is named; nothing sound is left to compute from
+    sources = dict.fromkeys(row["source"] for row in rows)
+    return found, [cell for source in sources for cell in computed([row for row in rows if row["source"] == source], entry, device)]
 
 
-def computed(row: Row, table: provenance.Record, device: str) -> dict[str, Any]:
-    """The columns of a row as printed and as computed again, and a line for each that differs."""
+def computed(rows: list[Row], table: provenance.Record, device: str) -> list[dict[str, Any]]:
+    """Of each row its columns as printed and as computed again, with where they come from, and a line for each that differs."""
     from featpoison import program
-    from featpoison.recompute import disagreements, recompute  # torch
+    from featpoison.recompute import differences, recompute  # torch
 
-    again = recompute(row, table, program.device(device))
-    columns, differences = {}, []
-    for name, printed, value, agrees in disagreements(row, again):
-        how = "read, not computed: whole networks are not stored" if name in again.read else ""
-        if printed or value:
-            columns[name] = (printed, value, how if agrees else "DIFFERS")
-        if not agrees:
-            cell = ",".join(row[key] for key in ("method", "beta", "eps_d", "victim") if row[key])
-            differences.append(f"{cell}: {name} is printed as {printed or 'nothing'}, computed again it is {value or 'nothing'}")
-    return {"columns": columns, "differences": differences, "tolerance": {"relative": again.slack, "points": again.slack_points}}
+    cells = []
+    try:
+        found = recompute(rows, table, program.device(device))
+    except (ValueError, LookupError, OSError) as error:
+        return [{"address": address_of(row), "differences": [f"{address_of(row)}: cannot be computed again: {error}"]} for row in rows]
+    for row, again in zip(rows, found, strict=True):
+        cell: dict[str, Any] = {"address": address_of(row), "source": row["source"], "columns": {}, "differences": []}
+        cell["tolerance"] = {"relative": again.slack, "points": again.slack_points}
+        for name, printed, value, agrees in differences(row, again):
+            if name in again.origins and (printed or value):
+                cell["columns"][name] = {"printed": printed, "again": value, "agrees": agrees, "from": again.origins[name]}
+            if not agrees:
+                text = f"{name} is printed as {printed or 'nothing'}, computed again it is {value or 'nothing'}"
+                cell["differences"].append(f"{address_of(row)}: {text}")
+        cells.append(cell)
+    return cells
 
 
 def compare_settings(found: Lineage, configfile: Path, parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from featpoison.render.numbers import Cell
-
+PARTS = ("method", "beta", "eps_d", "victim")
 VICTIMS = ("sgd100", "converged", "network", "target")
 Row = dict[str, str]
 
@@ -29,6 +28,11 @@ class Address:
         return (row["method"], beta, float(row["eps_d"])) == (self.method, self.beta, self.eps_d) and self.victim in (None, row["victim"])
 
 
+def address_of(row: Row) -> str:
+    """The full address of a row."""
+    return ",".join(row[part] for part in PARTS if row[part])
+
+
 def parse(text: str) -> Address:
     """The address written as METHOD[,BETA],EPS[,VICTIM]. Raises AddressError."""
     method, *rest = [part.strip() for part in text.split(",")]
@@ -49,9 +53,8 @@ def find(table: Path, address: Address) -> list[Row]:
             rows = list(csv.DictReader(file))
     except (ValueError, csv.Error) as error:
         raise AddressError(f"{table}: damaged: {error}") from error
-    wanted = set(Cell.__dataclass_fields__)
-    if not rows or set(rows[0]) != wanted:
-        raise AddressError(f"{table}: no table of this workflow, expected the columns {', '.join(Cell.__dataclass_fields__)}")
+    if not rows or not {"method", "beta", "eps_d", "victim", "source"} <= rows[0].keys():
+        raise AddressError(f"{table}: no table of this workflow, expected the columns method, beta, eps_d, ..., source")
     try:
         found = [row for row in rows if address.names(row)]
     except ValueError as error:

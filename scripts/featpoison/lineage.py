@@ -163,7 +163,7 @@ def _check_copy(path: Path, sha256: str) -> None:
     beside = provenance.sidecar(path)
     try:
         expected = json.loads(beside.read_text()).get("sha256") if beside.is_file() else sha256
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise AuditError(f"{beside.name}: damaged: {error}") from error
     if expected != sha256:
         raise AuditError(f"sha256 is {sha256}, its record says {expected}")

@@ -152,7 +152,7 @@ def read_sidecar(path: Path) -> Record:
     try:
         entry = json.loads(content)
         seal = entry.pop("seal", None)
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise RecordError(f"{relative(beside)}: damaged: {error}") from error
     if content != _sealed(entry).encode():
         raise RecordError(f"{relative(beside)}: the record was changed: its seal {seal} does not fit")

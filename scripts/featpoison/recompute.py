@@ -1,7 +1,7 @@
 """A table's cell computed again from what is stored: heads on test features, poisons at the target head, noise on images.
 
 The victims' training is not repeated: its results, the heads, are what is stored. Of whole networks only accuracies are stored, so these are
-read, and `Recomputed.read` says so. A path says what a file is: which input of a result file is which follows from its folder.
+read, and `Recomputed.origins` says so. A path says what a file is: which input of a result file is which follows from its folder.
 """
 
 import math
@@ -21,10 +21,23 @@ from featpoison.metrics import accuracy
 from featpoison.products import read_clean_head, read_poisons, read_target, read_task
 from featpoison.provenance import Record
 from featpoison.render.numbers import Cell, Request, published_drops, target_cell, unlearnable_cell, victim_cell
-from featpoison.softmax import Head
 
 Arrays = dict[str, np.ndarray]
+HEADS, POISONS, IMAGES = "stored heads on the test features", "poisons' features", "poison images and their bases"
 ACCURACIES = ("clean_accuracy", "accuracy", "drop", "drop_low", "drop_high", "drop_8bit", "drop_8bit_low", "drop_8bit_high")
+ORIGINS = dict.fromkeys(ACCURACIES, HEADS) | {
+    "published_drop": "the published numbers",
+    "tau": "the training features' gradient at the target head",
+    "residual": f"gradients of training features and {POISONS} at the target head",
+    "magnitude_ratio": f"{POISONS} and training features",
+    "poisons": "poison files",
+    "removed": "poison files",
+    "feature_distance": "poison files",
+    "pixel_ratio": "poison images and all clean images",
+    "psnr": IMAGES,
+    "ssim": IMAGES,
+}
+READ = dict.fromkeys(ACCURACIES, "stored accuracies, not computed again: whole networks are not stored")
 
 
 class MissingInput(ValueError):
@@ -33,10 +46,11 @@ class MissingInput(ValueError):
 
 @dataclass(frozen=True)
 class Recomputed:
-    """A cell, the columns that were read instead of computed, and how much rounding on other hardware may move the others."""
+    """A cell, where each of its columns came from, and how much rounding on other hardware may move them."""
 
     cell: Cell
-    read: tuple[str, ...]
+    origins: dict[str, str]
+    """By column, in words."""
     slack: float
     """Relative, for all but accuracies; 0 on the kind of machine that made the result."""
     slack_points: float
@@ -62,24 +76,25 @@ class Inputs:
         return found[0]
 
 
-def recompute(row: Row, table: Record, device: torch.device) -> Recomputed:
-    """The cell of a table's row; `table` is the record of the table. Raises MissingInput, StoreError, FileNotFoundError."""
-    source = provenance.ROOT / row["source"]
+def recompute(rows: list[Row], table: Record, device: torch.device) -> list[Recomputed]:
+    """The cells of rows of one result file; `table` is the record of their table. Raises MissingInput, StoreError, FileNotFoundError."""
+    first = rows[0]
+    source = provenance.ROOT / first["source"]
     record = store.read_provenance(source)
     inputs = Inputs(record)
-    request = Request(row["method"], _number(row["beta"]), float(row["eps_d"]), row["source"])
+    request = Request(first["method"], _number(first["beta"]), float(first["eps_d"]), first["source"])
     drops = published_drops(Inputs(table).one("published"), int(table["settings"]["table"].removeprefix("table")))
     common: dict[str, Any] = {**asdict(request), "published_drop": drops.get((request.method, request.beta, request.eps_d))}
-    read: tuple[str, ...] = ()
+    victims = [row["victim"] for row in rows]
     if request.method.startswith("emn-"):
-        cell, tests = _unlearnable(source, inputs, common, row["victim"], device)
-        read = tuple(name for name in ACCURACIES if getattr(cell, name) is not None) if row["victim"] == "network" else ()
+        cells, tests = _unlearnable(source, inputs, common, victims, device)
     elif request.method.startswith("gradpc-"):
-        cell, tests = _target(source, inputs, common)
+        cells, tests = _target(source, inputs, common)
     else:
-        cell, tests = _victim(source, inputs, common, row["victim"], Inputs(table).one("heads"))
+        cells, tests = _victims(source, inputs, common, victims, Inputs(table).one("heads"))
     same = _same_machine(record, device)
-    return Recomputed(cell, read, 0.0 if same else 1e-3, 0.0 if same else 200 / tests)
+    slack = (0.0, 0.0) if same else (1e-3, 200 / tests)  # two test rows
+    return [Recomputed(cell, ORIGINS | (READ if cell.victim == "network" else {}), *slack) for cell in cells]
 
 
 def _number(text: str) -> float | None:
@@ -103,20 +118,19 @@ def _accuracies(stored: Arrays, test: Tensor, labels: Tensor) -> Arrays:
     return result
 
 
-def _target(source: Path, inputs: Inputs, common: dict[str, Any]) -> tuple[Cell, int]:
+def _target(source: Path, inputs: Inputs, common: dict[str, Any]) -> tuple[list[Cell], int]:
     """GradPC: the stored target head and the stored clean head on the test features; tau from the gradient of the training features."""
     task, (target, _) = read_task(inputs.one("features")), read_target(source)
     clean = read_clean_head(inputs.one("heads"))
     G = softmax.head_gradient(task.train, task.train_labels, target)
     tau = softmax.reachability_threshold(G, target, len(task.train))
     before, after = (accuracy(task.test, task.test_labels, head.omega).item() for head in (clean, target))
-    return target_cell(common, before, after, tau), len(task.test)
+    return [target_cell(common, before, after, tau)], len(task.test)
 
 
-def _victim(source: Path, inputs: Inputs, common: dict[str, Any], victim: str, clean: Path) -> tuple[Cell, int]:
+def _victims(source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], clean: Path) -> tuple[list[Cell], int]:
     """An attack: the stored victims' heads on the test features, and the stored poisons at the target head."""
     task = read_task(inputs.one("features"))
-    target: Head
     target, _ = read_target(inputs.one("targets"))
     files = inputs.all("poisons", "poisoned_features")
     poisons = [read_poisons(path) for path in files]
@@ -128,7 +142,7 @@ def _victim(source: Path, inputs: Inputs, common: dict[str, Any], victim: str, c
     arrays |= _accuracies(store.read(source), task.test, task.test_labels)
     before = _accuracies(store.read(clean), task.test, task.test_labels)
     tau = softmax.reachability_threshold(G, target, len(task.train))
-    return victim_cell(common, victim, arrays, before, tau), len(task.test)
+    return [victim_cell(common, victim, arrays, before, tau) for victim in victims], len(task.test)
 
 
 def _clean_pixels(path: Path) -> tuple[Callable[[Tensor], Tensor], float]:
@@ -141,7 +155,7 @@ def _clean_pixels(path: Path) -> tuple[Callable[[Tensor], Tensor], float]:
     return of_rows, to_pixels(np.asarray(store.extent(path, "train_images")[1])).item()
 
 
-def _unlearnable(source: Path, inputs: Inputs, common: dict[str, Any], victim: str, device: torch.device) -> tuple[Cell, int]:
+def _unlearnable(source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], device: torch.device) -> tuple[list[Cell], int]:
     """EMN: the stored linear victims on the test images' features, computed again; PSNR from the noise. Whole networks are not stored."""
     from featpoison.encoders.encoder import load_encoder
     from featpoison.encoders.features import extract
@@ -149,13 +163,14 @@ def _unlearnable(source: Path, inputs: Inputs, common: dict[str, Any], victim: s
 
     data = read_unlearnable(inputs.one("images"), inputs.all("unlearnable"))
     arrays = store.read(source)
-    if victim != "network":
+    if "network" not in victims:
         test = extract(data.test, load_encoder(inputs.one("encoders")).to(device))
         arrays = _accuracies(arrays, test, data.test_labels)
-    return unlearnable_cell(common, victim, arrays | noise_facts(data)), len(data.test)
+    arrays |= noise_facts(data)
+    return [unlearnable_cell(common, victim, arrays) for victim in victims], len(data.test)
 
 
-def disagreements(row: Row, found: Recomputed) -> list[tuple[str, str, str, bool]]:
+def differences(row: Row, found: Recomputed) -> list[tuple[str, str, str, bool]]:
     """Column by column of the row what is printed, what was found, and whether the two agree to the printed digits."""
     result = []
     for name, value in asdict(found.cell).items():
