@@ -41,6 +41,7 @@ class Crate:
     def add(self, identifier: str, kind: str | list[str], /, **properties: Any) -> Entity:
         """The reference to an entity; properties without a value are left out. What is there already stays."""
         known = {key: value for key, value in properties.items() if value not in (None, [], "")}
+        known = {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in known.items()}
         self.entities.setdefault(identifier, {"@id": identifier, "@type": kind, **known})
         return {"@id": identifier}
 
@@ -109,10 +110,16 @@ def _file(crate: Crate, node: Node) -> Entity:
         origin = str(node.record["origin"])
         if "://" not in origin:  # a folder of one's own images; the digest is that of its list of digests
             return crate.add(f"{origin.rstrip('/')}/", "Dataset", name=origin, description=f"Images; {trust}.", identifier=node.record["archive"])
-        return crate.add(origin, "File", name=origin.rsplit("/", 1)[-1], description=f"Download; {trust}.", sha256=node.record["archive"])
+        name, digest = origin.rsplit("/", 1)[-1], node.record["archive"]
+        return crate.add(origin, "File", name=name, description=f"Download; {trust}.", sha256=digest, encodingFormat=_media_type(name))
     path = provenance.ROOT / node.path
-    kind = TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
-    return crate.add(node.path, "File", name=path.name, sha256=node.sha256, contentSize=str(path.stat().st_size), encodingFormat=kind)
+    size = str(path.stat().st_size)
+    return crate.add(node.path, "File", name=path.name, sha256=node.sha256, contentSize=size, encodingFormat=_media_type(path.name))
+
+
+def _media_type(name: str) -> str:
+    kind, packing = mimetypes.guess_type(name)
+    return TYPES.get(Path(name).suffix) or (f"application/x-{packing}" if packing else kind) or "application/octet-stream"
 
 
 def _source(crate: Crate, path: str, kind: list[str], **properties: Any) -> Entity:
@@ -206,6 +213,7 @@ def _workflow(crate: Crate, jobs: list[tuple[Record, list[str]]]) -> Entity:
         ["SoftwareSourceCode", "ComputationalWorkflow", "HowTo"],
         name="featpoison",
         version=provenance.sha256_file(provenance.ROOT / "Snakefile"),
+        encodingFormat="text/plain",
         programmingLanguage=language,
         step=steps,
         hasPart=list({tool["@id"]: tool for tool in tools}.values()),
