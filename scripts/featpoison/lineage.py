@@ -85,10 +85,9 @@ def read_record(path: Path, sha256: str | None = None, *, vouched: bool = False)
                 store.verify(path)  # says what differs
             return store.read_provenance(path)
         if path.suffix == ".safetensors":
-            record = weights.read_metadata(path).get("provenance")
-            if record and not vouched:
+            if not vouched:
                 weights.verify(path)
-            return record
+            return weights.read_metadata(path).get("provenance")
         if not provenance.sidecar(path).is_file():
             return None
         record = provenance.read_sidecar(path)
@@ -177,7 +176,7 @@ def _downloads(node: Node, digests: Digests) -> list[Node]:
     for part, digest in archives.items():
         if digest in node.inputs.values():
             continue
-        source = (settings.get("archives") or {}).get(part) or settings.get("archive") or settings
+        source = (settings.get("archives") or {}).get(part) or {} if part else settings.get("archive") or settings
         origin = str(source.get("url") or source.get("path") or part or "unknown")
         verified = bool(facts.get("verified"))
         folder = settings.get("format") == "image-folder"
