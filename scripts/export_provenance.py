@@ -62,8 +62,6 @@ def copy_files(document: dict, folder: Path) -> None:
             shutil.copytree(source, folder / name, dirs_exist_ok=True)
         else:
             shutil.copyfile(source, folder / name)
-            if provenance.sidecar(source).is_file():
-                shutil.copyfile(provenance.sidecar(source), provenance.sidecar(folder / name))
 
 
 if __name__ == "__main__":

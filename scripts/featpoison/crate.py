@@ -7,6 +7,7 @@ its results. Digests are those of the lineage; times and resources those of the 
 import hashlib
 import mimetypes
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/provenance/0.5": "Provenance Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
+PYTHON = "text/x-python"
 LICENSE = "https://spdx.org/licenses/MIT"
 PAPER = "https://doi.org/10.48550/arXiv.2402.12626"
 UNITS = {"s": "http://qudt.org/vocab/unit/SEC", "MiB": "http://qudt.org/vocab/unit/MebiBYTE"}
@@ -114,7 +116,10 @@ def _file(crate: Crate, node: Node) -> Entity:
         return crate.add(origin, "File", name=name, description=f"Download; {trust}.", sha256=digest, encodingFormat=_media_type(name))
     path = provenance.ROOT / node.path
     size = str(path.stat().st_size)
-    return crate.add(node.path, "File", name=path.name, sha256=node.sha256, contentSize=size, encodingFormat=_media_type(path.name))
+    reference = crate.add(node.path, "File", name=path.name, sha256=node.sha256, contentSize=size, encodingFormat=_media_type(path.name))
+    if node.kind == "product" and (beside := provenance.sidecar(path)).is_file():
+        _source(crate, provenance.sidecar(Path(node.path)).as_posix(), [], name=beside.name, about=reference, encodingFormat="application/json")
+    return reference
 
 
 def _media_type(name: str) -> str:
@@ -123,10 +128,12 @@ def _media_type(name: str) -> str:
 
 
 def _source(crate: Crate, path: str, kind: list[str], **properties: Any) -> Entity:
-    """A file of code."""
+    """A file of code, or a record."""
+    if path in crate.entities:
+        return {"@id": path}
     whole = provenance.ROOT / path
     size, digest = str(whole.stat().st_size), provenance.sha256_file(whole)
-    return crate.add(path, ["File", *kind], sha256=digest, contentSize=size, **properties)
+    return crate.add(path, ["File", *kind] if kind else "File", sha256=digest, contentSize=size, **properties)
 
 
 def _tool(crate: Crate, record: Record) -> Entity:
@@ -134,8 +141,10 @@ def _tool(crate: Crate, record: Record) -> Entity:
     program, code = record["program"], record["code"]
     description = "Version: a digest over the program and all modules of the library that it imports."
     if code_state(program, code) == "code unchanged since":
-        text = "text/x-python"
-        return _source(crate, program, ["SoftwareSourceCode"], name=program, version=code, description=description, encodingFormat=text)
+        closure = [provenance.relative(path) for path in provenance.import_closure(provenance.ROOT / program)]
+        modules = [_source(crate, name, [], name=name, encodingFormat=PYTHON) for name in closure if name != program]
+        known = {"name": program, "version": code, "description": description, "encodingFormat": PYTHON}
+        return _source(crate, program, ["SoftwareSourceCode"], hasPart=modules, **known)
     return crate.add(f"#{program}-{code[:12]}", "SoftwareSourceCode", name=f"{program} (another version)", version=code, description=description)
 
 
@@ -247,7 +256,7 @@ def _root(crate: Crate, name: str, mentions: list[Entity], published: str | None
         "Dataset",
         name=name,
         description="Products of a measurement of how poisoned training data harms heads on frozen feature extractors, and all they were made from.",
-        datePublished=published or "1970-01-01",
+        datePublished=published or datetime.now(UTC).date().isoformat(),
         license={"@id": LICENSE},
         citation={"@id": PAPER},
         conformsTo=profiles,
