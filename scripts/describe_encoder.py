@@ -30,8 +30,10 @@ def main() -> None:
         "provenance": metadata["provenance"],
         "pretraining_images": store.read_provenance(args.images),
     }
+    record = program.record(args, [args.encoder, args.images, args.clean], {})
     with replacing(args.output) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n")
+    provenance.write_sidecar(args.output, record)
 
 
 if __name__ == "__main__":

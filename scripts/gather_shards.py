@@ -26,6 +26,7 @@ def main() -> None:
 
 def _of_whole(record: Record, devices: str) -> Record:
     settings = {key: value for key, value in record["settings"].items() if key != "shard"}
+    record = {key: value for key, value in record.items() if key != "product"}
     return record | {"settings": settings, "environment": record["environment"] | {"device": devices}}
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save
 
-from featpoison.provenance import Record, canonical_json
-from featpoison.weights import repeatable, seal
+from featpoison.provenance import Record, canonical_json, of_product
+from featpoison.weights import sealed
 
 
 class ExportError(ValueError):
@@ -55,9 +55,9 @@ def export(poisons: Poisons, folder: Path, record: Record) -> None:
         _write_images(poisons, content)
         arrays = {"images": poisons.images, "labels": poisons.labels, "base": poisons.base}
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        metadata = {"classes": canonical_json(poisons.classes), "provenance": canonical_json(record)}
-        metadata["weights"] = canonical_json(seal(save(arrays)))
-        (content / "poisons.safetensors").write_bytes(repeatable(save(arrays, metadata)))
+        entry = of_product(record, folder / "poisons.safetensors")
+        metadata = {"classes": canonical_json(poisons.classes), "provenance": canonical_json(entry)}
+        (content / "poisons.safetensors").write_bytes(sealed(save(arrays, metadata)))
         content.rename(folder)
 
 

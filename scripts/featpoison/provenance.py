@@ -2,9 +2,11 @@
 
 A record is plain JSON and holds nothing that depends on the clock, the host or the current directory, so products repeat byte for byte:
 
-    {"program", "code", "inputs": {path: sha256}, "settings": {...}, "environment": {...}}
+    {"program", "code", "inputs": {path: sha256}, "settings": {...}, "environment": {...}, "product": its path}
 
-HDF5 and safetensors products carry it inside; text and pictures have it beside them in ``NAME.provenance.json`` (`write_sidecar`).
+HDF5 and safetensors products carry it inside; text and pictures have it beside them in ``NAME.provenance.json`` (`write_sidecar`). Each form has a
+seal over all of its bytes, so that a record cannot be changed, nor a product put in another's place, without anybody noticing. Seals are
+digests, not signatures: they find accidents and edits, not somebody who makes new ones.
 """
 
 import ast
@@ -122,13 +124,41 @@ def record(program: Path, inputs: Iterable[Path], settings: Mapping[str, Any], d
     }
 
 
+def of_product(entry: Record, path: Path) -> Record:
+    """The record with the product's own path, where that lies in the repository: two products that changed places are told apart."""
+    name = relative(path)
+    return entry if Path(name).is_absolute() else entry | {"product": name}
+
+
+class RecordError(ValueError):
+    """The record beside a product is damaged or was edited; the message names it."""
+
+
 def sidecar(path: Path) -> Path:
     """Where the record of a text or a picture lies."""
     return path.with_name(path.name + ".provenance.json")
 
 
 def write_sidecar(path: Path, entry: Record, bytes_at: Path | None = None) -> None:
-    """Write the record beside `path`, with the digest of `path` itself, or of `bytes_at`, which is about to take its place."""
-    content = {"sha256": sha256_file(bytes_at or path), **entry}
+    """Write the record beside `path`, sealed, with the digest of `path` itself, or of `bytes_at`, which is about to take its place."""
     with replacing(sidecar(path)) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        temporary.write_text(_sealed({"sha256": sha256_file(bytes_at or path), **of_product(entry, path)}))
+
+
+def read_sidecar(path: Path) -> Record:
+    """The record beside the product `path`. Raises FileNotFoundError, or RecordError where a byte of it was changed."""
+    beside = sidecar(path)
+    content = beside.read_bytes()
+    try:
+        entry = json.loads(content)
+        seal = entry.pop("seal", None)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise RecordError(f"{relative(beside)}: damaged: {error}") from error
+    if content != _sealed(entry).encode():
+        raise RecordError(f"{relative(beside)}: the record was changed: its seal {seal} does not fit")
+    return entry
+
+
+def _sealed(entry: Record) -> str:
+    """The text of a record beside its product: one form, so that the seal covers every byte."""
+    return json.dumps(entry | {"seal": sha256_bytes(canonical_json(entry).encode())}, indent=1, sort_keys=True) + "\n"

@@ -2,7 +2,9 @@
 
 Layout of every file: numeric arrays as root datasets, chunked by rows, each with HDF5's fletcher32 and a ``sha256`` attribute over
 its dtype, shape and bytes; JSON scalars and lists as root attributes; the provenance record in the root attribute ``provenance``; a
-digest over all of this in ``content``. A file appears by rename, whole or not at all, and holds no time stamp: equal content, equal bytes.
+digest over all of this in ``content``. HDF5's own bytes have some that none of these covers: the user block, 512 bytes that HDF5 leaves to us
+at the start of a file, holds the SHA-256 of all bytes behind it. A file appears by rename, whole or not at all, and holds no time stamp:
+equal content, equal bytes.
 
 A chunk holds at most 2 MiB (13 images of 3 x 224 x 224, 682 of 3 x 32 x 32), so that some rows are read without the others. What may be larger
 than memory is read by `rows` and written from a `Rows`, block by block.
@@ -20,11 +22,12 @@ import h5py
 import numpy as np
 
 from featpoison.files import outlasting, replacing
-from featpoison.provenance import Record, canonical_json, sha256_bytes
+from featpoison.provenance import Record, canonical_json, of_product, sha256_bytes
 
 CHUNK_BYTES = 2 << 20
 CACHE_BYTES = 4 << 20  # HDF5's 1 MiB cannot hold a chunk, and would read it again for every block that ends in it
 SEALED = ("provenance", "content")
+SEAL_BYTES = 512  # HDF5's smallest user block
 
 
 class StoreError(ValueError):
@@ -71,28 +74,18 @@ class Stored(Rows):
 
 def write(path: Path, arrays: Mapping[str, np.ndarray | Rows], provenance: Record, **attributes: Any) -> None:
     """Write `arrays` (any shape, numeric) and JSON `attributes` to `path`, atomically. Non-finite floats are refused."""
-    with replacing(path) as temporary, outlasting(temporary) as sink, h5py.File(sink, "w", libver="latest", track_order=False) as file:
-        for name in sorted(arrays):
-            given = arrays[name]
-            array = given if isinstance(given, Rows) else np.ascontiguousarray(given)
-            options: dict[str, Any] = {}
-            if 0 not in array.shape:
-                options = {"chunks": (_rows_of_chunk(array.shape, array.dtype), *array.shape[1:]), "fletcher32": True}
-            held = None if isinstance(array, Rows) else array  # in one piece: HDF5 would lay out the file otherwise, block by block
-            dataset = file.create_dataset(name, array.shape, array.dtype, data=held, track_times=False, **options)
-            digest = _header(array.shape, array.dtype)
-            for part in _blocks(array.shape, array.dtype):
-                block = np.ascontiguousarray(array[part])
-                if block.dtype.kind == "f" and not np.isfinite(block).all():
-                    raise StoreError(f"{path}: dataset {name!r} holds NaN or infinity; nothing was written")
-                if held is None:
-                    dataset[part] = block
-                digest.update(block.data)
-            dataset.attrs["sha256"] = digest.hexdigest()
-        for key in sorted(attributes):
-            file.attrs[key] = canonical_json(attributes[key])
-        file.attrs["provenance"] = canonical_json(provenance)
-        file.attrs["content"] = _content_digest(file)
+    with replacing(path) as temporary:
+        with outlasting(temporary) as sink, h5py.File(sink, "w", libver="latest", track_order=False, userblock_size=SEAL_BYTES) as file:
+            for name in sorted(arrays):
+                given = arrays[name]
+                _write_array(file, f"{path}: dataset {name!r}", name, given if isinstance(given, Rows) else np.ascontiguousarray(given))
+            for key in sorted(attributes):
+                file.attrs[key] = canonical_json(attributes[key])
+            file.attrs["provenance"] = canonical_json(of_product(provenance, path))
+            file.attrs["content"] = _content_digest(file)
+        block = _seal(temporary)
+        with open(temporary, "r+b") as raw:
+            raw.write(block)
 
 
 def read(path: Path, *names: str, rows: slice | np.ndarray | None = None) -> dict[str, np.ndarray]:
@@ -143,6 +136,13 @@ def lengths(path: Path) -> dict[str, int]:
         return {name: len(dataset) for name, dataset in file.items()}
 
 
+def intact(path: Path) -> bool:
+    """Whether every byte of the file is as it was written, without HDF5: one pass over it. Raises FileNotFoundError."""
+    with open(path, "rb") as raw:
+        block = raw.read(SEAL_BYTES)
+    return block == _seal(path)
+
+
 def verify(path: Path) -> None:
     """Read everything and compare with the seals. Returns None, or raises StoreError with the file, the dataset and what differs."""
     with _opened(path) as file:
@@ -156,6 +156,34 @@ def verify(path: Path) -> None:
         recorded, found = file.attrs.get("content"), _content_digest(file)
         if recorded != found:
             raise StoreError(f"{path}: attributes have digest {found}, recorded is {recorded}")
+    if not intact(path):
+        raise StoreError(f"{path}: bytes around the datasets were changed: the seal at the start of the file does not fit")
+
+
+def _seal(path: Path) -> bytes:
+    """The user block of a file: a line with the digest of all bytes behind the block, and zeros."""
+    with open(path, "rb") as raw:
+        raw.seek(SEAL_BYTES)
+        digest = hashlib.file_digest(raw, "sha256").hexdigest()
+    return f"featpoison: sha256 of the bytes from {SEAL_BYTES} on is {digest}\n".encode().ljust(SEAL_BYTES, b"\0")
+
+
+def _write_array(file: h5py.File, where: str, name: str, array: np.ndarray | Rows) -> None:
+    """One dataset with its digest, block by block. Raises StoreError naming `where`."""
+    options: dict[str, Any] = {}
+    if 0 not in array.shape:
+        options = {"chunks": (_rows_of_chunk(array.shape, array.dtype), *array.shape[1:]), "fletcher32": True}
+    held = None if isinstance(array, Rows) else array  # in one piece: HDF5 would lay out the file otherwise, block by block
+    dataset = file.create_dataset(name, array.shape, array.dtype, data=held, track_times=False, **options)
+    digest = _header(array.shape, array.dtype)
+    for part in _blocks(array.shape, array.dtype):
+        block = np.ascontiguousarray(array[part])
+        if block.dtype.kind == "f" and not np.isfinite(block).all():
+            raise StoreError(f"{where} holds NaN or infinity; nothing was written")
+        if held is None:
+            dataset[part] = block
+        digest.update(block.data)
+    dataset.attrs["sha256"] = digest.hexdigest()
 
 
 def _dataset(file: h5py.File, path: Path, name: str) -> h5py.Dataset:
@@ -219,5 +247,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise FileNotFoundError(f"{path}: no such file")
     try:
         yield
-    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except StoreError:
+        raise
+    except (OSError, RuntimeError, LookupError, TypeError, AttributeError, ValueError, MemoryError) as error:
         raise StoreError(f"{path}: damaged, HDF5 cannot read it: {error}") from error

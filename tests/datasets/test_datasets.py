@@ -16,8 +16,9 @@ from featpoison import config, store
 from featpoison.datasets import cifar
 from featpoison.datasets.images import Images, balanced_subset
 from featpoison.datasets.sources import Dataset, load
+from featpoison.digests import Digests
 from featpoison.downloads import MIRROR_VARIABLE, DigestError
-from featpoison.lineage import audit
+from featpoison.lineage import trace, tree
 from featpoison.provenance import sha256_bytes
 from helpers import ROOT
 from hypothesis import given
@@ -195,12 +196,12 @@ def test_the_program_writes_the_product_and_the_audit_names_each_archive(tmp_pat
     assert store.lengths(tmp_path / "images.h5") == {"train_images": 2, "train_labels": 2, "test_images": 1, "test_labels": 1}
     assert len(store.read_attributes(tmp_path / "images.h5")["classes"]) == 100
     archive_digest = sha256_bytes((tmp_path / "cifar-100-binary.tar.gz").read_bytes())
-    assert f"archive sha256 {archive_digest} (verified)" in "\n".join(audit([tmp_path / "images.h5"]))
+    assert f"archive sha256 {archive_digest} (verified, not kept)" in "\n".join(tree(trace([tmp_path / "images.h5"], Digests())))
     record = store.read_provenance(tmp_path / "images.h5") | {"download": {"archives": {"train_x": "12", "test_x": "34"}, "verified": True}}
     store.write(tmp_path / "several.h5", {"labels": np.zeros(1)}, record)
-    lines = "\n".join(audit([tmp_path / "several.h5"]))
-    assert "archive train_x sha256 12 (verified)" in lines
-    assert "archive test_x sha256 34 (verified)" in lines
+    lines = "\n".join(tree(trace([tmp_path / "several.h5"], Digests())))
+    assert "archive train_x sha256 12 (verified, not kept)" in lines
+    assert "archive test_x sha256 34 (verified, not kept)" in lines
 
 
 def embedded() -> Dataset:

@@ -51,6 +51,11 @@ def test_table_4_and_figure_8_are_made_and_audited(tmp_path):
     command = [sys.executable, "scripts/audit.py", "figures/toy/table4.csv", "figures/toy/figure8.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    for cell, text in (("emn-input/transfer,inf", "stored heads"), ("emn-end-to-end/fine-tuning,inf", "whole networks are not stored")):
+        command = [sys.executable, "scripts/audit.py", "figures/toy/table4.csv", "--cell", cell]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert text in done.stdout
     assert toy.planned("figures/toy/table4.tex", "figures/toy/figure8.png") == {}
     name = "data/unlearnable/toy/tiny/end-to-end/seed1.h5"
     before = (tmp_path / name).read_bytes()

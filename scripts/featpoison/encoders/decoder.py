@@ -16,7 +16,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from featpoison.encoders.encoder import Encoder, EncoderError, fitting_weights, save_weights
-from featpoison.provenance import Record, canonical_json
+from featpoison.provenance import Record, canonical_json, of_product
 from featpoison.settings import Settings
 from featpoison.weights import read_metadata
 
@@ -140,7 +140,7 @@ def build(encoder: Encoder, kind: Kind, image: tuple[int, int], channels: tuple[
 def save_decoder(path: Path, network: Autoencoder, provenance: Record, **facts: object) -> None:
     """Write what was learned, the layout, the provenance and further `facts` to `path`, atomically."""
     weights = {key: value.detach().cpu().contiguous() for key, value in sorted(network.learned().items())}
-    metadata = {"layout": network.decoder.layout.model_dump_json(), "provenance": canonical_json(provenance)}
+    metadata = {"layout": network.decoder.layout.model_dump_json(), "provenance": canonical_json(of_product(provenance, path))}
     save_weights(path, weights, metadata | {key: canonical_json(value) for key, value in facts.items()})
 
 

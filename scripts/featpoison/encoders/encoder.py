@@ -11,8 +11,8 @@ from featpoison.encoders.folding import fold_batchnorm
 from featpoison.encoders.resize import resize
 from featpoison.encoders.trunks import EncoderError, Staged, build_trunk
 from featpoison.files import replacing
-from featpoison.provenance import Record, canonical_json
-from featpoison.weights import read_metadata, repeatable, seal
+from featpoison.provenance import Record, canonical_json, of_product
+from featpoison.weights import read_metadata, sealed
 
 
 class Encoder(nn.Module):
@@ -76,16 +76,15 @@ def save_encoder(path: Path, encoder: Encoder, provenance: Record, dtype: torch.
         key: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in sorted(encoder.trunk.state_dict().items())
     }
-    metadata = {"architecture": encoder.architecture.model_dump_json(), "provenance": canonical_json(provenance)}
+    metadata = {"architecture": encoder.architecture.model_dump_json(), "provenance": canonical_json(of_product(provenance, path))}
     metadata |= {key: canonical_json(value) for key, value in facts.items()}
     save_weights(path, weights, metadata)
 
 
 def save_weights(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write tensors and JSON texts to `path`, sealed, atomically, equal content to equal bytes."""
-    metadata = metadata | {"weights": canonical_json(seal(save(weights)))}
     with replacing(path) as temporary:
-        temporary.write_bytes(repeatable(save(weights, metadata)))
+        temporary.write_bytes(sealed(save(weights, metadata)))
 
 
 def load_encoder(path: Path) -> Encoder:

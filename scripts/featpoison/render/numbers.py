@@ -76,37 +76,33 @@ def cells_of(request: Request, clean: Path | None, tau: float | None, published:
     path = Path(request.source)
     common: dict[str, Any] = {**asdict(request), "published_drop": published}
     if request.method.startswith("emn-"):
-        victims = [victim for victim in ("network", "sgd100", "converged") if f"{victim}_accuracy" in store.lengths(path)]
-        return [_unlearnable_cell(common, victim, path) for victim in victims]
+        arrays = store.read(path)
+        return [unlearnable_cell(common, victim, arrays) for victim in ("network", "sgd100", "converged") if f"{victim}_accuracy" in arrays]
     if clean is None:
         raise ValueError(f"{request.method}: no file of clean heads, expected one for every attack but EMN")
     if request.method.startswith("gradpc-"):
         facts = store.read_attributes(path)
-        before, after = 100 * facts["clean_accuracy"], 100 * facts["accuracy"]
-        none: dict[str, Any] = dict.fromkeys(("drop_low", "drop_high", "residual", "magnitude_ratio"))
-        own: dict[str, Any] = {
-            "seeds": "1x1",
-            "victim": "target",
-            "clean_accuracy": before,
-            "accuracy": after,
-            "drop": before - after,
-            "tau": facts["tau"],
-        }
-        return [Cell(**common, **own, **none)]
-    return [_victim_cell(common, victim, path, clean, tau) for victim in ("sgd100", "converged")]
+        return [target_cell(common, facts["clean_accuracy"], facts["accuracy"], facts["tau"])]
+    arrays, before = store.read(path), store.read(clean, "sgd100_accuracy", "converged_accuracy")
+    return [victim_cell(common, victim, arrays, before, tau) for victim in ("sgd100", "converged")]
 
 
-def _victim_cell(common: dict[str, Any], victim: str, path: Path, clean: Path, tau: float | None) -> Cell:
-    name = f"{victim}_accuracy"
-    arrays = store.read(path)
-    before = store.read(clean, name)[name]
+def target_cell(common: dict[str, Any], before: float, after: float, tau: float) -> Cell:
+    """The cell of a target head, from two shares of the test set; `common`: the fields of the request and the published drop."""
+    before, after = 100 * before, 100 * after
+    none: dict[str, Any] = dict.fromkeys(("drop_low", "drop_high", "residual", "magnitude_ratio"))
+    own: dict[str, Any] = {"seeds": "1x1", "victim": "target", "clean_accuracy": before, "accuracy": after, "drop": before - after, "tau": tau}
+    return Cell(**common, **own, **none)
+
+
+def victim_cell(common: dict[str, Any], victim: str, arrays: dict[str, np.ndarray], before: dict[str, np.ndarray], tau: float | None) -> Cell:
+    """The cell of a victim of an attack, from the arrays of its result file and those of the clean heads."""
     facts: dict[str, Any] = {field: float(np.mean(arrays[name])) if name in arrays else None for field, name in FACTS.items()}
-    return Cell(**common, **_drops(victim, before, arrays), tau=tau, **facts)
+    return Cell(**common, **_drops(victim, before[f"{victim}_accuracy"], arrays), tau=tau, **facts)
 
 
-def _unlearnable_cell(common: dict[str, Any], victim: str, path: Path) -> Cell:
+def unlearnable_cell(common: dict[str, Any], victim: str, arrays: dict[str, np.ndarray]) -> Cell:
     """EMN perturbs the whole set: no target head, no share of poisons; the clean victims saw the same images unperturbed."""
-    arrays = store.read(path)
     facts: dict[str, Any] = {"psnr": float(np.mean(arrays["psnr"]))}
     return Cell(**common, **_drops(victim, arrays[f"clean_{victim}_accuracy"], arrays), tau=None, residual=None, magnitude_ratio=None, **facts)
 
