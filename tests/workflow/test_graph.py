@@ -1,5 +1,6 @@
 """The graph itself, on a copy of the repository: what runs, what reruns after an edit, what a clone with results does."""
 
+import base64
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import yaml
@@ -196,6 +198,51 @@ def test_a_failure_names_its_log_and_keeps_what_was_made(copy):
 
 
 # The audit
+
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+EMBEDDED = re.compile(r'"name": "([^"]+)".*?"data_uri": "data:([a-z/-]+);[^"]*?base64,([^"]*)"', re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def report(finished) -> Path:
+    finished.run("--report", "report.html")
+    return finished.folder / "report.html"
+
+
+@pytest.mark.slow
+def test_the_report_holds_every_table_and_figure_byte_for_byte(finished, report):
+    found = {name: base64.b64decode(content) for name, _, content in EMBEDDED.findall(report.read_text())}
+    output = finished.folder / "figures/toy"
+    shown = [path for path in output.iterdir() if path.suffix in (".png", ".pdf", ".tex", ".md")]
+    assert len(shown) > 20
+    assert found == {path.name: path.read_bytes() for path in shown}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine (Debian: chromium)")
+def test_the_report_opens_in_a_browser(report, tmp_path):
+    """Its own page renders without an error on the console, and each of its images decodes."""
+    shown = re.findall(r'"data_uri": "(data:image/png;[^"]*)"', report.read_text())
+    pictures = tmp_path / "pictures.html"
+    pictures.write_text(
+        "<title>waiting</title>" + "".join(f'<img src="{uri}">' for uri in shown) + "<script>onload = () => document.title ="
+        " [...document.images].filter(image => image.complete && image.naturalWidth > 100).length + ' decoded'</script>"
+    )
+    page, errors = browse(report)
+    menu = re.sub(r"<script.*?</script>|<[^>]*>", " ", page, flags=re.DOTALL).split()  # the page is empty until its scripts have run
+    assert {"Results", "Claims", "Figures", "Tables", "Statistics"} <= set(menu)
+    assert not errors
+    page, errors = browse(pictures)
+    assert f"<title>{len(shown)} decoded</title>" in page
+    assert not errors
+
+
+def browse(path: Path) -> tuple[str, list[str]]:
+    """The page as a browser makes it, and the errors on its console."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"]
+    done = subprocess.run([BROWSER, *options, path.as_uri()], capture_output=True, text=True, check=True, timeout=120)
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line and "INFO:CONSOLE" not in line]
 
 
 def test_audit_walks_to_the_sources(finished):

@@ -9,8 +9,9 @@ import time
 import pytest
 import yaml
 from helpers import ROOT
-from slurm import MISSING, Slurm
 from toy import Toy, make_toy
+
+from slurm import MISSING, Slurm
 
 pytestmark = [
     pytest.mark.slow,
@@ -106,7 +107,7 @@ def test_a_failed_job_shows_its_log(remote):
 
 def test_a_killed_job_is_tried_again_with_more_memory_and_resumes(local, remote, cluster):
     toy, _ = remote
-    long = {"steps": 3000, "batch_size": 4}
+    long = {"steps": 1000, "batch_size": 4}
     for one in (local, toy):
         attacks = yaml.safe_load((one.folder / "toy.yaml").read_text())["attacks"]
         attacks["feature_matching"] = long
