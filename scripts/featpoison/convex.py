@@ -18,7 +18,8 @@ from featpoison.softmax import Head
 
 log = logging.getLogger(__name__)
 PLAIN_PRODUCTS = 30  # of one problem each, cheaper than the first inverse
-STALE_ITERATIONS = 20  # and cheaper than a new one
+STALE_ITERATIONS = 20  # conjugate-gradient steps, cheaper than a new one
+SHARED_ITERATIONS = 40  # and cheaper than an inverse of each problem's own
 MOST_ITERATIONS = 500
 LARGEST_INVERSE = 30_000  # rows; 7 GB. Beyond it (CIFAR-100 at d = 2048) plain conjugate gradients go on
 PATIENCE = 20  # times MOST_ITERATIONS, there
@@ -64,14 +65,19 @@ class Newton:
     """Newton's method with Armijo backtracking on K mixtures at once; linear systems by conjugate gradients on closed-form products.
 
     Where plain conjugate gradients take too long they are preconditioned by one dense inverse (Cholesky) of the problems' average
-    Hessian, 8 (C (d+1))^2 bytes. It costs some hundred products, so it is kept for as long as it pays: `mixture` may be replaced by a
-    slightly different one, `inverse` by an empty tensor.
+    Hessian, 8 (C (d+1))^2 bytes, and where that is too far from each of them, by an inverse of each. These cost some hundred products, so
+    they are kept for as long as they pay: `mixture` may be replaced by a slightly different one.
     """
 
     def __init__(self, mixture: Mixture, settings: Converged) -> None:
         self.settings = settings
         self.mixture = mixture.to(mixture.clean.device, torch.float64)
-        self.inverse = torch.empty(0)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the inverse and what was learned about its worth, so that what follows does not depend on the past."""
+        self.inverse = torch.empty(0)  # (1 or K, n, n)
+        self.shared = True
         self.plain = 0  # products spent without an inverse
 
     def minimise(self, omega: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,13 +111,22 @@ class Newton:
         self.plain += found.products
         if (found.relative_residual <= tolerance).all():
             return found
-        self.inverse = _inverse(self.mixture, Head.from_omega(omega.mean(0)), self.settings.ridge)
+        if self.shared:
+            self.inverse = _inverse(self.mixture, omega.mean(0), self.settings.ridge).unsqueeze(0)
+            iterations = SHARED_ITERATIONS if len(b) > 1 else MOST_ITERATIONS
+            found = conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=iterations, precondition=self._precondition)
+            if len(b) == 1 or (found.relative_residual <= tolerance).all():
+                return found
+            self.shared = False
+        self.inverse = torch.stack([_inverse(one, at, self.settings.ridge) for one, at in zip(self.mixture.each(), omega, strict=True)])
         return conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=MOST_ITERATIONS, precondition=self._precondition)
 
     def _precondition(self, residual: Tensor) -> Tensor:
         if not len(self.inverse):
             return residual
-        return (residual.flatten(1) @ self.inverse).view_as(residual)
+        if self.shared:
+            return (residual.flatten(1) @ self.inverse[0]).view_as(residual)
+        return (residual.flatten(1).unsqueeze(1) @ self.inverse).view_as(residual)
 
     def _hessian_at(self, omega: Tensor) -> conjugate_gradients.Operator:
         head, ridge, rows = Head.from_omega(omega), self.settings.ridge, self.mixture.rows
@@ -124,13 +139,13 @@ class Newton:
         return product
 
 
-def _inverse(mixture: Mixture, head: Head, ridge: float) -> Tensor:
-    """The dense inverse of the problems' average Hessian at one head, (C (d+1), C (d+1)).
+def _inverse(mixture: Mixture, omega: Tensor, ridge: float) -> Tensor:
+    """The dense inverse of the problems' average Hessian at one omega (C, d+1), (C (d+1), C (d+1)).
 
-    A preconditioner for all of them, so sums in float32, a few steps of age and the difference between their poisons do.
+    It is a preconditioner, so sums in float32 and a few steps of age do.
     """
     rough = mixture.to(mixture.clean.device, torch.float32)
-    one = Head(weight=head.weight.float(), bias=head.bias.float())
+    one = Head.from_omega(omega.float())
     own = sum(softmax.hessian(poisons, one) for poisons in rough.poisons)
     H = (softmax.hessian(rough.clean, one) + own / len(rough.poisons)).double() / mixture.rows
     diagonal = H.diagonal()

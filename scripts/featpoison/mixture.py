@@ -26,6 +26,11 @@ class Mixture:
         """N + n."""
         return len(self.clean) + self.poisons.shape[1]
 
+    def each(self) -> list["Mixture"]:
+        """The K training sets, one by one."""
+        pairs = zip(self.poisons, self.poison_labels, strict=True)
+        return [Mixture(self.clean, self.clean_labels, poisons.unsqueeze(0), labels.unsqueeze(0)) for poisons, labels in pairs]
+
     def to(self, device: torch.device, dtype: torch.dtype) -> "Mixture":
         """On `device`, features as `dtype`."""
         return Mixture(

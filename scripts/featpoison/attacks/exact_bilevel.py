@@ -83,7 +83,7 @@ class Bilevel:
 
     def state(self) -> dict[str, Tensor]:
         """The victim, q and the features; the solver's inverse is dropped, so a run that resumes computes what an undisturbed one does."""
-        self.newton.inverse, self.newton.plain = torch.empty(0), 0
+        self.newton.forget()
         return {"omega": self.omega, "q": self.q, "features": self.newton.mixture.poisons}
 
     def load(self, state: dict[str, Tensor]) -> None:
