@@ -81,6 +81,13 @@ def test_matching_costs_what_its_formula_says():
     assert cost.work_of(Job("match_features", PLACE), DEMO, lambda *_: TASK) == Work(n * steps * 2 * 1e7, 0, n * 3 * 32 * 32 * 4)
 
 
+def test_shards_share_the_work():
+    spread = DEMO.model_copy(update={"shards": 4, "feature_shards": 8})
+    for rule, count in (("match_features", 4), ("extract_features", 8)):
+        one, whole = (cost.work_of(Job(rule, PLACE), config, lambda *_: TASK) for config in (spread, DEMO))
+        assert (count * one.flops, count * one.bytes) == (whole.flops, whole.bytes)
+
+
 def test_work_adds_up_by_rule():
     jobs = [Job("match_features", PLACE)] * 3 + [Job("render_table", {})]
     table = cost.by_rule(jobs, DEMO, lambda *_: TASK)

@@ -70,6 +70,13 @@ def test_one_artefact_runs_only_its_ancestors(tmp_path):
     )
 
 
+def test_extraction_is_spread_over_jobs_only_where_asked(tmp_path):
+    toy = make_toy(tmp_path)
+    toy.configure(feature_shards=3)
+    before = {"fetch_dataset": 1, "import_encoder": 1}
+    assert toy.planned("data/features/toy/tiny.h5") == before | {"extract_features": 3, "gather_features": 1}
+
+
 def test_everything_declared_is_made(finished):
     output = finished.folder / "figures/toy"
     names = {path.name for path in output.iterdir() if not path.name.endswith(".provenance.json")}
