@@ -91,6 +91,23 @@ def test_sgd_equals_torch_optimiser():
     torch.testing.assert_close(ours, oracle)
 
 
+def test_problems_far_apart_get_an_inverse_of_their_own(monkeypatch):
+    """Poisons of very different sizes: one preconditioner for all would take hundreds of products a step."""
+    monkeypatch.setattr(convex, "SHARED_ITERATIONS", 2)
+    X, labels = blobs()
+    poisons = torch.stack([scale * torch.randn(20, X.shape[1], dtype=X.dtype) for scale in (0.1, 30.0)])
+    mixture = Mixture(X, labels, poisons, torch.stack([labels[:20], labels[20:40]]))
+    newton = convex.Newton(mixture, Converged())
+    omega, certificate = newton.minimise(torch.zeros(2, 4, X.shape[1] + 1, dtype=torch.float64))
+    assert not newton.shared
+    assert newton.inverse.shape == (2, omega[0].numel(), omega[0].numel())
+    assert certificate.max() <= 1e-8
+    for k, one in enumerate(mixture.each()):
+        torch.testing.assert_close(omega[k], train_converged(one, Converged(), classes=4)[0][0], rtol=1e-4, atol=1e-5)
+    newton.forget()
+    assert newton.shared
+
+
 def test_sgd_reports_the_last_epochs():
     trail = heads.train_sgd(Mixture.of_clean(*blobs()), FAST, classes=4, seeds=(0, 1))
     assert trail.shape == (1, 2, 3, 4, 7)
