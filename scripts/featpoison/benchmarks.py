@@ -59,7 +59,7 @@ class Result:
         return self.baseline_seconds / self.seconds
 
 
-def best_time(work: Callable[[], object], repeats: int = 5) -> float:
+def best_time(work: Callable[[], object], repeats: int = 15) -> float:
     """Seconds of the fastest of `repeats` runs after one warm-up: the least disturbed one."""
     times = []
     for _ in range(repeats + 1):
