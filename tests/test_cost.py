@@ -82,10 +82,16 @@ def test_matching_costs_what_its_formula_says():
 
 
 def test_shards_share_the_work():
-    spread = DEMO.model_copy(update={"shards": 4, "feature_shards": 8})
-    for rule, count in (("match_features", 4), ("extract_features", 8)):
-        one, whole = (cost.work_of(Job(rule, PLACE), config, lambda *_: TASK) for config in (spread, DEMO))
+    spread = DEMO.model_copy(update={"shards": 4, "feature_shards": 8, "evaluation_shards": 2})
+
+    def work(rule, config):
+        return cost.work_of(Job(rule, PLACE), config, lambda *_: TASK)
+
+    for rule, count in (("match_features", 4), ("extract_features", 8), ("extract_quantized", 2)):
+        one, whole = work(rule, spread), work(rule, DEMO)
         assert (count * one.flops, count * one.bytes) == (whole.flops, whole.bytes)
+    elsewhere = 2 * work("extract_quantized", spread).flops
+    assert work("evaluate_images", spread).flops + elsewhere == pytest.approx(work("evaluate_images", DEMO).flops)
 
 
 def test_work_adds_up_by_rule():

@@ -1,4 +1,4 @@
-"""Spreading work over jobs changes no bit: the programs themselves, for any number of shards."""
+"""Spreading work over jobs, or over the GPUs of one, changes no bit: the programs themselves, for any number of shards."""
 
 import runpy
 import sys
@@ -6,10 +6,11 @@ import sys
 import numpy as np
 import pytest
 from featpoison import store
-from featpoison.encoders.encoder import save_encoder
-from featpoison.encoders.features import BATCH_SIZE
+from featpoison.encoders.encoder import load_encoder, save_encoder
+from featpoison.encoders.features import BATCH_SIZE, extract
 from helpers import RECORD, ROOT
 
+VICTIMS = '{"sgd100": {"epochs": 2, "tail": 1}, "seeds": [0, 1]}'
 COUNTS = {"train": 3 * BATCH_SIZE + 17, "test": BATCH_SIZE + 5}
 
 
@@ -34,6 +35,26 @@ def inputs(tmp_path, encoder):
     pairs = {"features": features, "labels": base % 3, "base": base, "distance": np.ones(25)}
     store.write(tmp_path / "pairs.h5", pairs, RECORD, eps_d=0.1)
     return ["--images", tmp_path / "images.h5", "--encoder", tmp_path / "encoder.safetensors"]
+
+
+@pytest.fixture
+def attack(monkeypatch, tmp_path, inputs):
+    """Features, a target head, and two poison files whose rows are more than a batch, as options of `evaluate_attack`."""
+    images, encoder = inputs[1], inputs[3]
+    run(monkeypatch, "extract_features", *inputs, tmp_path / "features.h5")
+    run(monkeypatch, "train_heads", "--features", tmp_path / "features.h5", "--settings", VICTIMS, tmp_path / "clean.h5")
+    run(monkeypatch, "make_target_head", "--features", tmp_path / "features.h5", "--clean", tmp_path / "clean.h5", tmp_path / "target.h5")
+    generator = np.random.default_rng(1)
+    poisons = []
+    for seed, count in enumerate((BATCH_SIZE + 9, 2 * BATCH_SIZE + 9)):
+        base = generator.integers(0, COUNTS["train"], count)
+        clean = store.read(images, "train_images", rows=base)["train_images"] / np.float32(255)
+        pixels = clean + generator.uniform(-0.1, 0.1, clean.shape).astype(np.float32)
+        features = extract(pixels, load_encoder(encoder)).numpy()
+        arrays = {"images": pixels, "features": features, "labels": base % 3, "base": base, "distance": np.ones(count)}
+        poisons.append(tmp_path / f"poisons-seed{seed}.h5")
+        store.write(poisons[-1], arrays, RECORD, eps_d=0.3)
+    return ["--poisons", *poisons], ["--features", tmp_path / "features.h5", "--target", tmp_path / "target.h5", "--settings", VICTIMS, *inputs]
 
 
 def gathered(monkeypatch, folder, count, program, *arguments):
@@ -67,6 +88,49 @@ def test_matched_poisons_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_pat
     assert wholes[0] == wholes[1] == wholes[2]
     poisons = store.read(tmp_path / "whole.h5")
     assert np.abs(poisons["images"] - store.read(tmp_path / "images.h5", "train_images", rows=poisons["base"])["train_images"] / 255).max() > 1e-3
+
+
+def test_victims_of_8_bit_images_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs, attack):
+    poisons, others = attack
+    run(monkeypatch, "evaluate_attack", *others, *poisons, "--", tmp_path / "direct.h5")
+    for count in (1, 3, 7):
+        shards = [tmp_path / f"{number}-of-{count}.h5" for number in range(1, count + 1)]
+        for shard in shards:
+            run(monkeypatch, "extract_quantized", *poisons, *inputs[2:], "--shard", shard.stem, shard)
+        run(monkeypatch, "evaluate_attack", *others, *poisons, "--quantized", *shards, "--", tmp_path / "spread.h5")
+        assert (tmp_path / "spread.h5").read_bytes() == (tmp_path / "direct.h5").read_bytes()
+    found = store.read(tmp_path / "direct.h5")
+    assert not np.array_equal(found["quantized_converged_omega"], found["converged_omega"])
+
+
+def test_shards_of_other_poisons_or_out_of_order_are_refused(monkeypatch, tmp_path, inputs, attack):
+    poisons, others = attack
+    shards = [tmp_path / f"{number}-of-2.h5" for number in (1, 2)]
+    for shard in shards:
+        run(monkeypatch, "extract_quantized", *poisons, *inputs[2:], "--shard", shard.stem, shard)
+    swapped = [poisons[0], *poisons[:0:-1]]
+    for given, of in ((shards[::-1], poisons), (shards[:1], poisons), (shards, swapped), (shards, poisons[:2])):
+        with pytest.raises(SystemExit, match=rf"{given[0].name}: .*, expected "):
+            run(monkeypatch, "evaluate_attack", *others, *of, "--quantized", *given, "--", tmp_path / "out.h5")
+    assert not (tmp_path / "out.h5").exists()
+
+
+@pytest.mark.parametrize("variant", ["end-to-end", "input"])
+def test_unlearnable_noise_is_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs, variant):
+    settings = '{"steps": 2, "training_steps": 2, "max_rounds": 2, "images_per_class": 20, "training": {"batch_size": 16}, "precision": "float32"}'
+    wholes = []
+    for count in (1, 3, 7):  # of four blocks
+        options = ["--variant", variant, "--seed", 0, "--settings", settings, "--shards", count]
+        run(monkeypatch, "make_unlearnable", *inputs, *options, tmp_path / "noise.h5")
+        wholes.append((tmp_path / "noise.h5").read_bytes())
+    assert wholes[0] == wholes[1] == wholes[2]
+    assert (np.abs(store.read(tmp_path / "noise.h5")["noise"]).reshape(60, -1).max(1) > 1 / 255).all()
+
+
+def test_no_shards_at_all_are_refused(monkeypatch, tmp_path, inputs, capsys):
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "make_unlearnable", *inputs, "--variant", "input", "--seed", 0, "--shards", 0, tmp_path / "noise.h5")
+    assert "--shards: 0, expected at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["0-of-3", "4-of-3", "3", "a-of-b", "1-of-3-of-5"])

@@ -193,9 +193,18 @@ def _heads(task: Task, config: Config, sets: int, poisons: int) -> Work:
 
 
 def _evaluation(task: Task, config: Config, wildcards: dict[str, str], variants: int) -> Work:
-    sets, n = len(config.poison_seeds) * variants, _poisons(task, wildcards)
-    seen = sets * n * task.forward if variants == 2 else 0.0
-    return _heads(task, config, sets, n) + Work(seen)
+    return _heads(task, config, len(config.poison_seeds) * variants, _poisons(task, wildcards))
+
+
+def _evaluation_of_images(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    """As floats and as 8-bit images, whose features may be extracted elsewhere."""
+    own = _quantized(task, config, wildcards).flops if config.evaluation_shards == 1 else 0.0
+    return _evaluation(task, config, wildcards, 2) + Work(own)
+
+
+def _quantized(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+    rows = len(config.poison_seeds) * _poisons(task, wildcards) / config.evaluation_shards
+    return Work(rows * task.forward, bytes=rows * task.features * FLOAT_BYTES)
 
 
 def _canceling(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
@@ -281,7 +290,8 @@ COSTS: dict[str, Callable[[Task, Config, dict[str, str]], Work]] = {
     "train_decoder": _decoder,
     "invert_features": _inversion,
     "evaluate_features": lambda task, config, wildcards: _evaluation(task, config, wildcards, 1),
-    "evaluate_images": lambda task, config, wildcards: _evaluation(task, config, wildcards, 2),  # as floats and as 8-bit images
+    "extract_quantized": _quantized,
+    "evaluate_images": _evaluation_of_images,
     "make_unlearnable": _unlearnable,
     "evaluate_unlearnable": _unlearnable_victims,
 }

@@ -27,6 +27,7 @@ MADE = (1, 2, 3, 4, 5, 6, 7, 9)
 CANCELING_AND_AFTER = MATCHING_AND_AFTER | FIGURES | {"cancel_gradient", "evaluate_features", "pair_features", "invert_features"}
 INVERTING_AND_AFTER = {"invert_features", "evaluate_images", "collect_table", "render_table", "judge_claims"}
 POISON = "data/poisons/toy/tiny/feature-matching-beta0.25/eps0.2-seed1.h5"
+RESULT = "data/victims/toy/tiny/gc-input/eps0.2.h5"
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +71,13 @@ def test_one_artefact_runs_only_its_ancestors(tmp_path):
     )
 
 
-def test_extraction_is_spread_over_jobs_only_where_asked(tmp_path):
+def test_work_is_spread_over_jobs_only_where_asked(tmp_path):
     toy = make_toy(tmp_path)
-    toy.configure(feature_shards=3)
-    before = {"fetch_dataset": 1, "import_encoder": 1}
-    assert toy.planned("data/features/toy/tiny.h5") == before | {"extract_features": 3, "gather_features": 1}
+    toy.configure(shards=5, feature_shards=3, evaluation_shards=2)
+    planned = toy.planned(POISON, RESULT)
+    assert {rule: planned[rule] for rule in ("match_features", "gather_shards")} == {"match_features": 5, "gather_shards": 1}
+    assert {rule: planned[rule] for rule in ("extract_features", "gather_features")} == {"extract_features": 3, "gather_features": 1}
+    assert {rule: planned[rule] for rule in ("extract_quantized", "evaluate_images")} == {"extract_quantized": 2, "evaluate_images": 1}
 
 
 def test_everything_declared_is_made(finished):
@@ -177,9 +180,12 @@ def test_the_paper_scenario_is_planned():
 @pytest.mark.slow
 def test_shards_do_not_change_a_bit(finished, copy):
     shutil.rmtree(copy.folder / "data/poisons")
-    copy.configure(shards=3)
-    copy.run(POISON)
-    assert (copy.folder / POISON).read_bytes() == (finished.folder / POISON).read_bytes()
+    (copy.folder / RESULT).unlink()
+    copy.configure(shards=3, evaluation_shards=3)
+    copy.run(POISON, RESULT)
+    for name in (POISON, RESULT):
+        assert (copy.folder / name).read_bytes() == (finished.folder / name).read_bytes()
+    assert not list((copy.folder / "data").rglob("*.shards/*"))
 
 
 @pytest.mark.slow
@@ -432,11 +438,11 @@ def test_the_exported_crate_is_valid_and_whole(finished, tmp_path, monkeypatch):
     assert [entity.id for entity in actions["render_table: figures/toy/table1.tex"]["object"] if "csv" in entity.id] == ["figures/toy/table1.csv"]
     assert actions["collect_table: figures/toy/table1.csv"]["startTime"] > actions["fetch_dataset: data/images/toy.h5"]["endTime"]
     assert {usage["name"] for usage in actions["train_heads: data/heads/toy/tiny/clean.h5"]["resourceUsage"]} >= {"wall time"}
-    for profile in ("workflow-run-crate", "provenance-run-crate"):
-        assert issues(folder, profile, monkeypatch, tmp_path / "cache") == []
+    profile = "provenance-run-crate"  # extends those of workflow runs
+    assert issues(folder, profile, monkeypatch, tmp_path / "cache") == []
     metadata = folder / "ro-crate-metadata.json"
     metadata.write_text(metadata.read_text().replace('"instrument"', '"tool"'))
-    assert any("instrument" in issue for issue in issues(folder, "workflow-run-crate", monkeypatch, tmp_path / "cache"))
+    assert any("instrument" in issue for issue in issues(folder, profile, monkeypatch, tmp_path / "cache"))
 
 
 def test_what_is_not_whole_is_not_exported(copy):

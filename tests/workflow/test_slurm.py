@@ -11,7 +11,7 @@ import yaml
 from helpers import ROOT
 from toy import Toy, make_toy
 
-from slurm import MISSING, Slurm
+from slurm import KEEPS_ACCOUNTS, MISSING, Slurm
 
 pytestmark = [
     pytest.mark.slow,
@@ -21,7 +21,8 @@ TABLE = "figures/toy/table1.csv"
 PAIRS = "data/pairs/toy/tiny/gc-feature/eps0.2-seed0.h5"
 POISON = "data/poisons/toy/tiny/feature-matching-beta0.25/eps0.2-seed1.h5"
 INPUT_POISON = "data/poisons/toy/tiny/gc-input/eps0.2-seed0.h5"
-ONE_GPU = "gres:gpu:1"
+NOISE = "data/unlearnable/toy/tiny/input/seed0.h5"
+ONE_GPU, TWO_GPUS = "gres:gpu:1", "gres:gpu:2"
 ROWS = [{"method": "gc-input"}, {"method": "gc-feature"}, {"method": "feature-matching", "beta": 0.25}]
 SMALL = {"shards": 2, "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": ROWS}}}
 IMPATIENT = ["--latency-wait", "10", "--seconds-between-status-checks", "1", "--slurm-init-seconds-before-status-checks", "1"]
@@ -36,7 +37,8 @@ class OnSlurm(Toy):
         shutil.copy(ROOT / "slurm", folder / "slurm", follow_symlinks=False)
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        profile = ["--profile", "slurm", "--slurm-status-command", "squeue", *IMPATIENT]
+        status = [] if KEEPS_ACCOUNTS else ["--slurm-status-command", "squeue"]
+        profile = ["--profile", "slurm", *status, *IMPATIENT]
         command = [sys.executable, "-m", "snakemake", *profile, "--configfile", "toy.yaml", *arguments]
         path = f"{self.cluster.root}/bin:{sys.prefix}/bin:{self.cluster.environment['PATH']}"
         environment = self.cluster.environment | {"PATH": path}
@@ -90,6 +92,38 @@ def test_rules_without_a_gpu_ask_for_none(remote):
     (toy.folder / PAIRS).unlink()
     jobs = toy.submit("--", PAIRS)
     assert [job.get("TresPerJob") for job in jobs] == [None]
+
+
+def test_unlearnable_noise_has_the_gpus_that_it_is_spread_over(remote):
+    toy, _ = remote
+    attacks = yaml.safe_load((toy.folder / "toy.yaml").read_text())["attacks"]
+    toy.configure(attacks=attacks | {"emn": {"max_rounds": 2, "images_per_class": 8, "training": {"batch_size": 8}}}, unlearnable_shards=2)
+    jobs = toy.submit("--", NOISE)
+    assert [job.get("TresPerJob") for job in jobs] == [TWO_GPUS]
+
+
+@pytest.mark.skipif(not KEEPS_ACCOUNTS, reason="no accounts without Debian's slurmdbd and mariadb-server")
+def test_the_accounts_say_who_had_a_gpu(remote, cluster):
+    toy, jobs = remote
+    (toy.folder / PAIRS).unlink()
+    without = {job["JobId"] for job in toy.submit("--", PAIRS)}
+    accounts = {job["JobID"]: job for job in cluster.accounts("JobID", "State", "AllocTRES")}
+    for job in jobs:
+        assert accounts[job["JobId"]]["State"] == "COMPLETED"
+        assert "gres/gpu=1" in accounts[job["JobId"]]["AllocTRES"].split(",")
+    assert ["gpu" in accounts[job]["AllocTRES"] for job in without] == [False]
+
+
+def test_a_job_without_enough_memory_is_tried_again_with_more(remote):
+    toy, _ = remote
+    made = (toy.folder / PAIRS).read_bytes()
+    (toy.folder / PAIRS).unlink()
+    jobs = toy.submit("--set-resources", "pair_features:mem_mb=200*20**(attempt-1)", "--", PAIRS)
+    assert [job["JobState"] for job in jobs] == ["FAILED", "COMPLETED"]
+    assert [memory(job["MinMemoryNode"]) for job in jobs] == [200, 4000]
+    logs = [path.read_text() for path in (toy.folder / "logs/slurm").rglob(f"{jobs[0]['JobId']}.log")]
+    assert any("exceeded memory limit" in log for log in logs)
+    assert (toy.folder / PAIRS).read_bytes() == made
 
 
 def test_a_failed_job_shows_its_log(remote):

@@ -31,6 +31,7 @@ POISON_SHARD = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}
 UNLEARNABLE = "data/unlearnable/{dataset}/{encoder}/{variant}/seed{seed}.h5"
 DECODER = "data/decoders/{dataset}/{encoder}/{kind}.safetensors"
 RECONSTRUCTIONS = "data/reconstructions/{dataset}/{encoder}.h5"
+QUANTIZED_SHARD = "data/victims/{dataset}/{encoder}/{attack}/eps{budget}.shards/{scatteritem}.h5"
 VICTIMS = "data/victims/{dataset}/{encoder}/{attack}/eps{budget}.h5"
 PUBLISHED = "data/published/published_results.csv"
 OUTPUT = CONFIG.output
@@ -101,6 +102,7 @@ localrules:
 scattergather:
     match=CONFIG.shards,
     extract=CONFIG.feature_shards,
+    quantize=CONFIG.evaluation_shards,
 
 
 def one_of(names):
@@ -267,6 +269,15 @@ def poison_files(wildcards):
     """The poisons of all seeds of one attack and budget."""
     method = wildcards.attack.partition("-beta")[0]
     return [POISONS_OF[method].format(**wildcards, seed=seed) for seed in CONFIG.poison_seeds]
+
+
+def quantized_shards(wildcards):
+    """The features of the 8-bit images, where they are spread over jobs."""
+    return gather.quantize(QUANTIZED_SHARD, **wildcards) if CONFIG.evaluation_shards > 1 else []
+
+
+def quantized_option(wildcards, input):
+    return f"--quantized {input.quantized}" if input.quantized else ""
 
 
 def unlearnable_noise(wildcards):

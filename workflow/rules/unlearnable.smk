@@ -10,15 +10,16 @@ rule make_unlearnable:
         "logs/make_unlearnable/{dataset}/{encoder}/{variant}/seed{seed}.log",
     benchmark:
         "benchmarks/make_unlearnable/{dataset}/{encoder}/{variant}/seed{seed}.jsonl"
+    threads: CONFIG.unlearnable_shards
     resources:
-        gpu=GPU,
+        gpu=GPU * CONFIG.unlearnable_shards,
         mem_mb=growing_memory(16),
         runtime=growing_minutes(30, "make_unlearnable"),
     params:
         settings=EMN_SETTINGS,
     shell:
         "python scripts/make_unlearnable.py --images {input.images} --encoder {input.encoder} --variant {wildcards.variant}"
-        " --seed {wildcards.seed} --settings {params.settings:q} {output} 2> {log}"
+        " --seed {wildcards.seed} --settings {params.settings:q} --shards {threads} {output} 2> {log}"
 
 
 rule evaluate_unlearnable:

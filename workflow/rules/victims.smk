@@ -24,14 +24,36 @@ rule evaluate_features:
         " --poisons {input.poisons} --settings {params.settings:q} {output} 2> {log}"
 
 
+rule extract_quantized:
+    """Features of the 8-bit copies of an attack's images, all poison seeds, one shard; in one job with the evaluation where it is the only one."""
+    input:
+        poisons=poison_files,
+        encoder=ENCODER,
+        code=code("extract_quantized.py"),
+    output:
+        temp(QUANTIZED_SHARD),
+    log:
+        "logs/extract_quantized/{dataset}/{encoder}/{attack}/eps{budget}-{scatteritem}.log",
+    benchmark:
+        "benchmarks/extract_quantized/{dataset}/{encoder}/{attack}/eps{budget}-{scatteritem}.jsonl"
+    resources:
+        gpu=GPU,
+        mem_mb=growing_memory(8),
+        runtime=growing_minutes(5, "extract_quantized"),
+    shell:
+        "python scripts/extract_quantized.py --poisons {input.poisons} --encoder {input.encoder}"
+        " --shard {wildcards.scatteritem} {output} 2> {log}"
+
+
 rule evaluate_images:
-    """The same for attacks that make images, and once more after rounding these to 8 bits."""
+    """Like `evaluate_features` for attacks that make images, and once more after rounding these to 8 bits."""
     input:
         features=FEATURES,
         target=expand(TARGET, target=ATTACK_TARGET, allow_missing=True),
         poisons=poison_files,
         images=IMAGES,
         encoder=ENCODER,
+        quantized=quantized_shards,
         code=code("evaluate_attack.py"),
     output:
         VICTIMS,
@@ -47,6 +69,8 @@ rule evaluate_images:
         runtime=growing_minutes(10, "evaluate_images"),
     params:
         settings=VICTIM_SETTINGS,
+        quantized=quantized_option,
     shell:
         "python scripts/evaluate_attack.py --features {input.features} --target {input.target}"
-        " --poisons {input.poisons} --images {input.images} --encoder {input.encoder} --settings {params.settings:q} {output} 2> {log}"
+        " --poisons {input.poisons} --images {input.images} --encoder {input.encoder} {params.quantized}"
+        " --settings {params.settings:q} {output} 2> {log}"

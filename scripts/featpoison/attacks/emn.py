@@ -12,8 +12,10 @@ pre-trained encoder; `input`: the encoder is frozen, theta is the linear head, a
 trained on fixed features.
 """
 
+import copy
 import logging
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -107,11 +109,21 @@ def first_rate(settings: EMN | NetworkVictims, variant: Variant) -> float:
 
 
 def perturb(
-    images: Tensor, labels: Tensor, encoder: Encoder, settings: EMN, *, variant: Variant, classes: int, seed: int, checkpoint: Checkpoint
+    images: Tensor,
+    labels: Tensor,
+    encoder: Encoder,
+    settings: EMN,
+    *,
+    variant: Variant,
+    classes: int,
+    seed: int,
+    checkpoint: Checkpoint,
+    shards: int = 1,
 ) -> Found:
     """Error-minimising noise for `images` (n, 3, h, w), float32 in [0, 1], with `labels` (n,). Resumes after the last finished round.
 
-    The encoder says on which device. Raises FloatingPointError naming round and step at a loss or gradient that is not finite.
+    The encoder says on which device; `shards` spreads the noise steps (`minimise_all`) and changes no bit. Raises FloatingPointError naming
+    round and step at a loss or gradient that is not finite.
     """
     device = encoder.mean.device
     images, labels = images.to(device), labels.to(device)
@@ -129,9 +141,7 @@ def perturb(
             loss = optimizer.step(pixels, labels[rows], first_rate(settings, variant))
             if not math.isfinite(loss):
                 raise FloatingPointError(f"EMN: round {number + 1}, training step {step % settings.training_steps}: the loss is {loss}")
-        for block in torch.arange(len(images), device=device).split(settings.training.batch_size):
-            noise[block] = minimise(network, images[block], labels[block], noise[block], settings, number=number + 1)
-            progress.advance(len(block), note=f"round {number + 1}")
+        noise = minimise_all(network, images, labels, noise, settings, progress=progress, number=number + 1, shards=shards)
         errors = (*errors, (predictions(network, images + noise) != labels.cpu()).double().mean().item())
         log.info("round %d: training error %.4f", len(errors), errors[-1])
         _save(checkpoint, noise, network, optimizer, errors)
@@ -156,6 +166,39 @@ def minimise(network: Classifier, images: Tensor, labels: Tensor, noise: Tensor,
             raise FloatingPointError(f"EMN: round {number}, noise step {step}: the loss is {loss.item()} or its gradient is not finite")
         noise = ball.project(noise - settings.step_size * LEVEL * gradient.sign())
     return noise
+
+
+def minimise_all(
+    network: Classifier, images: Tensor, labels: Tensor, noise: Tensor, settings: EMN, *, progress: Progress, number: int = 1, shards: int = 1
+) -> Tensor:
+    """`minimise` of all rows (n, 3, h, w), in blocks of the training's batch size, which `shards` threads share.
+
+    Each thread has a GPU of its own as long as the job has as many. Blocks are fixed and images do not interact: bits do not depend on
+    `shards`, on GPUs of one kind.
+    """
+    replicas = _replicas(network, shards)
+    blocks = torch.arange(len(images), device=images.device).split(settings.training.batch_size)
+
+    def work(position: int) -> Tensor:
+        replica = replicas[position % shards]
+        own = (tensor[blocks[position]].to(replica.encoder.mean.device) for tensor in (images, labels, noise))
+        return minimise(replica, *own, settings, number=number)
+
+    moved = torch.empty_like(noise)
+    with ThreadPoolExecutor(shards) as pool:
+        for block, result in zip(blocks, pool.map(work, range(len(blocks))), strict=True):
+            moved[block] = result.to(moved.device)
+            progress.advance(len(block), note=f"round {number}")
+    return moved
+
+
+def _replicas(network: Classifier, count: int) -> list[Classifier]:
+    """The network, where it is, for the first shard; copies on the next GPUs in turn for the others; on a CPU all share the one."""
+    device = network.encoder.mean.device
+    if device.type == "cpu":
+        return [network] * count
+    places = [torch.device(device.type, (device.index + i) % torch.accelerator.device_count()) for i in range(count)]
+    return [network if place == device else copy.deepcopy(network).to(place) for place in places]
 
 
 def _finished(errors: tuple[float, ...], settings: EMN) -> bool:
