@@ -181,8 +181,8 @@ def minimise_all(
 
     def work(position: int) -> Tensor:
         replica = replicas[position % shards]
-        own = (tensor[blocks[position]].to(replica.encoder.mean.device) for tensor in (images, labels, noise))
-        return minimise(replica, *own, settings, number=number)
+        pixels, classes, start = (tensor[blocks[position]].to(replica.encoder.mean.device) for tensor in (images, labels, noise))
+        return minimise(replica, pixels, classes, start, settings, number=number)
 
     moved = torch.empty_like(noise)
     with ThreadPoolExecutor(shards) as pool:
