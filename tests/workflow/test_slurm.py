@@ -37,9 +37,7 @@ class OnSlurm(Toy):
         shutil.copy(ROOT / "slurm", folder / "slurm", follow_symlinks=False)
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        status = [] if KEEPS_ACCOUNTS else ["--slurm-status-command", "squeue"]
-        profile = ["--profile", "slurm", *status, *IMPATIENT]
-        command = [sys.executable, "-m", "snakemake", *profile, "--configfile", "toy.yaml", *arguments]
+        command = [sys.executable, "-m", "snakemake", "--profile", "slurm", *IMPATIENT, "--configfile", "toy.yaml", *arguments]
         path = f"{self.cluster.root}/bin:{sys.prefix}/bin:{self.cluster.environment['PATH']}"
         environment = self.cluster.environment | {"PATH": path}
         return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, check=False)
