@@ -17,6 +17,8 @@ from featpoison.provenance import sha256_file
 from helpers import RECORD, ROOT
 
 PARTS = ("Snakefile", "workflow", "scripts", "data/published")
+POISON = "data/poisons/toy/tiny/feature-matching-beta0.25/eps0.2-seed1.h5"
+RESULT = "data/victims/toy/tiny/gc-input/eps0.2.h5"
 TABLE_ROWS = [
     {"method": "gradpc-input"},
     {"method": "gc-input"},
@@ -66,6 +68,15 @@ class Toy:
     def configure(self, **changes) -> None:
         path = self.folder / "toy.yaml"
         path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
+
+    def append(self, name: str, text: str = "\n# edited\n") -> None:
+        with open(self.folder / name, "a") as file:
+            file.write(text)
+
+    def copied(self, folder: Path) -> "Toy":
+        """The same run, with new time stamps, elsewhere."""
+        shutil.copytree(self.folder, folder, symlinks=True, copy_function=shutil.copy)
+        return Toy(folder)
 
 
 def make_toy(folder: Path) -> Toy:

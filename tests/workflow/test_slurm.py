@@ -9,7 +9,7 @@ import time
 import pytest
 import yaml
 from helpers import ROOT
-from toy import Toy, make_toy
+from toy import POISON, Toy, make_toy
 
 from slurm import KEEPS_ACCOUNTS, MISSING, Slurm
 
@@ -19,7 +19,6 @@ pytestmark = [
 ]
 TABLE = "figures/toy/table1.csv"
 PAIRS = "data/pairs/toy/tiny/gc-feature/eps0.2-seed0.h5"
-POISON = "data/poisons/toy/tiny/feature-matching-beta0.25/eps0.2-seed1.h5"
 INPUT_POISON = "data/poisons/toy/tiny/gc-input/eps0.2-seed0.h5"
 NOISE = "data/unlearnable/toy/tiny/input/seed0.h5"
 ONE_GPU, TWO_GPUS = "gres:gpu:1", "gres:gpu:2"
@@ -137,35 +136,53 @@ def test_a_failed_job_shows_its_log(remote):
     assert "logs/poison_by_canceling/toy/tiny/gc-input/eps0.2-seed0.log" in done.stderr
 
 
-def test_a_killed_job_is_tried_again_with_more_memory_and_resumes(local, remote, cluster):
+@pytest.fixture(scope="module")
+def long(local, remote) -> OnSlurm:
+    """The toy on the cluster, with a feature matching that takes long enough to be interrupted; `local` has made its poisons."""
     toy, _ = remote
-    long = {"steps": 1000, "batch_size": 4}
     for one in (local, toy):
         attacks = yaml.safe_load((one.folder / "toy.yaml").read_text())["attacks"]
-        attacks["feature_matching"] = long
-        one.configure(attacks=attacks, shards=1)
+        one.configure(attacks=attacks | {"feature_matching": {"steps": 1000, "batch_size": 4}}, shards=1)
     local.run("--", POISON)
-    checkpoints = toy.folder / "data/poisons/toy/tiny/feature-matching-beta0.25"
-    killed = []
+    return toy
 
-    def kill() -> None:
-        while not killed:
+
+def interrupted(toy: OnSlurm, *command: str) -> tuple[list[dict[str, str]], list[str]]:
+    """The cluster's jobs of the poisons, and which of them `command` met as soon as there was a state to resume from."""
+    states = toy.folder / "data/poisons/toy/tiny/feature-matching-beta0.25"
+    met = []
+
+    def interrupt() -> None:
+        while not met:
             time.sleep(0.2)
-            if list(checkpoints.rglob(".*.state")):
-                running = [job for job in cluster.jobs() if job["JobState"] == "RUNNING"]
-                killed.extend(job["JobId"] for job in running)
-                cluster.command("scancel", *killed)
+            if list(states.rglob(".*.state")):
+                met.extend(job["JobId"] for job in toy.cluster.jobs() if job["JobState"] == "RUNNING")
+                toy.cluster.command(*command, *met)
 
-    thread = threading.Thread(target=kill, daemon=True)
+    thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     jobs = toy.submit("--", POISON)
     thread.join(1)
+    assert len(met) == 1
+    assert "resumed" in next((toy.folder / "logs/match_features").rglob("*seed1*")).read_text()
+    return jobs, met
+
+
+def test_a_killed_job_is_tried_again_with_more_memory_and_resumes(local, long):
+    jobs, killed = interrupted(long, "scancel")
     states = {job["JobId"]: job["JobState"] for job in jobs}
     assert [states[job] for job in killed] == ["CANCELLED"]
     first, second = (job["MinMemoryNode"] for job in jobs[-2:])
     assert memory(second) == 2 * memory(first)
-    assert "resumed" in next((toy.folder / "logs/match_features").rglob("*seed1*")).read_text()
-    assert (toy.folder / POISON).read_bytes() == (local.folder / POISON).read_bytes()
+    assert (long.folder / POISON).read_bytes() == (local.folder / POISON).read_bytes()
+
+
+def test_a_job_that_slurm_takes_back_and_queues_again_resumes(local, long):
+    """What happens to a preempted one."""
+    (long.folder / POISON).unlink()
+    jobs, requeued = interrupted(long, "scontrol", "requeue")
+    assert [(job["JobId"], job["JobState"], job["Restarts"]) for job in jobs] == [(requeued[0], "COMPLETED", "1")]
+    assert (long.folder / POISON).read_bytes() == (local.folder / POISON).read_bytes()
 
 
 def memory(text: str) -> float:
