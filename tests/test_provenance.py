@@ -1,8 +1,10 @@
 import json
 import subprocess
 import sys
+from argparse import Namespace
 
-from featpoison import provenance
+import torch
+from featpoison import program, provenance
 from helpers import ROOT
 
 
@@ -67,3 +69,10 @@ def test_record_has_no_clock_and_repeats(tmp_path):
     assert first["inputs"] == {data.as_posix(): provenance.sha256_bytes(b"abc")}
     assert first["settings"] == {"seed": 1}
     assert first["environment"]["torch"]
+
+
+def test_records_tell_numbers_of_threads_apart(monkeypatch):
+    """The last bit may depend on it."""
+    monkeypatch.setattr(sys, "argv", [str(ROOT / "scripts/extract_features.py")])
+    one, two = (program.record(Namespace(device=torch.device("cpu"), threads=count), [], {})["environment"]["device"] for count in (1, 2))
+    assert two == f"{one}, 2 threads"
