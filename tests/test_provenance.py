@@ -4,7 +4,8 @@ import sys
 from argparse import Namespace
 
 import torch
-from featpoison import program, provenance
+from featpoison import provenance
+from featpoison.program import record
 from helpers import ROOT
 
 
@@ -74,5 +75,5 @@ def test_record_has_no_clock_and_repeats(tmp_path):
 def test_records_tell_numbers_of_threads_apart(monkeypatch):
     """The last bit may depend on it."""
     monkeypatch.setattr(sys, "argv", [str(ROOT / "scripts/extract_features.py")])
-    one, two = (program.record(Namespace(device=torch.device("cpu"), threads=count), [], {})["environment"]["device"] for count in (1, 2))
+    one, two = (record(Namespace(device=torch.device("cpu"), threads=count), [], {})["environment"]["device"] for count in (1, 2))
     assert two == f"{one}, 2 threads"
