@@ -13,7 +13,7 @@ from featpoison.encoders.encoder import Encoder
 from helpers import ROOT
 from torch import nn
 
-DEMO = load(ROOT / "workflow/config/demo.yaml")
+DEMO, PAPER = (load(ROOT / f"workflow/config/{name}.yaml") for name in ("demo", "paper"))
 TASK = Task(train=5000, test=2000, side=32, classes=10, features=128, forward=1e7)
 PLACE = {"dataset": "cifar10-5k", "encoder": "embedded-simclr-cifar10", "budget": "0.03", "attack": "gc-input", "constrained": "", "seed": "0"}
 PLAN = """rule fetch_dataset:
@@ -92,6 +92,29 @@ def test_shards_share_the_work():
         assert (count * one.flops, count * one.bytes) == (whole.flops, whole.bytes)
     elsewhere = 2 * work("extract_quantized", spread).flops
     assert work("evaluate_images", spread).flops + elsewhere == pytest.approx(work("evaluate_images", DEMO).flops)
+
+
+@pytest.mark.parametrize("rule", cost.COSTS)
+def test_memory_follows_the_work(rule):
+    """Twice the data, budgets and features: twice the arrays. Shards share them."""
+
+    def memory(factor, **changes):
+        task = Task(factor * 5000, factor * 2000, 32, 10, 128, 1e7)
+        return cost.memory_of(Job(rule, PLACE), DEMO.model_copy(update=changes), lambda *_: task)
+
+    assert memory(1) > 1e6
+    assert memory(2) == pytest.approx(2 * memory(1))
+    shards = {"match_features": "shards", "extract_features": "feature_shards", "extract_quantized": "evaluation_shards"}
+    if rule in shards:
+        assert 4 * memory(1, **{shards[rule]: 4}) == pytest.approx(memory(1))
+
+
+def test_memory_of_a_matching_is_what_its_formula_says():
+    n = 150
+    assert cost.memory_of(Job("match_features", PLACE), DEMO, lambda *_: TASK) == n * (6 * 3 * 32 * 32 + 4 * 128) * 4
+    assert cost.memory_of(Job("render_table", {}), DEMO, lambda *_: TASK) == 0
+    pretraining = Job("pretrain_encoder", {"encoder": "simclr-resnet18-cifar10"})  # on the data set that the configuration names
+    assert cost.memory_of(pretraining, PAPER, lambda dataset, _: {"cifar10": TASK}[dataset]) == TASK.train * TASK.image_bytes
 
 
 def test_work_adds_up_by_rule():

@@ -1,4 +1,4 @@
-"""What a planned run costs: floating-point operations and bytes on disk of each job, counted from formulas before anything runs.
+"""What a planned run costs: floating-point operations, bytes on disk and memory of each job, counted from formulas before anything runs.
 
 n poisons, N training images, m test images, d features, C classes, F operations of one image's pass through the encoder. A pass back to
 the pixels costs what the pass forward costs; one that also updates weights costs twice that. Iterative work counts its most iterations,
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -295,6 +296,58 @@ COSTS: dict[str, Callable[[Task, Config, dict[str, str]], Work]] = {
     "make_unlearnable": _unlearnable,
     "evaluate_unlearnable": _unlearnable_victims,
 }
+
+
+class Held(NamedTuple):
+    """How many float32 copies of each array a job has in main memory at once: what it reads, works on, and writes into a checkpoint."""
+
+    images: float = 0
+    """Of the training images."""
+    features: float = 0
+    """Of all clean features."""
+    poisons: float = 0
+    """Of the poison images, of each seed that the job works on."""
+    poisoned: float = 0
+    """Of their features; float64 counts twice."""
+
+
+HELD = {
+    "pretrain_encoder": Held(images=1),
+    "extract_features": Held(features=2),
+    "train_heads": Held(features=4),
+    "make_target_head": Held(features=4),
+    "make_target_head_from_images": Held(features=4),
+    "cancel_gradient": Held(features=2, poisoned=16),
+    "poison_features_by_bilevel": Held(features=6, poisoned=16),
+    "pair_features": Held(features=2, poisoned=4),
+    "match_features": Held(poisons=6, poisoned=4),
+    "poison_by_canceling": Held(features=2, poisons=12, poisoned=8),
+    "poison_by_tgda": Held(features=4, poisons=12, poisoned=8),
+    "poison_by_bilevel": Held(features=6, poisons=12, poisoned=8),
+    "train_decoder": Held(images=2),
+    "invert_features": Held(poisons=4, poisoned=2),
+    "filter_poisons": Held(poisons=3),
+    "extract_quantized": Held(poisons=2, poisoned=2),
+    "evaluate_features": Held(features=6, poisoned=6),
+    "evaluate_images": Held(features=6, poisons=4, poisoned=12),
+    "make_unlearnable": Held(images=7),
+    "evaluate_unlearnable": Held(images=2, features=6, poisons=2, poisoned=2),
+}
+
+
+def memory_of(job: Job, config: Config, tasks: Callable[[str, str], Task]) -> float:
+    """Bytes of the arrays that a job holds in main memory at once, by `HELD`; libraries come on top. 0 for rules that hold next to nothing."""
+    if job.rule not in HELD:
+        return 0.0
+    held, wildcards = HELD[job.rule], job.wildcards
+    dataset = wildcards.get("dataset") or config.encoders[wildcards["encoder"]].pretraining.dataset  # type: ignore[union-attr]
+    task = tasks(dataset, wildcards["encoder"])
+    n = _poisons(task, wildcards) if "budget" in wildcards else task.train
+    sets = len(config.poison_seeds) if job.rule.startswith(("evaluate", "extract_quantized")) else 1
+    shards = {"extract_features": config.feature_shards, "match_features": config.shards, "extract_quantized": config.evaluation_shards}
+    clean = held.images * task.train * task.image_bytes + held.features * (task.train + task.test) * task.features * FLOAT_BYTES
+    poisoned = held.poisons * n * task.image_bytes + held.poisoned * n * task.features * FLOAT_BYTES
+    return (clean + sets * poisoned) / shards.get(job.rule, 1)
 
 
 def by_rule(jobs: Iterable[Job], config: Config, tasks: Callable[[str, str], Task]) -> dict[str, tuple[int, Work]]:

@@ -201,15 +201,6 @@ CONVERGED_SETTINGS = CONFIG.victims.converged.model_dump_json()
 GPU = 1 if CONFIG.gpu else 0
 
 
-def growing_memory(gigabytes):
-    """Megabytes that double with each attempt: a job killed for memory is tried again with more."""
-
-    def megabytes(wildcards, attempt):
-        return int(gigabytes * 1000 * 2 ** (attempt - 1))
-
-    return megabytes
-
-
 @cache
 def task_sizes(dataset, encoder):
     from featpoison import cost
@@ -222,6 +213,24 @@ def gpu_minutes(rule, wildcards):
     from featpoison import cost
 
     return GENEROUS * 60 * cost.work_of(cost.Job(rule, dict(wildcards.items())), CONFIG, task_sizes).hours()
+
+
+def megabytes_held(rule, wildcards):
+    """Megabytes of the arrays of `rule`, by the same formulas."""
+    from featpoison import cost
+
+    return cost.memory_of(cost.Job(rule, dict(wildcards.items())), CONFIG, task_sizes) / 1e6
+
+
+def growing_memory(gigabytes, rule=None):
+    """Megabytes that double with each attempt, for a job that was killed for memory: a fixed part for libraries, and for GPU jobs the arrays
+    of `rule`."""
+
+    def megabytes(wildcards, attempt):
+        arrays = megabytes_held(rule, wildcards) if rule and CONFIG.gpu else 0
+        return math.ceil((1000 * gigabytes + arrays) * 2 ** (attempt - 1))
+
+    return megabytes
 
 
 def growing_minutes(minutes, rule=None):

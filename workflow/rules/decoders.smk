@@ -12,7 +12,7 @@ rule train_decoder:
         "benchmarks/train_decoder/{dataset}/{encoder}/{kind}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(16),
+        mem_mb=growing_memory(8, "train_decoder"),
         runtime=growing_minutes(15, "train_decoder"),
     params:
         settings=DECODER_SETTINGS,

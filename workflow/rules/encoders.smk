@@ -39,7 +39,7 @@ rule pretrain_encoder:
     threads: 8
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(16),
+        mem_mb=growing_memory(8, "pretrain_encoder"),
         runtime=growing_minutes(30, "pretrain_encoder"),
     params:
         settings=simclr_settings,

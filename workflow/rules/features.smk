@@ -14,7 +14,7 @@ if CONFIG.feature_shards == 1:
             "benchmarks/extract_features/{dataset}/{encoder}.jsonl"
         resources:
             gpu=GPU,
-            mem_mb=growing_memory(8),
+            mem_mb=growing_memory(6, "extract_features"),
             runtime=growing_minutes(15, "extract_features"),
         shell:
             "python scripts/extract_features.py --images {input.images} --encoder {input.encoder} {output} 2> {log}"
@@ -35,7 +35,7 @@ else:
             "benchmarks/extract_features/{dataset}/{encoder}-{scatteritem}.jsonl"
         resources:
             gpu=GPU,
-            mem_mb=growing_memory(8),
+            mem_mb=growing_memory(6, "extract_features"),
             runtime=growing_minutes(15, "extract_features"),
         shell:
             "python scripts/extract_features.py --images {input.images} --encoder {input.encoder}"

@@ -11,7 +11,7 @@ rule train_heads:
         "benchmarks/train_heads/{dataset}/{encoder}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(8),
+        mem_mb=growing_memory(6, "train_heads"),
         runtime=growing_minutes(10, "train_heads"),
     params:
         settings=VICTIM_SETTINGS,

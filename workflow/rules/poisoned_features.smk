@@ -12,7 +12,7 @@ rule cancel_gradient:
         "benchmarks/cancel_gradient/{dataset}/{encoder}/eps{budget}-seed{seed}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(8),
+        mem_mb=growing_memory(6, "cancel_gradient"),
         runtime=growing_minutes(5, "cancel_gradient"),
     params:
         settings=CANCELING_SETTINGS,
@@ -34,7 +34,7 @@ rule poison_features_by_bilevel:
         "benchmarks/poison_features_by_bilevel/{dataset}/{encoder}/eps{budget}-seed{seed}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(16),
+        mem_mb=growing_memory(8, "poison_features_by_bilevel"),
         runtime=growing_minutes(10, "poison_features_by_bilevel"),
     params:
         settings=EXACT_SETTINGS,
@@ -57,7 +57,7 @@ rule pair_features:
     benchmark:
         "benchmarks/pair_features/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.jsonl"
     resources:
-        mem_mb=growing_memory(8),
+        mem_mb=growing_memory(6, "pair_features"),
         runtime=growing_minutes(10),
     params:
         option=pairing_option,

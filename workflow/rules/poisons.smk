@@ -15,7 +15,7 @@ rule match_features:
         matching=one_of(MATCHING_OF.values()),
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(8),
+        mem_mb=growing_memory(6, "match_features"),
         runtime=growing_minutes(5, "match_features"),
     params:
         settings=matching_settings,
@@ -60,7 +60,7 @@ rule poison_by_canceling:
         "benchmarks/poison_by_canceling/{dataset}/{encoder}/gc-input{constrained}/eps{budget}-seed{seed}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(16),
+        mem_mb=growing_memory(8, "poison_by_canceling"),
         runtime=growing_minutes(15, "poison_by_canceling"),
     params:
         settings=constrained_settings(CONFIG.attacks.gc_input),
@@ -86,7 +86,7 @@ rule poison_by_tgda:
         "benchmarks/poison_by_tgda/{dataset}/{encoder}/tgda-input{constrained}/eps{budget}-seed{seed}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(16),
+        mem_mb=growing_memory(8, "poison_by_tgda"),
         runtime=growing_minutes(15, "poison_by_tgda"),
     params:
         settings=constrained_settings(CONFIG.attacks.tgda_input),
@@ -111,7 +111,7 @@ rule poison_by_bilevel:
         "benchmarks/poison_by_bilevel/{dataset}/{encoder}/exact-input{constrained}/eps{budget}-seed{seed}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(16),
+        mem_mb=growing_memory(8, "poison_by_bilevel"),
         runtime=growing_minutes(15, "poison_by_bilevel"),
     params:
         settings=constrained_settings(CONFIG.attacks.exact_input),
@@ -135,7 +135,7 @@ rule filter_poisons:
     benchmark:
         "benchmarks/filter_poisons/{dataset}/{encoder}/beta{beta}/eps{budget}-seed{seed}.jsonl"
     resources:
-        mem_mb=growing_memory(4),
+        mem_mb=growing_memory(4, "filter_poisons"),
         runtime=growing_minutes(5),
     shell:
         "python scripts/filter_poisons.py --images {input.images} --poisons {input.poisons} {output} 2> {log}"
@@ -157,7 +157,7 @@ rule invert_features:
         "benchmarks/invert_features/{dataset}/{encoder}/eps{budget}-seed{seed}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(8),
+        mem_mb=growing_memory(6, "invert_features"),
         runtime=growing_minutes(5, "invert_features"),
     shell:
         "python scripts/invert_features.py --images {input.images} --encoder {input.encoder} --decoder {input.decoder}"

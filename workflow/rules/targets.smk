@@ -11,7 +11,7 @@ rule make_target_head:
     benchmark:
         "benchmarks/make_target_head/{dataset}/{encoder}/gradpc-feature.jsonl"
     resources:
-        mem_mb=growing_memory(8),
+        mem_mb=growing_memory(6, "make_target_head"),
         runtime=growing_minutes(10),
     params:
         settings=GRADPC_SETTINGS,
@@ -36,7 +36,7 @@ rule make_target_head_from_images:
         "benchmarks/make_target_head/{dataset}/{encoder}/gradpc-input.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(8),
+        mem_mb=growing_memory(6, "make_target_head_from_images"),
         runtime=growing_minutes(10, "make_target_head_from_images"),
     params:
         settings=GRADPC_SETTINGS,

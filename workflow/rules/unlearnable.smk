@@ -13,7 +13,7 @@ rule make_unlearnable:
     threads: CONFIG.unlearnable_shards
     resources:
         gpu=GPU * CONFIG.unlearnable_shards,
-        mem_mb=growing_memory(16),
+        mem_mb=growing_memory(8, "make_unlearnable"),
         runtime=growing_minutes(30, "make_unlearnable"),
     params:
         settings=EMN_SETTINGS,
@@ -37,7 +37,7 @@ rule evaluate_unlearnable:
         "benchmarks/evaluate_unlearnable/{dataset}/{encoder}/{variant}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(16),
+        mem_mb=growing_memory(8, "evaluate_unlearnable"),
         runtime=growing_minutes(30, "evaluate_unlearnable"),
     params:
         settings=unlearnable_victim_settings,

@@ -15,7 +15,7 @@ rule evaluate_features:
         attack=one_of(FEATURE_ATTACKS),
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(16),
+        mem_mb=growing_memory(8, "evaluate_features"),
         runtime=growing_minutes(10, "evaluate_features"),
     params:
         settings=VICTIM_SETTINGS,
@@ -38,7 +38,7 @@ rule extract_quantized:
         "benchmarks/extract_quantized/{dataset}/{encoder}/{attack}/eps{budget}-{scatteritem}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(8),
+        mem_mb=growing_memory(6, "extract_quantized"),
         runtime=growing_minutes(5, "extract_quantized"),
     shell:
         "python scripts/extract_quantized.py --poisons {input.poisons} --encoder {input.encoder}"
@@ -65,7 +65,7 @@ rule evaluate_images:
         attack=f"({one_of(IMAGE_ATTACKS)})(-beta[0-9.]+)?",
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(16),
+        mem_mb=growing_memory(8, "evaluate_images"),
         runtime=growing_minutes(10, "evaluate_images"),
     params:
         settings=VICTIM_SETTINGS,
