@@ -13,31 +13,37 @@ import numpy as np
 import torch
 from featpoison import program, provenance, store
 from featpoison.constraints import EightBit
-from featpoison.encoders.encoder import Encoder, load_encoder
+from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract, to_pixels
 from featpoison.evaluation import Poisons, Victims, attack_facts, image_facts, retrain_all
 from featpoison.products import read_poisons, read_target, read_task
+from featpoison.provenance import Record
 from torch import Tensor
 
 
-def quantized(poisons: Poisons, encoder: Encoder, features: Tensor | None) -> Poisons:
-    """What an attacker can really upload: the images rounded to 8 bits, with their `features`, computed where they are not given."""
+def rounded(poisons: Poisons) -> Tensor:
+    """The images rounded to 8 bits: what an attacker can really upload."""
     if poisons.images is None:
         raise SystemExit("--images and --encoder are for poisons that are images; these are features")
-    images = EightBit().project(poisons.images)
-    return replace(poisons, images=images, features=extract(images, encoder) if features is None else features)
+    return EightBit().project(poisons.images)
 
 
-def joined(shards: Sequence[Path], poisons: Sequence[Path], encoder: Path) -> list[Tensor]:
-    """The features in the shards of `extract_quantized`, of each poison file. Exits naming a shard that belongs to other files or is missing."""
-    inputs = {provenance.relative(path): provenance.sha256_file(path) for path in (*poisons, encoder)}
-    order = [provenance.relative(path) for path in poisons]
-    for number, path in enumerate(shards, 1):
-        made, settings = store.read_provenance(path), {"poisons": order, "shard": f"{number}-of-{len(shards)}"}
-        if (made["inputs"], made["settings"]) != (inputs, settings):
-            raise SystemExit(f"{path}: {made['settings']} from {sorted(made['inputs'])}, expected {settings} from {sorted(inputs)} as they are now")
+def joined(shards: Sequence[Path], poisons: Sequence[Path], encoder: Path) -> tuple[list[Tensor], list[Record]]:
+    """The features in the shards of `extract_quantized`, of each poison file, and the shards' records.
+
+    Exits naming the first shard that is not the next one of these files, made by this code with these libraries.
+    """
+    records = [store.read_provenance(path) for path in shards]
+    settings = {"poisons": [provenance.relative(path) for path in poisons]}
+    program_file = provenance.SCRIPTS / "extract_quantized.py"
+    whole = provenance.record(program_file, [*poisons, encoder], settings, provenance.joint_device(records))
+    for number, (path, record, own) in enumerate(zip(shards, records, provenance.of_whole(records), strict=True), 1):
+        expected = f"{number}-of-{len(shards)}"
+        if own != whole or record["settings"]["shard"] != expected:
+            found = f"{record['settings'].get('shard')} of {record['settings'].get('poisons')}"
+            raise SystemExit(f"{path}: {found}, expected {expected} of {settings['poisons']} and {encoder} as they are, by this code")
     parts = [store.read(path) for path in shards]
-    return [torch.from_numpy(np.concatenate([part[str(index)] for part in parts])) for index in range(len(poisons))]
+    return [torch.from_numpy(np.concatenate([part[str(index)] for part in parts])) for index in range(len(poisons))], records
 
 
 def clean_images(path: Path, rows: Tensor) -> Tensor:
@@ -66,12 +72,19 @@ def main() -> None:
     record = program.record(args, inputs, victims.model_dump())
     task, (target, G) = read_task(args.features), read_target(args.target)
     poisons = [read_poisons(path) for path in args.poisons]
-    known = joined(args.quantized, args.poisons, args.encoder) if args.quantized else [None] * len(poisons)
-    arrays = attack_facts(task, poisons, target, G)
     sets = poisons
     if args.images:
-        encoder = load_encoder(args.encoder).to(args.device)
-        sets = poisons + [quantized(one, encoder, features) for one, features in zip(poisons, known, strict=True)]
+        images = [rounded(one) for one in poisons]
+        if args.quantized:
+            features, records = joined(args.quantized, args.poisons, args.encoder)
+            record["environment"]["device"] = provenance.joint_device([record, *records])
+        else:
+            encoder = load_encoder(args.encoder).to(args.device)
+            features = [extract(one, encoder) for one in images]
+        together = zip(poisons, images, features, strict=True)
+        sets = poisons + [replace(one, images=pixels, features=known) for one, pixels, known in together]
+    arrays = attack_facts(task, poisons, target, G)
+    if args.images:
         largest = to_pixels(np.asarray(store.extent(args.images, "train_images")[1])).item()
         arrays |= image_facts(poisons, partial(clean_images, args.images), largest)
     for name, values in retrain_all(task, sets, victims, args.device).items():

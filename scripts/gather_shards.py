@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from featpoison import program, store
-from featpoison.provenance import Record
+from featpoison import program, provenance, store
 
 
 def main() -> None:
@@ -13,21 +12,13 @@ def main() -> None:
     parser.add_argument("--shards", type=Path, nargs="+", required=True, help="shard files, in order")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    originals = [store.read_provenance(path) for path in args.shards]
-    devices = " + ".join(sorted({record["environment"]["device"] for record in originals}))
-    records = [_of_whole(record, devices) for record in originals]
+    records = provenance.of_whole([store.read_provenance(path) for path in args.shards])
     for path, record in zip(args.shards, records, strict=True):
         if record != records[0]:
             raise SystemExit(f"{path}: made from other inputs, settings, code or libraries than {args.shards[0]}; expected shards of one product")
     parts = [store.read(path) for path in args.shards]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     store.write(args.output, arrays, records[0], **store.read_attributes(args.shards[0]))
-
-
-def _of_whole(record: Record, devices: str) -> Record:
-    settings = {key: value for key, value in record["settings"].items() if key != "shard"}
-    record = {key: value for key, value in record.items() if key != "product"}
-    return record | {"settings": settings, "environment": record["environment"] | {"device": devices}}
 
 
 if __name__ == "__main__":

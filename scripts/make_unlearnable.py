@@ -19,11 +19,11 @@ def main() -> None:
     parser.add_argument("--variant", choices=get_args(Variant), required=True)
     parser.add_argument("--seed", type=int, required=True, help="initial weights, order of rows, augmentation")
     parser.add_argument("--settings", default="{}", help="JSON of the EMN settings")
-    parser.add_argument("--shards", type=int, default=1, help="threads that share the noise steps, each on a GPU of its own where there are some")
+    parser.add_argument("--shards", type=int, default=1, help="GPUs that share the noise steps; 0: no more than one")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    if args.shards < 1:
-        parser.error(f"--shards: {args.shards}, expected at least 1")
+    if args.shards < 0:
+        parser.error(f"--shards: {args.shards}, expected 0 or more")
     settings = program.settings(EMN, args.settings)
     record = program.record(args, [args.images, args.encoder], settings.model_dump() | {"variant": args.variant, "seed": args.seed})
     labels = store.read(args.images, "train_labels")["train_labels"]
@@ -39,7 +39,7 @@ def main() -> None:
         classes=len(store.read_attributes(args.images)["classes"]),
         seed=args.seed,
         checkpoint=checkpoint,
-        shards=args.shards,
+        shards=max(args.shards, 1),
     )
     arrays = {"noise": found.noise.numpy(), "labels": labels, "base": base, "error": torch.tensor(found.errors, dtype=torch.float64).numpy()}
     facts = {"by_criterion": found.by_criterion, "radius": settings.radius, "variant": args.variant, "seed": args.seed}

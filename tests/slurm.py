@@ -5,7 +5,6 @@ It keeps accounts where slurmdbd and mariadb-server are installed too.
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -117,23 +116,23 @@ class Slurm:
         srun.write_text(f'#!/bin/sh\nSLURM_CONF={root}/slurm.conf exec {shutil.which("srun", path=SYSTEM)} "$@"\n')
         srun.chmod(0o755)
         self.environment = os.environ | {"SLURM_CONF": str(root / "slurm.conf"), "PATH": f"{root}/bin:{SYSTEM}"}
-        self._start(base_port)
+        self._start(user, base_port)
 
-    def _start(self, base_port: int) -> None:
+    def _start(self, user: str, base_port: int) -> None:
         key = self.root / "munge/key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
         files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
         self.command("munged", "--force", *(f"--{option}={self.root}/munge/{name}" for option, name in files.items()))
         if KEEPS_ACCOUNTS:
-            self._start_accounts(base_port)
+            self._start_accounts(user, base_port)
         self.command("slurmctld", "-c")
         self.command("slurmd")
         self._wait_for("idle", "sinfo", "--noheader", "--format=%T")
 
-    def _start_accounts(self, port: int) -> None:
+    def _start_accounts(self, user: str, port: int) -> None:
         """The data base, in the background until `stop`, and the daemon that writes into it."""
-        base, user = f"--datadir={self.root}/base", f"--user={self.environment.get('USER') or 'root'}"
+        base, user = f"--datadir={self.root}/base", f"--user={user}"
         self.command("mariadb-install-db", "--no-defaults", user, base, "--auth-root-authentication-method=normal")
         door, small = f"--socket={self.root}/base.socket", "--innodb-buffer-pool-size=64M"
         server = [
@@ -166,7 +165,9 @@ class Slurm:
 
     def accounts(self, *columns: str) -> list[dict[str, str]]:
         """All jobs, as `sacct` has them, without their steps."""
-        lines = self.command("sacct", "--allocations", "--parsable2", "--noheader", f"--format={','.join(columns)}").splitlines()
+        lines = self.command(
+            "sacct", "--starttime=now-1days", "--allocations", "--parsable2", "--noheader", f"--format={','.join(columns)}"
+        ).splitlines()
         return [dict(zip(columns, line.split("|"), strict=True)) for line in lines]
 
     def command(self, *arguments: str, check: bool = True) -> str:
@@ -185,14 +186,10 @@ class Slurm:
         for name in ("slurmd.pid", "slurmctld.pid", "slurmdbd.pid", "base.pid", "munge/pid"):
             if (self.root / name).is_file():
                 pid = int((self.root / name).read_text())
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
-                _wait_for_the_end(pid)
-
-
-def _wait_for_the_end(pid: int) -> None:
-    """Of a daemon, ten seconds at most."""
-    for _ in range(100):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return
-        time.sleep(0.1)
+                with suppress(psutil.NoSuchProcess):
+                    daemon = psutil.Process(pid)
+                    daemon.terminate()
+                    for _ in range(100):  # what nobody waits for stays a zombie
+                        if daemon.status() == psutil.STATUS_ZOMBIE:
+                            break
+                        time.sleep(0.1)

@@ -94,19 +94,23 @@ def test_shards_share_the_work():
     assert work("evaluate_images", spread).flops + elsewhere == pytest.approx(work("evaluate_images", DEMO).flops)
 
 
-@pytest.mark.parametrize("rule", cost.COSTS)
-def test_memory_follows_the_work(rule):
-    """Twice the data, budgets and features: twice the arrays. Shards share them."""
+@pytest.mark.parametrize("rule", cost.HELD)
+def test_memory_grows_with_the_data_and_is_shared_by_shards(rule):
+    whole = DEMO.model_copy(update={"attacks": PAPER.attacks})  # EMN on all images
 
     def memory(factor, **changes):
         task = Task(factor * 5000, factor * 2000, 32, 10, 128, 1e7)
-        return cost.memory_of(Job(rule, PLACE), DEMO.model_copy(update=changes), lambda *_: task)
+        return cost.memory_of(Job(rule, PLACE), whole.model_copy(update=changes), lambda *_: task)
 
     assert memory(1) > 1e6
     assert memory(2) == pytest.approx(2 * memory(1))
     shards = {"match_features": "shards", "extract_features": "feature_shards", "extract_quantized": "evaluation_shards"}
     if rule in shards:
         assert 4 * memory(1, **{shards[rule]: 4}) == pytest.approx(memory(1))
+
+
+def test_every_rule_that_computes_says_what_it_holds():
+    assert set(cost.COSTS) <= set(cost.HELD)
 
 
 def test_memory_of_a_matching_is_what_its_formula_says():

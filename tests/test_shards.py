@@ -103,34 +103,55 @@ def test_victims_of_8_bit_images_are_the_same_from_1_3_and_7_shards(monkeypatch,
     assert not np.array_equal(found["quantized_converged_omega"], found["converged_omega"])
 
 
-def test_shards_of_other_poisons_or_out_of_order_are_refused(monkeypatch, tmp_path, inputs, attack):
-    poisons, others = attack
+@pytest.fixture
+def halves(monkeypatch, tmp_path, inputs, attack):
+    """The 8-bit features in two shards."""
     shards = [tmp_path / f"{number}-of-2.h5" for number in (1, 2)]
     for shard in shards:
-        run(monkeypatch, "extract_quantized", *poisons, *inputs[2:], "--shard", shard.stem, shard)
+        run(monkeypatch, "extract_quantized", *attack[0], *inputs[2:], "--shard", shard.stem, shard)
+    return shards
+
+
+def under(record, shard, path):
+    """A shard's arrays under another record."""
+    store.write(path, store.read(shard), store.read_provenance(shard) | record)
+    return path
+
+
+def test_shards_of_other_poisons_or_code_or_out_of_order_are_refused(monkeypatch, tmp_path, attack, halves):
+    poisons, others = attack
+    older = under({"code": "0" * 64}, halves[0], tmp_path / "older.h5")
     swapped = [poisons[0], *poisons[:0:-1]]
-    for given, of in ((shards[::-1], poisons), (shards[:1], poisons), (shards, swapped), (shards, poisons[:2])):
+    for given, of in ((halves[::-1], poisons), (halves[:1], poisons), (halves, swapped), (halves, poisons[:2]), ([older, halves[1]], poisons)):
         with pytest.raises(SystemExit, match=rf"{given[0].name}: .*, expected "):
             run(monkeypatch, "evaluate_attack", *others, *of, "--quantized", *given, "--", tmp_path / "out.h5")
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_the_result_names_the_devices_of_its_shards(monkeypatch, tmp_path, attack, halves):
+    poisons, others = attack
+    environment = store.read_provenance(halves[1])["environment"]
+    elsewhere = under({"environment": environment | {"device": "A GPU"}}, halves[1], tmp_path / "2-of-2-elsewhere.h5")
+    run(monkeypatch, "evaluate_attack", *others, *poisons, "--quantized", halves[0], elsewhere, "--", tmp_path / "out.h5")
+    assert store.read_provenance(tmp_path / "out.h5")["environment"] == environment | {"device": f"A GPU + {environment['device']}"}
 
 
 @pytest.mark.parametrize("variant", ["end-to-end", "input"])
 def test_unlearnable_noise_is_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs, variant):
     settings = '{"steps": 2, "training_steps": 2, "max_rounds": 2, "images_per_class": 20, "training": {"batch_size": 16}, "precision": "float32"}'
     wholes = []
-    for count in (1, 3, 7):  # of four blocks
+    for count in (0, 1, 3, 7):  # of four blocks
         options = ["--variant", variant, "--seed", 0, "--settings", settings, "--shards", count]
         run(monkeypatch, "make_unlearnable", *inputs, *options, tmp_path / "noise.h5")
         wholes.append((tmp_path / "noise.h5").read_bytes())
-    assert wholes[0] == wholes[1] == wholes[2]
+    assert wholes == wholes[:1] * 4
     assert (np.abs(store.read(tmp_path / "noise.h5")["noise"]).reshape(60, -1).max(1) > 1 / 255).all()
 
 
-def test_no_shards_at_all_are_refused(monkeypatch, tmp_path, inputs, capsys):
+def test_a_negative_number_of_shards_is_refused(monkeypatch, tmp_path, inputs, capsys):
     with pytest.raises(SystemExit):
-        run(monkeypatch, "make_unlearnable", *inputs, "--variant", "input", "--seed", 0, "--shards", 0, tmp_path / "noise.h5")
-    assert "--shards: 0, expected at least 1" in capsys.readouterr().err
+        run(monkeypatch, "make_unlearnable", *inputs, "--variant", "input", "--seed", 0, "--shards", -1, tmp_path / "noise.h5")
+    assert "--shards: -1, expected 0 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["0-of-3", "4-of-3", "3", "a-of-b", "1-of-3-of-5"])

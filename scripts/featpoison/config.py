@@ -231,7 +231,7 @@ class Config(Settings):
     """The same for one extraction of features. It pays where that takes long: on a CPU, with large images. Its own key, because everything
     follows from features: changing it runs everything again, to the same bits."""
     evaluation_shards: PositiveInt = 1
-    """The same for the features of one attack's 8-bit images, which its victims are trained on."""
+    """The same for the features of one attack's 8-bit images; changing it trains the victims again, to the same bits."""
     unlearnable_shards: PositiveInt = 1
     """GPUs of one job over which EMN spreads the noise steps of its images: training comes between them, so its shards cannot be jobs."""
     attacks: Attacks = Attacks()

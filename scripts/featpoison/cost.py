@@ -260,9 +260,14 @@ def _inversion(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
     return Work(3 * n * task.forward, bytes=n * task.image_bytes)
 
 
+def _perturbed(task: Task, config: Config) -> int:
+    """Training images that EMN works on."""
+    per_class = config.attacks.emn.images_per_class
+    return task.train if per_class is None else per_class * task.classes
+
+
 def _unlearnable(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    emn = config.attacks.emn
-    images = task.train if emn.images_per_class is None else emn.images_per_class * task.classes
+    emn, images = config.attacks.emn, _perturbed(task, config)
     rounds = emn.max_rounds or UNBOUNDED_ROUNDS
     training = emn.training_steps * emn.training.batch_size * training_pass(task.forward)
     noise = emn.steps * images * to_pixels_and_back(task.forward)
@@ -302,36 +307,40 @@ class Held(NamedTuple):
     """How many float32 copies of each array a job has in main memory at once: what it reads, works on, and writes into a checkpoint."""
 
     images: float = 0
-    """Of the training images."""
+    """Of the training images that it works on."""
     features: float = 0
     """Of all clean features."""
     poisons: float = 0
-    """Of the poison images, of each seed that the job works on."""
+    """Of the poison images of a seed."""
     poisoned: float = 0
     """Of their features; float64 counts twice."""
+    every_seed: bool = False
+    """Whether it works on the poisons of all seeds."""
+    shards: Callable[[Config], int] = lambda config: 1
+    """Over how many jobs the arrays are spread."""
 
 
 HELD = {
     "pretrain_encoder": Held(images=1),
-    "extract_features": Held(features=2),
+    "extract_features": Held(features=2, shards=lambda config: config.feature_shards),
     "train_heads": Held(features=4),
     "make_target_head": Held(features=4),
     "make_target_head_from_images": Held(features=4),
     "cancel_gradient": Held(features=2, poisoned=16),
     "poison_features_by_bilevel": Held(features=6, poisoned=16),
     "pair_features": Held(features=2, poisoned=4),
-    "match_features": Held(poisons=6, poisoned=4),
+    "match_features": Held(poisons=6, poisoned=4, shards=lambda config: config.shards),
     "poison_by_canceling": Held(features=2, poisons=12, poisoned=8),
     "poison_by_tgda": Held(features=4, poisons=12, poisoned=8),
     "poison_by_bilevel": Held(features=6, poisons=12, poisoned=8),
     "train_decoder": Held(images=2),
     "invert_features": Held(poisons=4, poisoned=2),
     "filter_poisons": Held(poisons=3),
-    "extract_quantized": Held(poisons=2, poisoned=2),
-    "evaluate_features": Held(features=6, poisoned=6),
-    "evaluate_images": Held(features=6, poisons=4, poisoned=12),
+    "extract_quantized": Held(poisons=2, poisoned=6, shards=lambda config: config.evaluation_shards),
+    "evaluate_features": Held(features=6, poisoned=6, every_seed=True),
+    "evaluate_images": Held(features=6, poisons=4, poisoned=12, every_seed=True),
     "make_unlearnable": Held(images=7),
-    "evaluate_unlearnable": Held(images=2, features=6, poisons=2, poisoned=2),
+    "evaluate_unlearnable": Held(images=2, features=6, poisons=2, poisoned=2, every_seed=True),
 }
 
 
@@ -342,12 +351,12 @@ def memory_of(job: Job, config: Config, tasks: Callable[[str, str], Task]) -> fl
     held, wildcards = HELD[job.rule], job.wildcards
     dataset = wildcards.get("dataset") or config.encoders[wildcards["encoder"]].pretraining.dataset  # type: ignore[union-attr]
     task = tasks(dataset, wildcards["encoder"])
-    n = _poisons(task, wildcards) if "budget" in wildcards else task.train
-    sets = len(config.poison_seeds) if job.rule.startswith(("evaluate", "extract_quantized")) else 1
-    shards = {"extract_features": config.feature_shards, "match_features": config.shards, "extract_quantized": config.evaluation_shards}
-    clean = held.images * task.train * task.image_bytes + held.features * (task.train + task.test) * task.features * FLOAT_BYTES
+    images = _perturbed(task, config) if job.rule == "make_unlearnable" else task.train
+    n = _poisons(task, wildcards) if "budget" in wildcards else _perturbed(task, config)
+    sets = len(config.poison_seeds) if held.every_seed else 1
+    clean = held.images * images * task.image_bytes + held.features * (task.train + task.test) * task.features * FLOAT_BYTES
     poisoned = held.poisons * n * task.image_bytes + held.poisoned * n * task.features * FLOAT_BYTES
-    return (clean + sets * poisoned) / shards.get(job.rule, 1)
+    return (clean + sets * poisoned) / held.shards(config)
 
 
 def by_rule(jobs: Iterable[Job], config: Config, tasks: Callable[[str, str], Task]) -> dict[str, tuple[int, Work]]:

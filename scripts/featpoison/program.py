@@ -73,8 +73,6 @@ def settings(model: type[S], text: str) -> S:
 def record(args: argparse.Namespace, inputs: Iterable[Path], values: dict[str, Any]) -> provenance.Record:
     """The provenance record of the running program's product."""
     kind = device_kind(args.device) if "device" in args else "cpu"
-    if "threads" in args and args.threads != 1:
-        kind = f"{kind}, {args.threads} threads"
     return provenance.record(Path(sys.argv[0]), inputs, values, kind)
 
 

@@ -13,7 +13,7 @@ import ast
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -128,6 +128,19 @@ def of_product(entry: Record, path: Path) -> Record:
     """The record with the product's own path, where that lies in the repository: two products that changed places are told apart."""
     name = relative(path)
     return entry if Path(name).is_absolute() else entry | {"product": name}
+
+
+def joint_device(records: Iterable[Record]) -> str:
+    """The kinds of device behind several records, as one says it: sorted, `+` between."""
+    return " + ".join(sorted({kind for record in records for kind in record["environment"]["device"].split(" + ")}))
+
+
+def of_whole(shards: Sequence[Record]) -> list[Record]:
+    """Each shard's record as the whole has it: without path and number, made by the devices of all. Equal where shards belong together."""
+    device = joint_device(shards)
+    settings = [{key: value for key, value in shard["settings"].items() if key != "shard"} for shard in shards]
+    bare = [{key: value for key, value in shard.items() if key != "product"} for shard in shards]
+    return [one | {"settings": own, "environment": one["environment"] | {"device": device}} for one, own in zip(bare, settings, strict=True)]
 
 
 class RecordError(ValueError):

@@ -47,6 +47,15 @@ def test_work_is_spread_over_jobs_only_where_asked(tmp_path):
     assert {rule: planned[rule] for rule in ("extract_quantized", "evaluate_images")} == {"extract_quantized": 2, "evaluate_images": 1}
 
 
+def test_groups_of_cluster_jobs_do_not_wait_for_each_other_in_a_circle(tmp_path):
+    """Where the work is spread, too: filtered poisons, their 8-bit features, their victims."""
+    toy = make_toy(tmp_path)
+    rows = [{"method": method, "beta": 0.25} for method in ("feature-matching", "feature-matching-r", "exact-feature-matching")]
+    toy.configure(shards=2, feature_shards=2, evaluation_shards=2, tables={"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": rows}})
+    planned = toy.planned("--profile", "workflow/profiles/slurm", "figures/toy/table1.csv")
+    assert (planned["filter_poisons"], planned["extract_quantized"]) == (2, 6)
+
+
 def test_everything_declared_is_made(finished):
     output = finished.folder / "figures/toy"
     names = {path.name for path in output.iterdir() if not path.name.endswith(".provenance.json")}

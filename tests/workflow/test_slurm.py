@@ -157,6 +157,7 @@ def interrupted(toy: OnSlurm, *command: str) -> tuple[list[dict[str, str]], list
             time.sleep(0.2)
             if list(states.rglob(".*.state")):
                 met.extend(job["JobId"] for job in toy.cluster.jobs() if job["JobState"] == "RUNNING")
+            if met:
                 toy.cluster.command(*command, *met)
 
     thread = threading.Thread(target=interrupt, daemon=True)
@@ -164,7 +165,7 @@ def interrupted(toy: OnSlurm, *command: str) -> tuple[list[dict[str, str]], list
     jobs = toy.submit("--", POISON)
     thread.join(1)
     assert len(met) == 1
-    assert "resumed" in next((toy.folder / "logs/match_features").rglob("*seed1*")).read_text()
+    assert "resumed" in next((toy.folder / "logs/match_features").rglob("*seed1-1-of-1.log")).read_text()
     return jobs, met
 
 

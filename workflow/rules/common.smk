@@ -223,12 +223,13 @@ def megabytes_held(rule, wildcards):
 
 
 def growing_memory(gigabytes, rule=None):
-    """Megabytes that double with each attempt, for a job that was killed for memory: a fixed part for libraries, and for GPU jobs the arrays
-    of `rule`."""
+    """Megabytes that double with each attempt, for a job that was killed for memory: a part for libraries, and the arrays of `rule`. Without
+    GPUs, for small work, nothing is planned in advance: a guess."""
 
     def megabytes(wildcards, attempt):
-        arrays = megabytes_held(rule, wildcards) if rule and CONFIG.gpu else 0
-        return math.ceil((1000 * gigabytes + arrays) * 2 ** (attempt - 1))
+        libraries = 1000 * gigabytes
+        arrays = (megabytes_held(rule, wildcards) if CONFIG.gpu else libraries) if rule else 0
+        return math.ceil((libraries + arrays) * 2 ** (attempt - 1))
 
     return megabytes
 

@@ -19,7 +19,7 @@ rule make_unlearnable:
         settings=EMN_SETTINGS,
     shell:
         "python scripts/make_unlearnable.py --images {input.images} --encoder {input.encoder} --variant {wildcards.variant}"
-        " --seed {wildcards.seed} --settings {params.settings:q} --shards {threads} {output} 2> {log}"
+        " --seed {wildcards.seed} --settings {params.settings:q} --shards {resources.gpu} {output} 2> {log}"
 
 
 rule evaluate_unlearnable:

@@ -17,6 +17,7 @@ import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Literal
 
 import torch
@@ -171,22 +172,26 @@ def minimise(network: Classifier, images: Tensor, labels: Tensor, noise: Tensor,
 def minimise_all(
     network: Classifier, images: Tensor, labels: Tensor, noise: Tensor, settings: EMN, *, progress: Progress, number: int = 1, shards: int = 1
 ) -> Tensor:
-    """`minimise` of all rows (n, 3, h, w), in blocks of the training's batch size, which `shards` threads share.
+    """`minimise` of all rows (n, 3, h, w), in blocks of the training's batch size, spread over `shards` GPUs.
 
-    Each thread has a GPU of its own as long as the job has as many. Blocks are fixed and images do not interact: bits do not depend on
-    `shards`, on GPUs of one kind.
+    Blocks are fixed and images do not interact: bits do not depend on `shards`, on GPUs of one kind. On a CPU shards are threads.
     """
-    replicas = _replicas(network, shards)
     blocks = torch.arange(len(images), device=images.device).split(settings.training.batch_size)
+    idle: SimpleQueue[Classifier] = SimpleQueue()
+    for replica in _replicas(network, min(shards, len(blocks))):
+        idle.put(replica)
 
-    def work(position: int) -> Tensor:
-        replica = replicas[position % shards]
-        pixels, classes, start = (tensor[blocks[position]].to(replica.encoder.mean.device) for tensor in (images, labels, noise))
-        return minimise(replica, pixels, classes, start, settings, number=number)
+    def work(block: Tensor) -> Tensor:
+        replica = idle.get()
+        try:
+            pixels, classes, start = (tensor[block].to(replica.encoder.mean.device) for tensor in (images, labels, noise))
+            return minimise(replica, pixels, classes, start, settings, number=number)
+        finally:
+            idle.put(replica)
 
     moved = torch.empty_like(noise)
     with ThreadPoolExecutor(shards) as pool:
-        for block, result in zip(blocks, pool.map(work, range(len(blocks))), strict=True):
+        for block, result in zip(blocks, pool.map(work, blocks), strict=True):
             moved[block] = result.to(moved.device)
             progress.advance(len(block), note=f"round {number}")
     return moved
