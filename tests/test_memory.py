@@ -1,4 +1,4 @@
-"""Images that are larger than memory: what programs keep of them at once."""
+"""What programs keep in memory at once: a fraction of images that are larger than it, and no more than the plan says."""
 
 import json
 import subprocess
@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from featpoison import store
+import torch
+from featpoison import cost, store
+from featpoison.config import load
+from featpoison.encoders.encoder import Architecture, Encoder, save_encoder
 from helpers import RECORD, ROOT
 
 COUNT, SIDE = 40_000, 32  # 123 MB of training images; 3 MB a batch of float32
@@ -77,7 +80,10 @@ class Ramp(store.Rows):
         return np.repeat(np.arange(rows.start, rows.stop) % 256, 3 * SIDE * SIDE).astype(np.uint8).reshape(-1, *self.shape[1:])
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+
+
+@linux
 def test_features_attacks_and_the_audit_hold_a_fraction_of_the_images(tmp_path):
     """Each works on few images, then on many: the peak may grow by half of the many at most."""
     for name, count in (("few", 3000), ("many", COUNT)):
@@ -93,3 +99,74 @@ def test_features_attacks_and_the_audit_hold_a_fraction_of_the_images(tmp_path):
         assert size < WHOLE / 2, f"{name}: {size / 1e6:.0f} MB more for {WHOLE / 1e6:.0f} MB of images"
     features = store.read(tmp_path / "large.h5")
     np.testing.assert_allclose(features["train"][:, 0], np.arange(COUNT) % 256 / 255, atol=1e-6)
+
+
+PEAK = """
+import runpy, sys
+sys.path.insert(0, "scripts")
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+VICTIMS = '{"sgd100": {"epochs": 1, "tail": 1}, "converged": {"ridge": 0.01}, "seeds": [0]}'
+SETTINGS = {
+    "poison_by_canceling": '{"epochs": 21, "step_size": 0.001, "threshold": 0, "batch_size": 100}',
+    "make_unlearnable": '{"steps": 1, "training_steps": 1, "max_rounds": 1, "training": {"batch_size": 100}}',
+}
+
+
+def peaks(folder: Path, count: int, encoder: Path) -> dict[str, int]:
+    """Bytes that programs hold at once, by rule, on `count` training images and as many poisons of three seeds."""
+    folder.mkdir()
+
+    def at(name: str) -> Path:
+        return folder / f"{name}.h5"
+
+    def run(program: str, *arguments: object) -> int:
+        command = [sys.executable, "-c", PEAK, f"scripts/{program}.py", *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return 1024 * int(done.stdout.split()[-1])
+
+    generator, labels = np.random.default_rng(0), np.arange(count) % 2
+    pixels = (generator.integers(0, 128, (count, 3, SIDE, SIDE)) + 100 * labels[:, None, None, None]).astype(np.uint8)
+    arrays = {"train_images": pixels, "train_labels": labels, "test_images": pixels[:100], "test_labels": labels[:100]}
+    store.write(at("images"), arrays, RECORD, classes=["a", "b"])
+    both = ["--images", at("images"), "--encoder", encoder]
+    found = {"extract_features": run("extract_features", *both, at("features"))}
+    known = ["--features", at("features")]
+    found["train_heads"] = run("train_heads", *known, "--settings", VICTIMS, at("clean"))
+    found["make_target_head"] = run("make_target_head", *known, "--clean", at("clean"), at("target"))
+    known += ["--target", at("target")]
+    canceling = [*both, *known, "--budget", 1, "--seed", 0, "--settings", SETTINGS["poison_by_canceling"]]
+    found["poison_by_canceling"] = run("poison_by_canceling", *canceling, at("poisons"))
+    poisons = ["--poisons", *[at("poisons")] * 3]
+    found["extract_quantized"] = run("extract_quantized", "--encoder", encoder, *poisons, "--shard", "1-of-1", "--", at("quantized"))
+    found["evaluate_images"] = run("evaluate_attack", *both, *known, *poisons, "--settings", VICTIMS, "--", at("victims"))
+    found["make_unlearnable"] = run(
+        "make_unlearnable", *both, "--variant", "input", "--seed", 0, "--settings", SETTINGS["make_unlearnable"], at("noise")
+    )
+    noise = ["--noise", *[at("noise")] * 3]
+    found["evaluate_unlearnable"] = run("evaluate_unlearnable", *both, *noise, "--settings", VICTIMS, "--", at("unlearned"))
+    return found
+
+
+@linux
+@pytest.mark.slow
+def test_programs_hold_no_more_than_the_plan_grants(tmp_path):
+    """What they hold of many images beyond what they hold of few, against `cost.memory_of`; never far below either."""
+    torch.manual_seed(0)
+    encoder = Encoder(Architecture(width=8, stem_stride=2)).freeze()
+    save_encoder(tmp_path / "encoder.safetensors", encoder, RECORD)
+    few, many = 300, 5000
+    less, more = (peaks(tmp_path / str(count), count, tmp_path / "encoder.safetensors") for count in (few, many))
+    config = load(ROOT / "workflow/config/paper.yaml")
+
+    def task(*_: str) -> cost.Task:
+        return cost.Task(many - few, 0, SIDE, 2, encoder.dimension, 0.0)
+
+    for rule, size in more.items():
+        budget = {} if "unlearnable" in rule or rule in ("extract_features", "train_heads", "make_target_head") else {"budget": "1"}
+        granted = cost.memory_of(cost.Job(rule, {"dataset": "cifar10", "encoder": "simclr-resnet18-cifar10"} | budget), config, task)
+        held, tolerance = size - less[rule], 30e6  # of libraries and their allocators
+        assert granted / 3 - tolerance < held < granted + tolerance, f"{rule}: {held / 1e6:.0f} MB, granted {granted / 1e6:.0f} MB"

@@ -304,7 +304,10 @@ COSTS: dict[str, Callable[[Task, Config, dict[str, str]], Work]] = {
 
 
 class Held(NamedTuple):
-    """How many float32 copies of each array a job has in main memory at once: what it reads, works on, and writes into a checkpoint."""
+    """How many float32 copies of each array a job has in main memory at once: what it reads, works on, and writes into a checkpoint.
+
+    Upper bounds, the largest of them measured (tests/test_memory.py).
+    """
 
     images: float = 0
     """Of the training images that it works on."""
@@ -324,23 +327,23 @@ HELD = {
     "pretrain_encoder": Held(images=1),
     "extract_features": Held(features=2, shards=lambda config: config.feature_shards),
     "train_heads": Held(features=4),
-    "make_target_head": Held(features=4),
-    "make_target_head_from_images": Held(features=4),
+    "make_target_head": Held(features=5),
+    "make_target_head_from_images": Held(features=5),
     "cancel_gradient": Held(features=2, poisoned=16),
     "poison_features_by_bilevel": Held(features=6, poisoned=16),
     "pair_features": Held(features=2, poisoned=4),
     "match_features": Held(poisons=6, poisoned=4, shards=lambda config: config.shards),
-    "poison_by_canceling": Held(features=2, poisons=12, poisoned=8),
-    "poison_by_tgda": Held(features=4, poisons=12, poisoned=8),
-    "poison_by_bilevel": Held(features=6, poisons=12, poisoned=8),
+    "poison_by_canceling": Held(features=2, poisons=14, poisoned=8),
+    "poison_by_tgda": Held(features=4, poisons=14, poisoned=8),
+    "poison_by_bilevel": Held(features=6, poisons=14, poisoned=8),
     "train_decoder": Held(images=2),
     "invert_features": Held(poisons=4, poisoned=2),
     "filter_poisons": Held(poisons=3),
-    "extract_quantized": Held(poisons=2, poisoned=6, shards=lambda config: config.evaluation_shards),
+    "extract_quantized": Held(poisons=4, poisoned=6, shards=lambda config: config.evaluation_shards),
     "evaluate_features": Held(features=6, poisoned=6, every_seed=True),
-    "evaluate_images": Held(features=6, poisons=4, poisoned=12, every_seed=True),
+    "evaluate_images": Held(features=6, poisons=12, poisoned=12, every_seed=True),
     "make_unlearnable": Held(images=7),
-    "evaluate_unlearnable": Held(images=2, features=6, poisons=2, poisoned=2, every_seed=True),
+    "evaluate_unlearnable": Held(images=6, features=6, poisons=4, poisoned=2, every_seed=True),
 }
 
 
