@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from featpoison import store
+from featpoison.attacks import emn
 from featpoison.encoders.encoder import load_encoder, save_encoder
 from featpoison.encoders.features import BATCH_SIZE, extract
 from helpers import RECORD, ROOT
@@ -97,6 +98,10 @@ def test_victims_of_8_bit_images_are_the_same_from_1_3_and_7_shards(monkeypatch,
         shards = [tmp_path / f"{number}-of-{count}.h5" for number in range(1, count + 1)]
         for shard in shards:
             run(monkeypatch, "extract_quantized", *poisons, *inputs[2:], "--shard", shard.stem, shard)
+        for name, total in (("0", BATCH_SIZE + 9), ("1", 2 * BATCH_SIZE + 9)):
+            lengths = [store.lengths(shard)[name] for shard in shards]
+            assert sum(lengths) == total
+            assert sum(length % BATCH_SIZE != 0 for length in lengths) == 1  # on other hardware bits depend on a batch's size
         run(monkeypatch, "evaluate_attack", *others, *poisons, "--quantized", *shards, "--", tmp_path / "spread.h5")
         assert (tmp_path / "spread.h5").read_bytes() == (tmp_path / "direct.h5").read_bytes()
     found = store.read(tmp_path / "direct.h5")
@@ -139,11 +144,17 @@ def test_the_result_names_the_devices_of_its_shards(monkeypatch, tmp_path, attac
 @pytest.mark.parametrize("variant", ["end-to-end", "input"])
 def test_unlearnable_noise_is_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs, variant):
     settings = '{"steps": 2, "training_steps": 2, "max_rounds": 2, "images_per_class": 20, "training": {"batch_size": 16}, "precision": "float32"}'
-    wholes = []
+    wholes, sizes = [], []
+    minimise = emn.minimise
+    monkeypatch.setattr(
+        emn, "minimise", lambda network, images, *rest, **named: sizes.append(len(images)) or minimise(network, images, *rest, **named)
+    )
     for count in (0, 1, 3, 7):  # of four blocks
         options = ["--variant", variant, "--seed", 0, "--settings", settings, "--shards", count]
         run(monkeypatch, "make_unlearnable", *inputs, *options, tmp_path / "noise.h5")
         wholes.append((tmp_path / "noise.h5").read_bytes())
+        assert sorted(sizes) == [12, 12] + 6 * [16]  # two rounds; on other hardware bits depend on a block's size
+        sizes.clear()
     assert wholes == wholes[:1] * 4
     assert (np.abs(store.read(tmp_path / "noise.h5")["noise"]).reshape(60, -1).max(1) > 1 / 255).all()
 
