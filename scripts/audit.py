@@ -20,10 +20,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from featpoison import lineage, provenance
-from featpoison.addresses import AddressError, Row, address_of, find, parse
-from featpoison.digests import Digests
-from featpoison.lineage import Lineage, trace
+from featpoison.audit import lineage
+from featpoison.audit.cell_names import AddressError, Row, address_of, find, parse
+from featpoison.audit.digests import Digests
+from featpoison.audit.lineage import Lineage, trace
+from featpoison.records import provenance
 
 OK, DIFFERS, USAGE, MISSING = range(4)
 
@@ -108,8 +109,8 @@ def of_cell(table: Path, text: str, digests: Digests, device: str) -> tuple[Line
 
 def computed(rows: list[Row], table: provenance.Record, device: str) -> list[dict[str, Any]]:
     """Of each row its columns as printed and as computed again, with where they come from, and a line for each that differs."""
-    from featpoison import program
-    from featpoison.recompute import differences, recompute  # torch
+    from featpoison.audit.recompute import differences, recompute  # torch
+    from featpoison.programs import program
 
     cells = []
     try:
@@ -132,7 +133,7 @@ def computed(rows: list[Row], table: provenance.Record, device: str) -> list[dic
 def compare_settings(found: Lineage, configfile: Path, parser: argparse.ArgumentParser) -> None:
     """Mark products whose recorded settings are not those of a configuration."""
     from featpoison import config
-    from featpoison.declared import differences
+    from featpoison.audit.settings_comparison import differences
 
     try:
         values = config.load(configfile)

@@ -4,8 +4,9 @@ import csv
 from dataclasses import asdict
 from pathlib import Path
 
-from featpoison import benchmarks, program
-from featpoison.files import replacing
+from featpoison.common.files import replacing
+from featpoison.costs import benchmarks
+from featpoison.programs import program
 
 
 def main() -> None:

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from featpoison import program, store
+from featpoison import store
 from featpoison.attacks.base_rows import choose_initial, poison_count
-from featpoison.attacks.gradient_canceling import GradientCanceling, cancel
-from featpoison.products import read_target, read_task
+from featpoison.attacks.gc_feature import GradientCanceling, cancel
+from featpoison.downstream.stored import read_target, read_task
+from featpoison.programs import program
 
 
 def main() -> None:

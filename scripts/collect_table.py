@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
-from featpoison import program, store
-from featpoison.render.numbers import Request, cells_of, published_drops, to_csv
-from featpoison.render.products import write
+from featpoison import store
+from featpoison.programs import program
+from featpoison.programs.output import write
+from featpoison.results.cells import Request, cells_of, published_drops, to_csv
 
 
 def main() -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from featpoison import program
 from featpoison.encoders.conversion import FORMATS, Conversion, convert
 from featpoison.encoders.encoder import EncoderError, save_encoder
-from featpoison.provenance import canonical_json
+from featpoison.programs import program
+from featpoison.records.provenance import canonical_json
 
 
 def main() -> None:

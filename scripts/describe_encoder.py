@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
-from featpoison import program, provenance, store
-from featpoison.files import replacing
-from featpoison.weights import read_metadata
+from featpoison import store
+from featpoison.common.files import replacing
+from featpoison.programs import program
+from featpoison.records import provenance
+from featpoison.records.seal import read_metadata
 
 
 def main() -> None:

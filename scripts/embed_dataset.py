@@ -8,10 +8,11 @@ import io
 import tarfile
 from pathlib import Path
 
-from featpoison import program, store
+from featpoison import store
+from featpoison.common.files import replacing
 from featpoison.datasets.cifar import to_records
 from featpoison.datasets.images import balanced_subset
-from featpoison.files import replacing
+from featpoison.programs import program
 
 
 def main() -> None:

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from featpoison import program, provenance, store
-from featpoison.constraints import EightBit
+from featpoison import store
+from featpoison.attacks.constraints import EightBit
+from featpoison.downstream.stored import read_poisons, read_target, read_task
+from featpoison.downstream.victims import Poisons, Victims, attack_facts, image_facts, retrain_all
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract, to_pixels
-from featpoison.evaluation import Poisons, Victims, attack_facts, image_facts, retrain_all
-from featpoison.products import read_poisons, read_target, read_task
-from featpoison.provenance import Record
+from featpoison.programs import program
+from featpoison.records import provenance
+from featpoison.records.provenance import Record
 from torch import Tensor
 
 

@@ -7,8 +7,9 @@ import logging
 from pathlib import Path
 
 import numpy as np
-from featpoison import program, store
-from featpoison.export import ExportError, Poisons, export
+from featpoison import store
+from featpoison.programs import program
+from featpoison.render.export import ExportError, Poisons, export
 
 
 def main() -> None:

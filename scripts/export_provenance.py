@@ -13,11 +13,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from featpoison import provenance
-from featpoison.crate import crate_of
-from featpoison.digests import Digests
-from featpoison.files import replacing
-from featpoison.lineage import trace
+from featpoison.audit.crate import crate_of
+from featpoison.audit.digests import Digests
+from featpoison.audit.lineage import trace
+from featpoison.common.files import replacing
+from featpoison.records import provenance
 
 METADATA = "ro-crate-metadata.json"
 

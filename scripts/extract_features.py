@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from featpoison import program, store
+from featpoison import store
+from featpoison.common.shards import Shard
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import BATCH_SIZE, extract
-from featpoison.shards import Shard
+from featpoison.programs import program
 
 
 def main() -> None:

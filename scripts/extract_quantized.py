@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import torch
-from featpoison import program, provenance, store
-from featpoison.constraints import EightBit
+from featpoison import store
+from featpoison.attacks.constraints import EightBit
+from featpoison.common.shards import Shard
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import BATCH_SIZE, extract
-from featpoison.shards import Shard
+from featpoison.programs import program
+from featpoison.records import provenance
 
 
 def main() -> None:

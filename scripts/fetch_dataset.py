@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from featpoison import program, store
+from featpoison import store
 from featpoison.datasets.sources import Dataset, load
-from featpoison.provenance import ROOT
+from featpoison.programs import program
+from featpoison.records.provenance import ROOT
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import torch
-from featpoison import program, store
+from featpoison import store
 from featpoison.defences.magnitude_filter import kept
+from featpoison.programs import program
 
 
 def main() -> None:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from featpoison import program, provenance, store
+from featpoison import store
+from featpoison.programs import program
+from featpoison.records import provenance
 
 
 def main() -> None:

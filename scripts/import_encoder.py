@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import torch
-from featpoison import program
-from featpoison.downloads import Source, check, obtain
+from featpoison.datasets.downloads import Source, check, obtain
 from featpoison.encoders.conversion import Conversion, convert
 from featpoison.encoders.encoder import EncoderError, load_encoder, save_encoder
-from featpoison.weights import read_metadata
+from featpoison.programs import program
+from featpoison.records.seal import read_metadata
 
 
 def main() -> None:

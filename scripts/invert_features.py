@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import torch
-from featpoison import program, store
+from featpoison import store
 from featpoison.attacks.decoder_inversion import invert
 from featpoison.encoders.decoder import load_decoder
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract, to_pixels
+from featpoison.programs import program
 
 
 def main() -> None:

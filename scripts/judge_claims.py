@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from featpoison import program
-from featpoison.bootstrap import DRAWS
-from featpoison.claims import CLAIMS
-from featpoison.evidence import Evidence, EvidenceError, read_files, read_published
-from featpoison.judging import STREAM, judge
+from featpoison.programs import program
+from featpoison.programs.output import write
 from featpoison.render.claims_page import page
-from featpoison.render.products import write
+from featpoison.results.bootstrap import DRAWS
+from featpoison.results.claims import CLAIMS
+from featpoison.results.judging import STREAM, judge
+from featpoison.results.samples import Evidence, EvidenceError, read_files, read_published
 
 
 def main() -> None:

@@ -5,12 +5,13 @@ The gradient comes from the feature cache, or, with --images and --encoder, from
 
 from pathlib import Path
 
-from featpoison import program, softmax, store
+from featpoison import softmax, store
 from featpoison.attacks.gradpc import GradPC, target_head
+from featpoison.downstream.metrics import accuracy
+from featpoison.downstream.stored import read_clean_head, read_task
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract
-from featpoison.metrics import accuracy
-from featpoison.products import read_clean_head, read_task
+from featpoison.programs import program
 
 
 def main() -> None:

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import torch
-from featpoison import program, store
+from featpoison import store
 from featpoison.attacks.feature_matching import FeatureMatching, match_blocks
-from featpoison.checkpoints import Checkpoint
+from featpoison.common.shards import Shard
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract, to_pixels
-from featpoison.shards import Shard
+from featpoison.programs import program
+from featpoison.records.checkpoints import Checkpoint
 
 
 def main() -> None:

@@ -5,9 +5,10 @@ With --within-class only clean rows of the poisoned feature's own label count, s
 
 from pathlib import Path
 
-from featpoison import program, store
+from featpoison import store
 from featpoison.attacks.pairing import nearest_clean, nearest_of_class
-from featpoison.products import read_task
+from featpoison.downstream.stored import read_task
+from featpoison.programs import program
 
 
 def main() -> None:

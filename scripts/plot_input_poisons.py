@@ -3,11 +3,12 @@
 from functools import partial
 from pathlib import Path
 
-from featpoison import program, store
+from featpoison import store
+from featpoison.programs import program
+from featpoison.programs.output import write
 from featpoison.render import input_poisons, style
-from featpoison.render.numbers import Request, cells_of
-from featpoison.render.products import write
-from featpoison.render.shown import base_images
+from featpoison.render.poison_images import base_images
+from featpoison.results.cells import Request, cells_of
 
 
 def main() -> None:

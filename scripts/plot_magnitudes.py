@@ -3,10 +3,11 @@
 from functools import partial
 from pathlib import Path
 
-from featpoison import program, store
+from featpoison import store
+from featpoison.programs import program
+from featpoison.programs.output import write
 from featpoison.render import magnitudes, style
-from featpoison.render.products import write
-from featpoison.render.shown import read_shown
+from featpoison.render.poison_images import read_shown
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Figure 9: the perturbations that feature matching adds to the base images, one row per beta."""
 
-from featpoison.render.image_program import run
+from featpoison.programs.plots import run
 from featpoison.render.perturbations import draw
 
 if __name__ == "__main__":

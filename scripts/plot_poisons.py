@@ -1,6 +1,6 @@
 """Figure 5: clean images and the poisons that feature matching makes of them, one row per beta."""
 
-from featpoison.render.image_program import run
+from featpoison.programs.plots import run
 from featpoison.render.poisons import draw
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-from featpoison import program, store
+from featpoison import store
+from featpoison.programs import program
+from featpoison.programs.output import write
 from featpoison.render import reconstructions, style
-from featpoison.render.products import write
 
 
 def main() -> None:

@@ -4,11 +4,12 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from featpoison import program, store
-from featpoison.products import read_clean_head, read_target, read_task
-from featpoison.render import plane, stages, style
-from featpoison.render.products import write
-from featpoison.render.shown import base_images, first_distinct
+from featpoison import store
+from featpoison.downstream.stored import read_clean_head, read_target, read_task
+from featpoison.programs import program
+from featpoison.programs.output import write
+from featpoison.render import pca, stages, style
+from featpoison.render.poison_images import base_images, first_distinct
 from featpoison.softmax import logits
 
 
@@ -42,7 +43,7 @@ def read(args: argparse.Namespace) -> stages.Stages:
     rows = first_distinct(poisons["base"], args.count)
     train = task.train.numpy()
     return stages.Stages(
-        plane=plane.fit(train),
+        plane=pca.fit(train),
         train=train,
         test=task.test.numpy(),
         flipped=right[0] & ~right[1],

@@ -4,13 +4,14 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from featpoison import program, store
+from featpoison import store
 from featpoison.encoders.encoder import load_encoder
+from featpoison.programs import program
+from featpoison.programs.output import write
 from featpoison.render import style, threat_model
-from featpoison.render.numbers import Request, cells_of
-from featpoison.render.products import write
-from featpoison.render.shown import base_images, first_distinct
-from featpoison.render.views import recorded_training, two_views
+from featpoison.render.contrastive_pairs import recorded_training, two_views
+from featpoison.render.poison_images import base_images, first_distinct
+from featpoison.results.cells import Request, cells_of
 
 
 def main() -> None:

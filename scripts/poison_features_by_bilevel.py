@@ -3,14 +3,15 @@
 import math
 from pathlib import Path
 
-from featpoison import program, store
+from featpoison import store
 from featpoison.attacks.base_rows import choose_initial, poison_count
+from featpoison.attacks.constraints import NormBall
 from featpoison.attacks.exact_bilevel import Bilevel, ExactFeature
 from featpoison.attacks.input_space import in_feature_space, optimise
-from featpoison.checkpoints import Checkpoint
-from featpoison.constraints import NormBall
-from featpoison.convex import Converged
-from featpoison.products import read_task
+from featpoison.downstream.stored import read_task
+from featpoison.programs import program
+from featpoison.records.checkpoints import Checkpoint
+from featpoison.solvers.newton import Converged
 
 
 def main() -> None:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import torch
-from featpoison import program, store
-from featpoison.checkpoints import Checkpoint
+from featpoison import store
 from featpoison.encoders.encoder import save_encoder
 from featpoison.pretraining.simclr import SimCLR, pretrain
+from featpoison.programs import program
+from featpoison.records.checkpoints import Checkpoint
 
 
 def main() -> None:

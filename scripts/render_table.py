@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from featpoison import program
+from featpoison.programs import program
+from featpoison.programs.output import write
 from featpoison.render.latex import to_latex
 from featpoison.render.layout import Facts
-from featpoison.render.numbers import from_csv, largest_swing, training_images
-from featpoison.render.products import write
+from featpoison.results.cells import from_csv, largest_swing, training_images
 
 
 def main() -> None:

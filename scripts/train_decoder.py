@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import get_args
 
 import torch
-from featpoison import program, store
+from featpoison import store
 from featpoison.attacks.decoder_inversion import DecoderInversion, train_decoder
-from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.decoder import Kind, save_decoder
 from featpoison.encoders.encoder import load_encoder
+from featpoison.programs import program
+from featpoison.records.checkpoints import Checkpoint
 
 
 def main() -> None:

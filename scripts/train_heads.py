@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from featpoison import program, store
-from featpoison.evaluation import Victims, retrain
-from featpoison.mixture import Mixture
-from featpoison.products import read_task
+from featpoison import store
+from featpoison.downstream.stored import read_task
+from featpoison.downstream.victims import Victims, retrain
+from featpoison.programs import program
+from featpoison.solvers.training_sets import Mixture
 
 
 def main() -> None:

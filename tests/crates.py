@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from featpoison.provenance import sha256_file
+from featpoison.records.provenance import sha256_file
 from helpers import ROOT
 from rocrate.rocrate import ROCrate
 from rocrate_validator import models, services

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from featpoison import provenance, store, weights
-from featpoison.digests import Digests
-from featpoison.lineage import Lineage, trace
+from featpoison import store
+from featpoison.audit.digests import Digests
+from featpoison.audit.lineage import Lineage, trace
+from featpoison.records import provenance, seal
 
 SIDECAR = ".provenance.json"
 Change = tuple[str, dict[Path, bytes], set[str]]
@@ -118,7 +119,7 @@ def _with_metadata(path: Path, record: dict) -> bytes:
     header = json.loads(content[8 : 8 + length])
     header["__metadata__"]["provenance"] = provenance.canonical_json(record)
     text = provenance.canonical_json(header).encode()
-    assert weights.SEALS[1] in header["__metadata__"]
+    assert seal.SEALS[1] in header["__metadata__"]
     return struct.pack("<Q", len(text)) + text + content[8 + length :]
 
 

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from featpoison import convex, heads, softmax
-from featpoison.convex import Converged, objective, train_converged
+from featpoison import heads, softmax
+from featpoison.common.seeds import stream
 from featpoison.heads import SGD100
-from featpoison.mixture import Mixture
-from featpoison.seeds import stream
 from featpoison.softmax import Head
+from featpoison.solvers import newton
+from featpoison.solvers.newton import Converged, objective, train_converged
+from featpoison.solvers.training_sets import Mixture
 from helpers import random_problem
 from oracles import slow
 from sklearn.linear_model import LogisticRegression
@@ -60,8 +61,8 @@ def poisoned(K=3, n=20):
 def test_heads_too_large_for_an_inverse_converge_without(monkeypatch):
     mixture = poisoned()
     usual, _ = train_converged(mixture, Converged(), classes=4)
-    monkeypatch.setattr(convex, "LARGEST_INVERSE", 0)
-    monkeypatch.setattr(convex, "_inverse", None)
+    monkeypatch.setattr(newton, "LARGEST_INVERSE", 0)
+    monkeypatch.setattr(newton, "_inverse", None)
     plain, certificate = train_converged(mixture, Converged(), classes=4)
     assert certificate.max() <= 1e-8
     torch.testing.assert_close(plain, usual, rtol=1e-4, atol=1e-5)
@@ -93,19 +94,19 @@ def test_sgd_equals_torch_optimiser():
 
 def test_problems_far_apart_get_an_inverse_of_their_own(monkeypatch):
     """Poisons of very different sizes: one preconditioner for all would take hundreds of products a step."""
-    monkeypatch.setattr(convex, "SHARED_ITERATIONS", 2)
+    monkeypatch.setattr(newton, "SHARED_ITERATIONS", 2)
     X, labels = blobs()
     poisons = torch.stack([scale * torch.randn(20, X.shape[1], dtype=X.dtype) for scale in (0.1, 30.0)])
     mixture = Mixture(X, labels, poisons, torch.stack([labels[:20], labels[20:40]]))
-    newton = convex.Newton(mixture, Converged())
-    omega, certificate = newton.minimise(torch.zeros(2, 4, X.shape[1] + 1, dtype=torch.float64))
-    assert not newton.shared
-    assert newton.inverse.shape == (2, omega[0].numel(), omega[0].numel())
+    solver = newton.Newton(mixture, Converged())
+    omega, certificate = solver.minimise(torch.zeros(2, 4, X.shape[1] + 1, dtype=torch.float64))
+    assert not solver.shared
+    assert solver.inverse.shape == (2, omega[0].numel(), omega[0].numel())
     assert certificate.max() <= 1e-8
     for k, one in enumerate(mixture.each()):
         torch.testing.assert_close(omega[k], train_converged(one, Converged(), classes=4)[0][0], rtol=1e-4, atol=1e-5)
-    newton.forget()
-    assert newton.shared
+    solver.forget()
+    assert solver.shared
 
 
 def test_sgd_reports_the_last_epochs():

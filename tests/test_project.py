@@ -9,8 +9,8 @@ import tomllib
 
 import pytest
 import yaml
-from featpoison import provenance
 from featpoison.config import load
+from featpoison.records import provenance
 from helpers import ROOT
 
 PROGRAMS = sorted((ROOT / "scripts").glob("*.py"))

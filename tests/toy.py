@@ -13,7 +13,7 @@ import torch
 import yaml
 from featpoison.datasets.cifar import to_records
 from featpoison.encoders.encoder import Architecture, Encoder, save_encoder
-from featpoison.provenance import sha256_file
+from featpoison.records.provenance import sha256_file
 from helpers import RECORD, ROOT
 
 PARTS = ("Snakefile", "workflow", "scripts", "data/published")

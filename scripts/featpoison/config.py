@@ -13,19 +13,19 @@ from featpoison.attacks.decoder_inversion import DecoderInversion
 from featpoison.attacks.emn import EMN
 from featpoison.attacks.exact_bilevel import ExactFeature, ExactInput
 from featpoison.attacks.feature_matching import FeatureMatching
+from featpoison.attacks.gc_feature import GradientCanceling
 from featpoison.attacks.gc_input import GCInput
-from featpoison.attacks.gradient_canceling import GradientCanceling
 from featpoison.attacks.gradpc import GradPC
-from featpoison.attacks.tgda import TGDAInput
+from featpoison.attacks.tgda_input import TGDAInput
+from featpoison.common.settings import Settings
+from featpoison.datasets.downloads import Source
 from featpoison.datasets.sources import Dataset
-from featpoison.downloads import Source
+from featpoison.downstream.networks import NetworkVictims
+from featpoison.downstream.victims import Victims
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.conversion import Conversion, Format, check_format
-from featpoison.evaluation import Victims
-from featpoison.network import NetworkVictims
 from featpoison.pretraining.simclr import SimCLR
-from featpoison.provenance import ROOT
-from featpoison.settings import Settings
+from featpoison.records.provenance import ROOT
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 Method = Literal[

@@ -15,11 +15,11 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import Tensor
 
 from featpoison import softmax
-from featpoison.convex import Converged, train_converged
-from featpoison.mixture import Mixture
-from featpoison.seeds import stream
-from featpoison.settings import Settings
+from featpoison.common.seeds import stream
+from featpoison.common.settings import Settings
 from featpoison.softmax import Head
+from featpoison.solvers.newton import Converged, train_converged
+from featpoison.solvers.training_sets import Mixture
 
 
 class SGD100(Settings):

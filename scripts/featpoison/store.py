@@ -21,8 +21,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from featpoison.files import outlasting, replacing
-from featpoison.provenance import Record, canonical_json, of_product, sha256_bytes
+from featpoison.common.files import outlasting, replacing
+from featpoison.records.provenance import Record, canonical_json, of_product, sha256_bytes
 
 CHUNK_BYTES = 2 << 20
 CACHE_BYTES = 4 << 20  # HDF5's 1 MiB cannot hold a chunk, and would read it again for every block that ends in it

@@ -8,17 +8,17 @@ import torch
 from featpoison import softmax
 from featpoison.attacks import feature_matching as fm
 from featpoison.attacks.base_rows import choose_initial
+from featpoison.attacks.constraints import NormBall
 from featpoison.attacks.feature_matching import FeatureMatching, match
-from featpoison.attacks.gradient_canceling import GradientCanceling, cancel
+from featpoison.attacks.gc_feature import GradientCanceling, cancel
 from featpoison.attacks.gradpc import GradPC, target_head
 from featpoison.attacks.pairing import nearest_clean
-from featpoison.checkpoints import Checkpoint
+from featpoison.common.shards import Shard
 from featpoison.config import load
-from featpoison.constraints import NormBall
 from featpoison.datasets import sources
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract, to_pixels
-from featpoison.shards import Shard
+from featpoison.records.checkpoints import Checkpoint
 from helpers import ROOT, random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st

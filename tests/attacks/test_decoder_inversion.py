@@ -12,11 +12,11 @@ import torch
 from featpoison import store
 from featpoison.attacks import decoder_inversion as di
 from featpoison.attacks.decoder_inversion import DecoderInversion, invert, loss, reconstruct, reconstruction_errors, train_decoder
-from featpoison.checkpoints import Checkpoint
+from featpoison.audit.lineage import read_record
 from featpoison.encoders.decoder import build, load_decoder, save_decoder, stages_of
 from featpoison.encoders.encoder import Architecture, Encoder, EncoderError, save_encoder
 from featpoison.encoders.features import extract, to_pixels
-from featpoison.lineage import read_record
+from featpoison.records.checkpoints import Checkpoint
 from helpers import RECORD, ROOT
 
 SMALL = DecoderInversion(epochs=2, batch_size=16, channels=(16, 16, 16, 8, 8), precision="float32")

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 from featpoison.attacks import emn
+from featpoison.attacks.constraints import NoiseBall
 from featpoison.attacks.emn import EMN, LEVEL, balanced_rows, minimise, perturb, start_network
-from featpoison.checkpoints import Checkpoint
-from featpoison.constraints import NoiseBall
+from featpoison.downstream.networks import SGD, Classifier, Training
 from featpoison.encoders.features import to_pixels
-from featpoison.network import SGD, Classifier, Training
+from featpoison.records.checkpoints import Checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,16 +6,16 @@ import math
 import pytest
 import torch
 from featpoison import softmax
+from featpoison.attacks.constraints import Box, EightBit
 from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.gc_input import Canceling, GCInput
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
-from featpoison.attacks.tgda import TGDAInput, TotalGradient, solve_damped, split
-from featpoison.checkpoints import Checkpoint
-from featpoison.constraints import Box, EightBit
-from featpoison.convex import Converged, train_converged
+from featpoison.attacks.tgda_input import TGDAInput, TotalGradient, solve_damped, split
 from featpoison.encoders.features import pull_back, to_pixels
-from featpoison.mixture import Mixture
+from featpoison.records.checkpoints import Checkpoint
 from featpoison.softmax import Head
+from featpoison.solvers.newton import Converged, train_converged
+from featpoison.solvers.training_sets import Mixture
 from helpers import random_problem
 from oracles import slow
 

@@ -9,17 +9,17 @@ import pytest
 import torch
 from featpoison import softmax
 from featpoison.attacks.base_rows import choose_initial
+from featpoison.attacks.constraints import Box, NormBall
 from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.feature_matching import FeatureMatching, match
+from featpoison.attacks.gc_feature import GradientCanceling, cancel
 from featpoison.attacks.gc_input import Canceling
-from featpoison.attacks.gradient_canceling import GradientCanceling, cancel
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
 from featpoison.attacks.pairing import nearest_clean
-from featpoison.attacks.tgda import TGDAInput, TotalGradient
-from featpoison.constraints import Box, NormBall
-from featpoison.convex import Converged
+from featpoison.attacks.tgda_input import TGDAInput, TotalGradient
 from featpoison.encoders.features import extract, pull_back, to_pixels
 from featpoison.softmax import Head
+from featpoison.solvers.newton import Converged
 
 BATCH = 3  # divides neither 1 nor 7
 

@@ -13,13 +13,13 @@ import pytest
 import yaml
 from archives import short
 from featpoison import config, store
+from featpoison.audit.digests import Digests
+from featpoison.audit.lineage import trace, tree
 from featpoison.datasets import cifar
+from featpoison.datasets.downloads import MIRROR_VARIABLE, DigestError
 from featpoison.datasets.images import Images, balanced_subset
 from featpoison.datasets.sources import Dataset, load
-from featpoison.digests import Digests
-from featpoison.downloads import MIRROR_VARIABLE, DigestError
-from featpoison.lineage import trace, tree
-from featpoison.provenance import sha256_bytes
+from featpoison.records.provenance import sha256_bytes
 from helpers import ROOT
 from hypothesis import given
 from hypothesis import strategies as st

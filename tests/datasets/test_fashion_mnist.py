@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from archives import idx, packed, short
 from featpoison.datasets import fashion_mnist
+from featpoison.datasets.downloads import MIRROR_VARIABLE, DigestError
 from featpoison.datasets.fashion_mnist import parse_idx, read_archives
 from featpoison.datasets.sources import Dataset, load
-from featpoison.downloads import MIRROR_VARIABLE, DigestError
-from featpoison.provenance import sha256_file
+from featpoison.records.provenance import sha256_file
 from hypothesis import given
 from hypothesis import strategies as st
 

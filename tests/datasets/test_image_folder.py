@@ -5,8 +5,8 @@ import pytest
 from archives import picture
 from featpoison import store
 from featpoison.datasets import image_folder
+from featpoison.datasets.downloads import DigestError
 from featpoison.datasets.sources import Dataset, load
-from featpoison.downloads import DigestError
 from featpoison.store import Rows
 from helpers import RECORD
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from archives import hdf5, packed, short
 from featpoison.datasets import gzipped
+from featpoison.datasets.downloads import MIRROR_VARIABLE
 from featpoison.datasets.sources import Dataset, load
-from featpoison.downloads import MIRROR_VARIABLE
-from featpoison.provenance import sha256_file
+from featpoison.records.provenance import sha256_file
 
 GENERATOR = np.random.default_rng(0)
 X = {"train": GENERATOR.integers(0, 256, (11, 96, 96, 3), np.uint8), "test": GENERATOR.integers(0, 256, (3, 96, 96, 3), np.uint8)}

@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from featpoison.config import Row, Table, load  # noqa: E402
-from featpoison.render.numbers import Cell, from_csv  # noqa: E402
+from featpoison.results.cells import Cell, from_csv  # noqa: E402
 
 FIGURES = range(1, 10)
 

@@ -11,7 +11,6 @@ import import_encoder
 import pytest
 import timm
 import torch
-from featpoison.checkpoints import Checkpoint
 from featpoison.encoders import trunks
 from featpoison.encoders.architecture import CLIP, IMAGENET, Architecture
 from featpoison.encoders.conversion import Conversion, convert, read_tensors
@@ -20,8 +19,9 @@ from featpoison.encoders.timm_models import timm_model
 from featpoison.encoders.torchscript import is_torchscript, read_torchscript
 from featpoison.pretraining import simclr
 from featpoison.pretraining.simclr import SimCLR
-from featpoison.provenance import ROOT, canonical_json, sha256_file
-from featpoison.weights import read_metadata, verify
+from featpoison.records.checkpoints import Checkpoint
+from featpoison.records.provenance import ROOT, canonical_json, sha256_file
+from featpoison.records.seal import read_metadata, verify
 from oracles.clip_resnet import Clip, ImageEncoder
 from safetensors.torch import save_file
 from torch import nn

@@ -4,7 +4,7 @@ import pytest
 import torch
 from featpoison.encoders.encoder import Architecture, Encoder, EncoderError, load_encoder, save_encoder
 from featpoison.encoders.features import extract, to_pixels
-from featpoison.weights import WeightsError, read_metadata, verify
+from featpoison.records.seal import WeightsError, read_metadata, verify
 from helpers import RECORD
 from safetensors.torch import load_file, save_file
 

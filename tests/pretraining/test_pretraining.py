@@ -1,10 +1,10 @@
 import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
-from featpoison.checkpoints import Checkpoint
 from featpoison.encoders.encoder import Architecture
 from featpoison.pretraining import augment as A
 from featpoison.pretraining.simclr import SimCLR, learning_rate, nt_xent, pretrain
+from featpoison.records.checkpoints import Checkpoint
 
 
 @pytest.fixture

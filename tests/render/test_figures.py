@@ -11,10 +11,10 @@ import torch
 from featpoison import store
 from featpoison.encoders.encoder import save_encoder
 from featpoison.pretraining.augment import Augmentation
-from featpoison.render import anomalies, examples, input_poisons, magnitudes, plane, stages, style, threat_model
-from featpoison.render.numbers import Cell
-from featpoison.render.shown import Shown, first_distinct
-from featpoison.render.views import recorded_training, two_views
+from featpoison.render import anomalies, examples, input_poisons, magnitudes, pca, stages, style, threat_model
+from featpoison.render.contrastive_pairs import recorded_training, two_views
+from featpoison.render.poison_images import Shown, first_distinct
+from featpoison.results.cells import Cell
 from helpers import RECORD, ROOT
 
 CELLS = [
@@ -41,7 +41,7 @@ def parts() -> stages.Stages:
     train, zeta = generator.normal(size=(60, 6)), 3 * generator.normal(size=(12, 6))
     base, images = poisons(generator, 5)
     return stages.Stages(
-        plane=plane.fit(train),
+        plane=pca.fit(train),
         train=train,
         test=generator.normal(size=(30, 6)),
         flipped=generator.random(30) < 0.2,
@@ -159,7 +159,7 @@ def test_stretch_uses_each_images_own_range():
 def test_the_plane_is_that_of_the_largest_variance_with_one_orientation():
     generator = np.random.default_rng(1)
     features = generator.normal(size=(500, 4)) * [1, 5, 0.1, 3] + 7
-    found = plane.fit(features)
+    found = pca.fit(features)
     np.testing.assert_allclose(np.abs(found.axes[[1, 3], [0, 1]]), 1, atol=0.02)
     assert (found.axes[[1, 3], [0, 1]] > 0).all()
     np.testing.assert_allclose(found.project(features).mean(0), 0, atol=1e-12)

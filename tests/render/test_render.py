@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from featpoison import store
 from featpoison.render import grid, latex, layout, magnitudes, perturbations, picture, poisons, style
-from featpoison.render.numbers import Cell, Request, cells_of, from_csv, largest_swing, published_drops, to_csv
-from featpoison.render.shown import Shown
+from featpoison.render.poison_images import Shown
+from featpoison.results.cells import Cell, Request, cells_of, from_csv, largest_swing, published_drops, to_csv
 from helpers import RECORD, ROOT
 
 FACTS = layout.Facts(eps_w=1.0, swing=0.25)

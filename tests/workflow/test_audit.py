@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 from crates import dangling, issues, wrong_files
-from featpoison import provenance
-from featpoison.digests import Digests
-from featpoison.lineage import trace
+from featpoison.audit.digests import Digests
+from featpoison.audit.lineage import trace
+from featpoison.records import provenance
 from rocrate.rocrate import ROCrate
 from tamper import Finished, edited_number, edited_setting, flipped, named, swapped, undetected
 from toy import POISON, Toy
@@ -166,7 +166,7 @@ def test_an_edited_cell_is_named_with_both_values_even_under_new_seals(copy):
     assert difference in done.stderr
     entry = json.loads((copy.folder / "figures/toy/table1.csv.provenance.json").read_text())
     (copy.folder / "forge.py").write_text(
-        "import sys; sys.path.insert(0, 'scripts')\nfrom pathlib import Path\nfrom featpoison.provenance import write_sidecar\n"
+        "import sys; sys.path.insert(0, 'scripts')\nfrom pathlib import Path\nfrom featpoison.records.provenance import write_sidecar\n"
         f"write_sidecar(Path('figures/toy/table1.csv'), { {key: entry[key] for key in entry if key not in ('seal', 'sha256')}!r})\n"
     )
     subprocess.run([sys.executable, "forge.py"], cwd=copy.folder, check=True)

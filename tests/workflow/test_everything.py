@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import yaml
-from featpoison.render.numbers import from_csv
+from featpoison.results.cells import from_csv
 from helpers import ROOT
 from toy import make_toy
 

@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from featpoison import config as configuration
-from featpoison import provenance
+from featpoison.records import provenance
 
 try:
     CONFIG = configuration.parse(config, "configuration")
@@ -203,23 +203,23 @@ GPU = 1 if CONFIG.gpu else 0
 
 @cache
 def task_sizes(dataset, encoder):
-    from featpoison import cost
+    from featpoison.costs import plan
 
-    return cost.task_of(CONFIG, dataset, encoder)
+    return plan.task_of(CONFIG, dataset, encoder)
 
 
 def gpu_minutes(rule, wildcards):
     """Minutes that a GPU is granted for the operations of `rule`, by the formulas of scripts/plan_cost.py."""
-    from featpoison import cost
+    from featpoison.costs import plan
 
-    return GENEROUS * 60 * cost.work_of(cost.Job(rule, dict(wildcards.items())), CONFIG, task_sizes).hours()
+    return GENEROUS * 60 * plan.work_of(plan.Job(rule, dict(wildcards.items())), CONFIG, task_sizes).hours()
 
 
 def megabytes_held(rule, wildcards):
     """Megabytes of the arrays of `rule`, by the same formulas."""
-    from featpoison import cost
+    from featpoison.costs import plan
 
-    return cost.memory_of(cost.Job(rule, dict(wildcards.items())), CONFIG, task_sizes) / 1e6
+    return plan.memory_of(plan.Job(rule, dict(wildcards.items())), CONFIG, task_sizes) / 1e6
 
 
 def growing_memory(gigabytes, rule=None):

@@ -186,7 +186,7 @@ rule plot_unlearnable:
     input:
         images=unlearnable_images,
         noise=shown_noise,
-        code=code("plot_unlearnable.py"),
+        code=code("plot_emn.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure8", ".pdf", ".png"),
@@ -202,7 +202,7 @@ rule plot_unlearnable:
         amplification=CONFIG.figures.amplification,
         names=CONFIG.figures.unlearnable,
     shell:
-        "python scripts/plot_unlearnable.py --images {input.images} --noise {input.noise} --names {params.names}"
+        "python scripts/plot_emn.py --images {input.images} --noise {input.noise} --names {params.names}"
         " --count {params.shown} --amplification {params.amplification} -- {output} 2> {log}"
 
 

@@ -3,7 +3,7 @@ rule make_unlearnable:
     input:
         images=IMAGES,
         encoder=ENCODER,
-        code=code("make_unlearnable.py"),
+        code=code("make_emn_noise.py"),
     output:
         UNLEARNABLE,
     log:
@@ -18,7 +18,7 @@ rule make_unlearnable:
     params:
         settings=EMN_SETTINGS,
     shell:
-        "python scripts/make_unlearnable.py --images {input.images} --encoder {input.encoder} --variant {wildcards.variant}"
+        "python scripts/make_emn_noise.py --images {input.images} --encoder {input.encoder} --variant {wildcards.variant}"
         " --seed {wildcards.seed} --settings {params.settings:q} --shards {resources.gpu} {output} 2> {log}"
 
 
@@ -28,7 +28,7 @@ rule evaluate_unlearnable:
         images=IMAGES,
         encoder=ENCODER,
         noise=unlearnable_noise,
-        code=code("evaluate_unlearnable.py"),
+        code=code("evaluate_emn.py"),
     output:
         expand(VICTIMS, attack="emn-{variant}", budget="inf", allow_missing=True),
     log:
@@ -42,5 +42,5 @@ rule evaluate_unlearnable:
     params:
         settings=unlearnable_victim_settings,
     shell:
-        "python scripts/evaluate_unlearnable.py --images {input.images} --encoder {input.encoder} --noise {input.noise}"
+        "python scripts/evaluate_emn.py --images {input.images} --encoder {input.encoder} --noise {input.noise}"
         " --settings {params.settings:q} -- {output} 2> {log}"

@@ -1,1 +1,1 @@
-"""Attacks: a frozen settings class and a function each."""
+"""The attacks, one file each; `names.py` lists them."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from featpoison.seeds import stream
+from featpoison.common.seeds import stream
 
 
 def choose_initial(labels: Tensor, count: int, seed: int) -> Tensor:

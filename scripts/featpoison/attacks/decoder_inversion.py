@@ -13,15 +13,15 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from featpoison.checkpoints import Checkpoint
+from featpoison.common.precision import Precision, resolve
+from featpoison.common.progress import Progress
+from featpoison.common.seeds import stream
+from featpoison.common.settings import Settings
+from featpoison.downstream.ms_ssim import Similarity, ms_ssim
 from featpoison.encoders.decoder import Autoencoder, Kind, build
 from featpoison.encoders.encoder import Encoder
 from featpoison.encoders.features import to_pixels
-from featpoison.precision import Precision, resolve
-from featpoison.progress import Progress
-from featpoison.seeds import stream
-from featpoison.settings import Settings
-from featpoison.similarity import Similarity, ms_ssim
+from featpoison.records.checkpoints import Checkpoint
 
 log = logging.getLogger(__name__)
 

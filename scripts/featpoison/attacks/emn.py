@@ -25,10 +25,12 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from featpoison.checkpoints import Checkpoint
-from featpoison.constraints import NoiseBall
-from featpoison.encoders.encoder import Encoder
-from featpoison.network import (
+from featpoison.attacks.constraints import NoiseBall
+from featpoison.common.precision import Precision, resolve
+from featpoison.common.progress import Progress
+from featpoison.common.seeds import stream
+from featpoison.common.settings import Settings
+from featpoison.downstream.networks import (
     SGD,
     VIEWS,
     Classifier,
@@ -40,10 +42,8 @@ from featpoison.network import (
     shift_and_flip,
     with_random_weights,
 )
-from featpoison.precision import Precision, resolve
-from featpoison.progress import Progress
-from featpoison.seeds import stream
-from featpoison.settings import Settings
+from featpoison.encoders.encoder import Encoder
+from featpoison.records.checkpoints import Checkpoint
 
 log = logging.getLogger(__name__)
 Variant = Literal["original", "end-to-end", "input"]

@@ -15,10 +15,10 @@ from torch import Tensor
 from featpoison import softmax
 from featpoison.attacks.input_space import InputSpace
 from featpoison.attacks.step_rules import Optimizer
-from featpoison.convex import Converged, Newton
-from featpoison.mixture import Mixture
-from featpoison.settings import Settings
+from featpoison.common.settings import Settings
 from featpoison.softmax import Head
+from featpoison.solvers.newton import Converged, Newton
+from featpoison.solvers.training_sets import Mixture
 
 
 class ExactInput(InputSpace):

@@ -21,12 +21,12 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from featpoison.checkpoints import Checkpoint
+from featpoison.common.precision import Precision, resolve
+from featpoison.common.progress import Progress
+from featpoison.common.settings import Settings
 from featpoison.encoders.encoder import Encoder
 from featpoison.encoders.features import pull_back
-from featpoison.precision import Precision, resolve
-from featpoison.progress import Progress
-from featpoison.settings import Settings
+from featpoison.records.checkpoints import Checkpoint
 
 log = logging.getLogger(__name__)
 PATIENCE = 10

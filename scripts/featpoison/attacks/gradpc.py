@@ -3,7 +3,7 @@
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from featpoison.settings import Settings
+from featpoison.common.settings import Settings
 from featpoison.softmax import Head
 
 

@@ -15,12 +15,12 @@ from typing import Protocol
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from featpoison.attacks.constraints import ConstraintSet
 from featpoison.attacks.step_rules import Optimizer, StepRule
-from featpoison.checkpoints import Checkpoint
-from featpoison.constraints import ConstraintSet
-from featpoison.precision import Precision
-from featpoison.progress import Progress
-from featpoison.settings import Settings
+from featpoison.common.precision import Precision
+from featpoison.common.progress import Progress
+from featpoison.common.settings import Settings
+from featpoison.records.checkpoints import Checkpoint
 
 log = logging.getLogger(__name__)
 KEPT_EVERY = 20  # passes between two states that a killed run resumes from

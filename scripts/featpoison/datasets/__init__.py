@@ -1,1 +1,1 @@
-"""Data sets: official archives to uint8 images and labels."""
+"""Image data sets: downloads, readers by format, one layout in memory."""

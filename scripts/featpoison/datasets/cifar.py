@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from featpoison.datasets.downloads import DigestError
 from featpoison.datasets.images import Images
-from featpoison.downloads import DigestError
-from featpoison.provenance import sha256_bytes
+from featpoison.records.provenance import sha256_bytes
 
 SIDE = 32
 PIXELS = 3 * SIDE * SIDE

@@ -5,7 +5,7 @@ import shutil
 import zlib
 from pathlib import Path
 
-from featpoison.downloads import need_space
+from featpoison.datasets.downloads import need_space
 
 BLOCK = 1 << 20
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from featpoison.common.progress import Progress
+from featpoison.datasets.downloads import DigestError
 from featpoison.datasets.images import Images, averaged
-from featpoison.downloads import DigestError
-from featpoison.progress import Progress
-from featpoison.provenance import sha256_file
+from featpoison.records.provenance import sha256_file
 from featpoison.store import Rows
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from featpoison import store
+from featpoison.common.progress import Progress
 from featpoison.datasets import gzipped
 from featpoison.datasets.images import Images, averaged
-from featpoison.progress import Progress
 
 FILES = ("train_x", "train_y", "test_x", "test_y")
 SIDE = 96

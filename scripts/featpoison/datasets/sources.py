@@ -6,11 +6,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from featpoison.common.settings import Settings
 from featpoison.datasets import cifar, fashion_mnist, image_folder, patch_camelyon, tiny_imagenet
+from featpoison.datasets.downloads import DigestError, Source, obtain
 from featpoison.datasets.images import Images, random_rows
-from featpoison.downloads import DigestError, Source, obtain
-from featpoison.provenance import ROOT, sha256_file
-from featpoison.settings import Settings
+from featpoison.records.provenance import ROOT, sha256_file
 
 Format = Literal["cifar-10-binary", "cifar-100-binary", "fashion-mnist", "patch-camelyon", "tiny-imagenet-200", "image-folder"]
 ARCHIVES = {"fashion-mnist": fashion_mnist.FILES, "patch-camelyon": patch_camelyon.FILES}

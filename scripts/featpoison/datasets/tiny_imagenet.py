@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from featpoison.common.progress import Progress
 from featpoison.datasets.images import Images, averaged
-from featpoison.progress import Progress
 
 ROOT = "tiny-imagenet-200"
 

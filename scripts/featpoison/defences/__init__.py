@@ -1,1 +1,1 @@
-"""What a defender can do with poisoned data."""
+"""The defences, one file each; `names.py` lists them."""

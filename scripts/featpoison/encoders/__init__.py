@@ -1,1 +1,1 @@
-"""Frozen feature extractors f: pixels in [0, 1] to features; resize and normalisation belong to f."""
+"""Encoders: architectures, conversion of published checkpoints, features, decoders."""

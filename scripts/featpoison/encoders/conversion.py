@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from featpoison.common.settings import Settings
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder, check_fit
 from featpoison.encoders.torchscript import is_torchscript, read_torchscript
 from featpoison.encoders.trunks import EncoderError
-from featpoison.settings import Settings
 
 log = logging.getLogger(__name__)
 Format = Literal["moco-v3", "clip", "torchvision", "timm", "simclr"]

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from featpoison.common.settings import Settings
 from featpoison.encoders.encoder import Encoder, EncoderError, fitting_weights, save_weights
-from featpoison.provenance import Record, canonical_json, of_product
-from featpoison.settings import Settings
-from featpoison.weights import read_metadata
+from featpoison.records.provenance import Record, canonical_json, of_product
+from featpoison.records.seal import read_metadata
 
 Kind = Literal["plain", "end-to-end", "skip"]
 

@@ -6,13 +6,13 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from featpoison.common.files import replacing
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.folding import fold_batchnorm
 from featpoison.encoders.resize import resize
 from featpoison.encoders.trunks import EncoderError, Staged, build_trunk
-from featpoison.files import replacing
-from featpoison.provenance import Record, canonical_json, of_product
-from featpoison.weights import read_metadata, sealed
+from featpoison.records.provenance import Record, canonical_json, of_product
+from featpoison.records.seal import read_metadata, sealed
 
 
 class Encoder(nn.Module):

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from featpoison.common.progress import Progress
 from featpoison.encoders.encoder import Encoder
-from featpoison.progress import Progress
 from featpoison.store import Rows
 
 BATCH_SIZE = 250

@@ -1,1 +1,1 @@
-"""Contrastive pre-training without labels."""
+"""Contrastive pre-training of encoders."""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from featpoison.settings import Settings
+from featpoison.common.settings import Settings
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, torchvision's weights
 

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from featpoison.checkpoints import Checkpoint
+from featpoison.common.precision import Precision, resolve
+from featpoison.common.progress import Progress
+from featpoison.common.seeds import stream
+from featpoison.common.settings import Settings
 from featpoison.encoders.encoder import Architecture, Encoder
-from featpoison.precision import Precision, resolve
 from featpoison.pretraining.augment import Augmentation, augment
-from featpoison.progress import Progress
-from featpoison.seeds import stream
-from featpoison.settings import Settings
+from featpoison.records.checkpoints import Checkpoint
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""Tables and figures, from result files alone."""
+"""Tables, figures and pages, drawn from result files alone."""

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from featpoison.render.shown import Shown, first_distinct, sizes
+from featpoison.render.poison_images import Shown, first_distinct, sizes
 
 COLUMNS = 4
 INCHES = 0.62

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from featpoison.bootstrap import DRAWS
-from featpoison.claims import Comparison, Key
-from featpoison.evidence import VICTIMS, Evidence
-from featpoison.intervals import Interval
-from featpoison.judging import NOT_RUN, Finding, Judgement
-from featpoison.provenance import relative
+from featpoison.records.provenance import relative
 from featpoison.render.layout import TITLES
+from featpoison.results.bootstrap import DRAWS
+from featpoison.results.claims import Comparison, Key
+from featpoison.results.intervals import Interval
+from featpoison.results.judging import NOT_RUN, Finding, Judgement
+from featpoison.results.samples import VICTIMS, Evidence
 
 HEAD = f"""# The paper's claims, judged by our own numbers
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from featpoison.render import grid
-from featpoison.render.shown import base_images
+from featpoison.render.poison_images import base_images
 
 MOST_ROWS = 10
 

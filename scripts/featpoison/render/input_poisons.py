@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from featpoison.render import grid
-from featpoison.render.numbers import Cell
+from featpoison.results.cells import Cell
 
 
 def stretch(images: np.ndarray) -> np.ndarray:

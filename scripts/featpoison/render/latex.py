@@ -3,7 +3,7 @@
 import math
 
 from featpoison.render.layout import Facts, budgets_of, columns_of, lines_of, notes_of
-from featpoison.render.numbers import Cell
+from featpoison.results.cells import Cell
 
 HEADS = {
     "paper": "paper",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import groupby
 
-from featpoison.render.numbers import Cell
+from featpoison.results.cells import Cell
 
 TITLES = {
     "gradpc-input": "GradPC (input space)",

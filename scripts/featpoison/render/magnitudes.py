@@ -4,7 +4,7 @@ import numpy as np
 import seaborn
 from matplotlib.figure import Figure
 
-from featpoison.render.shown import Shown, sizes
+from featpoison.render.poison_images import Shown, sizes
 
 BINS = 30
 # Two scenarios differ in colour, hatch and outline, so that they can be told apart in grey too.

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from featpoison.render import grid
-from featpoison.render.shown import Shown
+from featpoison.render.poison_images import Shown
 
 
 def draw(shown: list[Shown], clean: list[np.ndarray]) -> Figure:

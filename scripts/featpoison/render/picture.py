@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from featpoison.render.layout import Facts, budgets_of, columns_of, lines_of, notes_of
-from featpoison.render.numbers import Cell
+from featpoison.results.cells import Cell
 
 HEADS = {"paper": "paper", "sgd100": "ours, sgd100", "converged": "ours, converged", "residual": "residual", "magnitude": "magnitude"}
 HEADS |= {"network": "ours, network", "clean": "clean accuracy"}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.patches import Rectangle
 
-from featpoison.render.plane import Plane
+from featpoison.render.pca import Plane
 
 BLUE, ORANGE, GREEN = (seaborn.color_palette("colorblind")[i] for i in (0, 1, 2))
 GREY = "0.78"

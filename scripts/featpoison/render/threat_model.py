@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from featpoison.render.numbers import Cell
+from featpoison.results.cells import Cell
 
 BLUE, ORANGE = (seaborn.color_palette("colorblind")[i] for i in (0, 1))
 WIDTH, HEIGHT = 7.2, 3.4

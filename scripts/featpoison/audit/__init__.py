@@ -1,0 +1,1 @@
+"""Where a number comes from: lineage, digests, recomputed cells, RO-Crate."""

@@ -1,0 +1,189 @@
+"""A table's cell computed again from what is stored: heads on test features, poisons at the target head, noise on images.
+
+The victims' training is not repeated: its results, the heads, are what is stored. Of whole networks only accuracies are stored, so these are
+read, and `Recomputed.origins` says so. A path says what a file is: which input of a result file is which follows from its folder.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from featpoison import softmax, store
+from featpoison.audit.cell_names import Row
+from featpoison.downstream.metrics import accuracy
+from featpoison.downstream.stored import read_clean_head, read_poisons, read_target, read_task
+from featpoison.downstream.victims import attack_facts, image_facts
+from featpoison.records import provenance
+from featpoison.records.provenance import Record
+from featpoison.results.cells import Cell, Request, published_drops, target_cell, unlearnable_cell, victim_cell
+
+Arrays = dict[str, np.ndarray]
+HEADS, POISONS, IMAGES = "stored heads on the test features", "poisons' features", "poison images and their bases"
+ACCURACIES = ("clean_accuracy", "accuracy", "drop", "drop_low", "drop_high", "drop_8bit", "drop_8bit_low", "drop_8bit_high")
+ORIGINS = dict.fromkeys(ACCURACIES, HEADS) | {
+    "published_drop": "the published numbers",
+    "tau": "the training features' gradient at the target head",
+    "residual": f"gradients of training features and {POISONS} at the target head",
+    "magnitude_ratio": f"{POISONS} and training features",
+    "poisons": "poison files",
+    "removed": "poison files",
+    "feature_distance": "poison files",
+    "pixel_ratio": "poison images and all clean images",
+    "psnr": IMAGES,
+    "ssim": IMAGES,
+}
+READ = dict.fromkeys(ACCURACIES, "stored accuracies, not computed again: whole networks are not stored")
+
+
+class MissingInput(ValueError):
+    """A stored file that the recomputation needs is not among the recorded inputs; the message names the folder."""
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """A cell, where each of its columns came from, and how much rounding on other hardware may move them."""
+
+    cell: Cell
+    origins: dict[str, str]
+    """By column, in words."""
+    slack: float
+    """Relative, for all but accuracies; 0 on the kind of machine that made the result."""
+    slack_points: float
+    """Of accuracies and drops, in percent."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a record, by stage."""
+
+    record: Record
+
+    def all(self, *stages: str) -> list[Path]:
+        """Those in the stages' folders of `data/`, in the record's order."""
+        names = [name for name in self.record["inputs"] if any(f"data/{stage}/" in name for stage in stages)]
+        return [provenance.ROOT / name for name in names]
+
+    def one(self, stage: str) -> Path:
+        """The single one of a stage. Raises MissingInput."""
+        found = self.all(stage)
+        if len(found) != 1:
+            raise MissingInput(f"{self.record['program']} recorded {len(found)} inputs in data/{stage}/, expected one")
+        return found[0]
+
+
+def recompute(rows: list[Row], table: Record, device: torch.device) -> list[Recomputed]:
+    """The cells of rows of one result file; `table` is the record of their table. Raises MissingInput, StoreError, FileNotFoundError."""
+    first = rows[0]
+    source = provenance.ROOT / first["source"]
+    record = store.read_provenance(source)
+    inputs = Inputs(record)
+    request = Request(first["method"], _number(first["beta"]), float(first["eps_d"]), first["source"])
+    drops = published_drops(Inputs(table).one("published"), int(table["settings"]["table"].removeprefix("table")))
+    common: dict[str, Any] = {**asdict(request), "published_drop": drops.get((request.method, request.beta, request.eps_d))}
+    victims = [row["victim"] for row in rows]
+    if request.method.startswith("emn-"):
+        cells, tests = _unlearnable(source, inputs, common, victims, device)
+    elif request.method.startswith("gradpc-"):
+        cells, tests = _target(source, inputs, common)
+    else:
+        cells, tests = _victims(source, inputs, common, victims, Inputs(table).one("heads"))
+    same = _same_machine(record, device)
+    slack = (0.0, 0.0) if same else (1e-3, 200 / tests)  # two test rows
+    return [Recomputed(cell, ORIGINS | (READ if cell.victim == "network" else {}), *slack) for cell in cells]
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _same_machine(record: Record, device: torch.device) -> bool:
+    """Whether arithmetic here is that of the machine that made a result, to the last bit."""
+    from featpoison.programs import program
+
+    here = provenance.environment(program.device_kind(device))
+    return all(record["environment"].get(key) == here.get(key) for key in ("device", "machine", "torch"))
+
+
+def _accuracies(stored: Arrays, test: Tensor, labels: Tensor) -> Arrays:
+    """The accuracy of each head (..., C, d+1) in a file, under the name by which the file holds it, of the last epoch alone."""
+    result = {}
+    for name in (name for name in stored if name.endswith("_omega")):
+        shares = accuracy(test, labels, torch.from_numpy(stored[name])).numpy()
+        result[name.replace("_omega", "_accuracy")] = shares[..., None] if "sgd100" in name else shares
+    return result
+
+
+def _target(source: Path, inputs: Inputs, common: dict[str, Any]) -> tuple[list[Cell], int]:
+    """GradPC: the stored target head and the stored clean head on the test features; tau from the gradient of the training features."""
+    task, (target, _) = read_task(inputs.one("features")), read_target(source)
+    clean = read_clean_head(inputs.one("heads"))
+    G = softmax.head_gradient(task.train, task.train_labels, target)
+    tau = softmax.reachability_threshold(G, target, len(task.train))
+    before, after = (accuracy(task.test, task.test_labels, head.omega).item() for head in (clean, target))
+    return [target_cell(common, before, after, tau)], len(task.test)
+
+
+def _victims(source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], clean: Path) -> tuple[list[Cell], int]:
+    """An attack: the stored victims' heads on the test features, and the stored poisons at the target head."""
+    task = read_task(inputs.one("features"))
+    target, _ = read_target(inputs.one("targets"))
+    files = inputs.all("poisons", "poisoned_features")
+    poisons = [read_poisons(path) for path in files]
+    G = softmax.head_gradient(task.train, task.train_labels, target)
+    arrays = attack_facts(task, poisons, target, G)
+    if inputs.all("images"):
+        arrays |= image_facts(poisons, *_clean_pixels(inputs.one("images")))
+    arrays["removed"] = np.array([store.read_attributes(path).get("removed", 0) for path in files])
+    arrays |= _accuracies(store.read(source), task.test, task.test_labels)
+    before = _accuracies(store.read(clean), task.test, task.test_labels)
+    tau = softmax.reachability_threshold(G, target, len(task.train))
+    return [victim_cell(common, victim, arrays, before, tau) for victim in victims], len(task.test)
+
+
+def _clean_pixels(path: Path) -> tuple[Callable[[Tensor], Tensor], float]:
+    """The training images of rows, in [0, 1], and the largest value of all of them."""
+    from featpoison.encoders.features import to_pixels
+
+    def of_rows(rows: Tensor) -> Tensor:
+        return to_pixels(store.read(path, "train_images", rows=rows.numpy())["train_images"])
+
+    return of_rows, to_pixels(np.asarray(store.extent(path, "train_images")[1])).item()
+
+
+def _unlearnable(source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], device: torch.device) -> tuple[list[Cell], int]:
+    """EMN: the stored linear victims on the test images' features, computed again; PSNR from the noise. Whole networks are not stored."""
+    from featpoison.downstream.emn_victims import noise_facts, read_unlearnable
+    from featpoison.encoders.encoder import load_encoder
+    from featpoison.encoders.features import extract
+
+    data = read_unlearnable(inputs.one("images"), inputs.all("unlearnable"))
+    arrays = store.read(source)
+    if "network" not in victims:
+        test = extract(data.test, load_encoder(inputs.one("encoders")).to(device))
+        arrays = _accuracies(arrays, test, data.test_labels)
+    arrays |= noise_facts(data)
+    return [unlearnable_cell(common, victim, arrays) for victim in victims], len(data.test)
+
+
+def differences(row: Row, found: Recomputed) -> list[tuple[str, str, str, bool]]:
+    """Column by column of the row what is printed, what was found, and whether the two agree to the printed digits."""
+    result = []
+    for name, value in asdict(found.cell).items():
+        text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+        result.append((name, row[name], text, row[name] == text or _close(name, row[name], text, found)))
+    return result
+
+
+def _close(name: str, printed: str, computed: str, found: Recomputed) -> bool:
+    try:
+        one, other = float(printed), float(computed)
+    except ValueError:
+        return False
+    absolute = found.slack_points if name in ACCURACIES else 0.0
+    return math.isclose(one, other, rel_tol=2e-6 + found.slack, abs_tol=1e-9 + absolute)

@@ -1,0 +1,1 @@
+"""What a plan costs: operations, bytes, memory, hours; and benchmarks."""

@@ -1,0 +1,299 @@
+"""Benchmarks of the library: each against a baseline in the same run, and against what the machine can do at most.
+
+Ratios carry over between machines better than seconds do; shares of the peak say how much is left to win.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from featpoison import softmax
+from featpoison.attacks.feature_matching import FeatureMatching, match
+from featpoison.attacks.gc_input import Canceling
+from featpoison.attacks.tgda_input import TGDAInput, solve_damped
+from featpoison.common.precision import resolve
+from featpoison.encoders.encoder import Architecture, Encoder
+from featpoison.encoders.features import pull_back
+from featpoison.softmax import Head
+from featpoison.solvers.newton import Converged, objective, train_converged
+from featpoison.solvers.training_sets import Mixture
+
+
+@dataclass(frozen=True)
+class Peak:
+    """What the device reaches at most in this process: large matrix products and memory traffic."""
+
+    flops: dict[torch.dtype, float]
+    """Floating-point operations a second, by type."""
+    bytes: float
+    """Bytes a second read and written by a large copy."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One benchmark: seconds of ours and of the baseline for the same work, and ours as a share of the peak that binds."""
+
+    name: str
+    ours: str
+    baseline: str
+    seconds: float
+    baseline_seconds: float
+    gflops: float
+    """Achieved 1e9 operations a second, counted from the formula."""
+    gbytes: float
+    """Achieved 1e9 bytes a second of what has to be moved at least: operands read once, results written once."""
+    share_of_peak: float
+    agreement: float
+    """How far the two results differ: relative to the baseline's largest entry, for victims the difference of the objectives."""
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is."""
+        return self.baseline_seconds / self.seconds
+
+
+def best_time(work: Callable[[], object], repeats: int = 15) -> float:
+    """Seconds of the fastest of `repeats` runs after one warm-up: the least disturbed one."""
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        work()
+        if torch.accelerator.is_available():
+            torch.accelerator.synchronize()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def measure_peak(device: torch.device, side: int = 1536) -> Peak:
+    """The peak of the device with the threads that torch has now."""
+    flops = {}
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        a = torch.randn(side, side, device=device).to(dtype)
+        flops[dtype] = 2 * side**3 / best_time(partial(torch.mm, a, a), 3)
+    b = torch.empty(32 << 20, device=device)  # 128 MiB, beyond any cache
+    return Peak(flops=flops, bytes=2 * b.nbytes / best_time(b.clone))
+
+
+def _share(flops: float, moved: float, dtype: torch.dtype, seconds: float, peak: Peak) -> float:
+    """Time that the binding limit alone would take, over the time taken."""
+    return max(flops / peak.flops[dtype], moved / peak.bytes) / seconds
+
+
+def canceling(device: torch.device, peak: Peak, *, N: int = 5000, n: int = 150, d: int = 128, classes: int = 10) -> Result:
+    """Closed-form canceling step against a float64 double backward that recomputes the clean gradient, as public code does."""
+    generator = torch.Generator().manual_seed(0)
+    X, Z = torch.randn(N, d, generator=generator).to(device), torch.randn(n, d, generator=generator).to(device)
+    labels, own = (torch.randint(classes, (rows,), generator=generator).to(device) for rows in (N, n))
+    head = Head(weight=torch.randn(classes, d, generator=generator).to(device), bias=torch.zeros(classes, device=device))
+    G = softmax.head_gradient(X, labels, head)
+    X64, Z64, omega = X.double(), Z.double(), head.omega.double()
+
+    def double_backward() -> Tensor:
+        leaf, zeta = omega.requires_grad_(True), Z64.clone().requires_grad_(True)
+        loss = 0.5 * (_summed_gradient(X64, labels, leaf).detach() + _summed_gradient(zeta, own, leaf)).square().sum()
+        return torch.autograd.grad(loss, zeta)[0]
+
+    ours = softmax.canceling_step(Z, own, head, G)[1]
+    theirs = double_backward()
+    seconds = best_time(lambda: softmax.canceling_step(Z, own, head, G), 50)
+    flops = 10 * n * d * classes  # five products of n x d x C: S, (P-Y)^T Z, U, (P-Y) R, J W
+    moved = 4 * 4 * n * d  # zeta read three times, its gradient written
+    return Result(
+        "canceling step",
+        "closed form, float32",
+        "double backward, float64, clean gradient each step",
+        seconds,
+        best_time(double_backward),
+        flops / seconds / 1e9,
+        moved / seconds / 1e9,
+        _share(flops, moved, torch.float32, seconds, peak),
+        _difference(ours, theirs),
+    )
+
+
+def matching(device: torch.device, peak: Peak, *, n: int = 64, steps: int = 10) -> Result:
+    """Feature matching (folded, channels-last, bfloat16 where fast) against a plain float32 loop over the unfolded encoder."""
+    plain, folded = _twin_encoders(device)
+    base, zeta = torch.rand(n, 3, 32, 32).to(device), torch.rand(n, plain.dimension).to(device)
+    settings = FeatureMatching(steps=steps, tolerance=0.0)
+
+    def loop() -> Tensor:
+        nu = base.clone()
+        for step in range(steps):
+            eta = settings.step_size * 0.5 * (1 + np.cos(np.pi * step / steps))
+            leaf = nu.detach().requires_grad_(True)
+            (0.5 * (plain(leaf) - zeta).square().sum()).backward()
+            nu = (leaf.detach() - eta * leaf.grad + eta * settings.beta * base) / (1 + eta * settings.beta)
+        return nu
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        folded(base)
+    seconds = best_time(lambda: match(zeta, base, folded, settings), 3)
+    flops = 2 * steps * counter.get_total_flops()  # the pass back to the pixels costs what the pass forward costs
+    moved = steps * 3 * base.nbytes  # images read and written, bases read; the weights stay in the cache
+    return Result(
+        "feature matching",
+        "folded, channels-last",
+        "plain float32 loop",
+        seconds,
+        best_time(loop, 3),
+        flops / seconds / 1e9,
+        moved / seconds / 1e9,
+        _share(flops, moved, resolve(settings.precision, device), seconds, peak),
+        _difference(match(zeta, base, folded, settings)[0] - base, loop() - base),
+    )
+
+
+def gc_input(device: torch.device, peak: Peak, *, n: int = 64) -> Result:
+    """A step of GC-input, pushed back through the folded encoder, against the public pattern: autograd from pixels through the loss's
+    gradient, with a clean batch of the same size sent through the encoder for its own gradient at every step."""
+    plain, folded = _twin_encoders(device)
+    nu, clean = torch.rand(n, 3, 32, 32).to(device), torch.rand(n, 3, 32, 32).to(device)
+    labels = (torch.arange(n) % 10).to(device)
+    head = Head(weight=torch.randn(10, plain.dimension).to(device), bias=torch.zeros(10, device=device))
+    G = softmax.head_gradient(plain(clean), labels, head)
+    objective, dtype = Canceling(plain(nu), labels, head, G, n), resolve("auto", device)
+
+    def ours() -> Tensor:
+        return pull_back(nu, partial(objective.gradient, slice(0, n)), folded, dtype)[1]
+
+    def double_backward() -> Tensor:
+        leaf, omega = nu.detach().requires_grad_(True), head.omega.requires_grad_(True)
+        residual = _summed_gradient(plain(clean), labels, omega).detach() + _summed_gradient(plain(leaf), labels, omega)
+        return torch.autograd.grad(0.5 * residual.square().sum(), leaf)[0]
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        folded(nu)
+    seconds = best_time(ours)
+    flops = 2 * counter.get_total_flops()  # the pass back to the pixels costs what the pass forward costs
+    moved = 3 * nu.nbytes
+    return Result(
+        "GC-input step",
+        "closed form, folded, channels-last",
+        "double backward, clean batch each step",
+        seconds,
+        best_time(double_backward),
+        flops / seconds / 1e9,
+        moved / seconds / 1e9,
+        _share(flops, moved, dtype, seconds, peak),
+        _difference(ours(), double_backward()),
+    )
+
+
+def tgda(device: torch.device, peak: Peak, *, N: int = 3500, n: int = 150, d: int = 128, classes: int = 10) -> Result:
+    """A poison step of TGDA in feature space: conjugate gradients on H + damping I by closed-form products, against conjugate gradients on
+    its square by double-backward products, as in public code; float64, both to the same relative residual of the same system."""
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(N + n, d, generator=generator, dtype=torch.float64) / torch.arange(1, d + 1).sqrt()
+    X, labels = X.to(device), (torch.arange(N + n) % classes).to(device)
+    head = Head.from_omega(0.3 * torch.randn(classes, d + 1, generator=generator, dtype=torch.float64).to(device))
+    settings = TGDAInput(tolerance=1e-4, iterations=5000)
+    b = softmax.head_gradient(X[:N], labels[:N], head)
+
+    def ours() -> Tensor:
+        return softmax.feature_gradient(X[N:], labels[N:], head, solve_damped(X, head, b, settings).x)
+
+    def double_backward() -> Tensor:
+        omega, zeta = head.omega.requires_grad_(True), X[N:].clone().requires_grad_(True)
+        gradient = _summed_gradient(torch.cat([X[:N], zeta]), labels, omega)
+
+        def times(vector: Tensor) -> Tensor:
+            return torch.autograd.grad(gradient, omega, vector, retain_graph=True)[0] / len(X) + settings.damping * vector
+
+        q = _normal_equations(times, b, settings)
+        return torch.autograd.grad((gradient * q).sum(), zeta)[0]
+
+    seconds, products = best_time(ours, 3), solve_damped(X, head, b, settings).products
+    flops = products * 4 * (N + n) * (d + 1) * classes + 10 * n * d * classes  # two matrix products per Hessian-vector product
+    moved = products * 2 * X.nbytes
+    return Result(
+        "TGDA poison step",
+        "conjugate gradients on H, closed form",
+        "conjugate gradients on H^2, double backward",
+        seconds,
+        best_time(double_backward, 1),
+        flops / seconds / 1e9,
+        moved / seconds / 1e9,
+        _share(flops, moved, torch.float64, seconds, peak),
+        _difference(ours(), double_backward()),
+    )
+
+
+def _normal_equations(times: Callable[[Tensor], Tensor], b: Tensor, settings: TGDAInput) -> Tensor:
+    """q of A A q = A b by conjugate gradients, until A q = b holds to the tolerance (its residual kept up to date without extra products)."""
+    q, left, residual = torch.zeros_like(b), b, times(b)
+    direction = residual
+    for _ in range(settings.iterations):
+        image = times(direction)
+        alpha = residual.square().sum() / image.square().sum()
+        q, left = q + alpha * direction, left - alpha * image
+        if left.norm() <= settings.tolerance * b.norm():
+            break
+        following = times(left)
+        direction = following + following.square().sum() / residual.square().sum() * direction
+        residual = following
+    return q.detach()
+
+
+def _summed_gradient(X: Tensor, labels: Tensor, omega: Tensor) -> Tensor:
+    """The head gradient by autograd, differentiable: what the baselines start from."""
+    value = F.cross_entropy(X @ omega[:, :-1].T + omega[:, -1], labels, reduction="sum")
+    return torch.autograd.grad(value, omega, create_graph=True)[0]
+
+
+def _twin_encoders(device: torch.device) -> tuple[Encoder, Encoder]:
+    """The demo's architecture with random weights: plain, and frozen with BatchNorm folded."""
+    torch.manual_seed(0)
+    architecture = Architecture(width=16, stem_stride=2)
+    plain = Encoder(architecture).eval().requires_grad_(False).to(device)
+    folded = Encoder(architecture)
+    folded.load_state_dict(plain.state_dict())
+    return plain, folded.freeze().fold_batchnorm().to(device)
+
+
+def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, classes: int = 10) -> Result:
+    """The converged victim against scikit-learn's LogisticRegression (newton-cg) on the same objective; agreement in objective."""
+    from sklearn.linear_model import LogisticRegression
+
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(N) % classes
+    X = torch.randn(classes, d, generator=generator, dtype=torch.float64)[labels] * 0.15
+    X = X + torch.randn(N, d, generator=generator, dtype=torch.float64)
+    X = 5 * X / torch.arange(1, d + 1).sqrt()  # a decaying spectrum, as features of encoders have
+    X = X @ torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
+    settings = Converged()
+    mixture = Mixture.of_clean(X.to(device), labels.to(device))
+    model = LogisticRegression(C=1 / (N * settings.ridge), fit_intercept=False, tol=settings.tolerance, max_iter=10_000, solver="newton-cg")
+    Z, y = softmax.with_ones(X).numpy(), labels.numpy()
+    with FlopCounterMode(display=False) as counter:
+        omega, _ = train_converged(mixture, settings, classes=classes)
+    seconds = best_time(lambda: train_converged(mixture, settings, classes=classes), 2)
+    theirs = torch.from_numpy(model.fit(Z, y).coef_)[None].to(device)
+    ours_value, theirs_value = (objective(mixture, value, settings.ridge).item() for value in (omega, theirs))
+    flops = counter.get_total_flops()
+    moved = flops / (2 * classes) * 8  # a product of features and C columns reads 8 bytes for every 2 C operations; at this size from the cache
+    return Result(
+        "converged victim",
+        "Newton-CG, dense preconditioner, float64",
+        "scikit-learn newton-cg",
+        seconds,
+        best_time(lambda: model.fit(Z, y), 2),
+        flops / seconds / 1e9,
+        moved / seconds / 1e9,
+        _share(flops, 0.0, torch.float64, seconds, peak),
+        abs(ours_value - theirs_value),
+    )
+
+
+def _difference(ours: Tensor, theirs: Tensor) -> float:
+    return ((ours.double() - theirs.double()).abs().max() / theirs.abs().max()).item()
+
+
+ALL = (canceling, matching, gc_input, tgda, converged)

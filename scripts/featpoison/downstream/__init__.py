@@ -1,0 +1,1 @@
+"""The downstream task: features and labels, retrained victims, whole networks, measures."""

@@ -1,0 +1,203 @@
+"""Training whole networks, encoder and linear head together: what EMN perturbs images for, and the victims that judge it.
+
+SGD with momentum is written out as in `heads.py`: torch's own imports its compiler, seconds in every job. A test compares them.
+"""
+
+import copy
+import logging
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from featpoison.common.precision import Precision, resolve
+from featpoison.common.progress import Progress
+from featpoison.common.seeds import stream
+from featpoison.common.settings import Settings
+from featpoison.encoders.encoder import Encoder
+from featpoison.encoders.features import to_pixels
+from featpoison.heads import initial_omega
+from featpoison.records.checkpoints import Checkpoint
+
+log = logging.getLogger(__name__)
+ORDER, VIEWS = 2, 3  # streams of a seed: order of rows by epoch, crops and flips by step; heads.py has 0 and 1
+
+
+class Training(Settings):
+    """One step of SGD. The paper leaves all of it open; these are the values of EMN's authors (configs/cifar10/resnet18.yaml of their code)."""
+
+    batch_size: PositiveInt = 128
+    """Images a step; the last, smaller batch of an epoch is used too."""
+    learning_rate: PositiveFloat = 0.1
+    """First step size."""
+    momentum: NonNegativeFloat = 0.9
+    """Momentum."""
+    weight_decay: NonNegativeFloat = 5e-4
+    """L2 penalty, on every parameter."""
+    gradient_clip: PositiveFloat = 5.0
+    """Largest L2 norm of a step's gradient over all parameters."""
+
+
+class NetworkVictims(Settings):
+    """Victims that train all parameters, and their seeds."""
+
+    training: Training = Training()
+    """Optimiser; half a cosine over all steps takes the step size to zero."""
+    pretrained_learning_rate: PositiveFloat | None = None
+    """First step size where the encoder starts pre-trained; null: as from random weights."""
+    epochs: PositiveInt = 60
+    """Passes over the training set (EMN's authors: 60)."""
+    padding: NonNegativeInt = 4
+    """Augmentation: every image is shifted by up to this many pixels, black beyond its border, and mirrored half of the time."""
+    precision: Precision = "auto"
+    """Arithmetic of the network."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Victim seeds: initial weights, order of rows, augmentation."""
+
+
+class Classifier(nn.Module):
+    """An encoder and a linear head. A frozen encoder stays in evaluation mode, whatever the mode of the classifier."""
+
+    def __init__(self, encoder: Encoder, *, classes: int, seed: int, frozen: bool) -> None:
+        """The head is untrained, that of `seed`; `encoder` is used as it is, not copied."""
+        super().__init__()
+        self.frozen = frozen
+        self.encoder = encoder.requires_grad_(not frozen)
+        self.head = nn.utils.skip_init(nn.Linear, encoder.dimension, classes, device=encoder.mean.device)
+        omega = initial_omega(classes, encoder.dimension, seed)
+        with torch.no_grad():
+            self.head.weight.copy_(omega[:, :-1])
+            self.head.bias.copy_(omega[:, -1])
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(n, 3, h, w) in [0, 1] -> logits (n, C)."""
+        return self.head(self.encoder(pixels.contiguous(memory_format=torch.channels_last)))
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Training or evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.encoder.eval()
+        return self
+
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that training changes, in order."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+
+def with_random_weights(encoder: Encoder, *, classes: int, seed: int) -> Classifier:
+    """The architecture of `encoder` with the seed's random weights, all trained."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # module initialisation has no generator argument
+        fresh = Encoder(encoder.architecture)
+    fresh = fresh.to(encoder.mean.device).to(memory_format=torch.channels_last)
+    return Classifier(fresh, classes=classes, seed=seed, frozen=False)
+
+
+def from_pretrained(encoder: Encoder, *, classes: int, seed: int) -> Classifier:
+    """A copy of `encoder` with the seed's head, all trained."""
+    return Classifier(copy.deepcopy(encoder), classes=classes, seed=seed, frozen=False)
+
+
+def shift_and_flip(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
+    """A random crop of each image (n, 3, h, w) padded with black, mirrored half of the time; every image draws its own."""
+    n, _, h, w = images.shape
+    device = images.device
+    top, left = (torch.randint(2 * padding + 1, (n, 1), generator=generator, device=device) for _ in range(2))
+    flip = torch.rand(n, 1, generator=generator, device=device) < 0.5
+    rows = top + torch.arange(h, device=device)  # (n, h)
+    columns = torch.arange(w, device=device).expand(n, -1)
+    columns = left + torch.where(flip, w - 1 - columns, columns)  # (n, w)
+    padded = F.pad(images, (padding,) * 4).permute(0, 2, 3, 1)  # (n, h + 2 padding, w + 2 padding, 3)
+    image = torch.arange(n, device=device).view(n, 1, 1)
+    return padded[image, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
+
+
+class SGD:
+    """SGD with momentum and weight decay, the gradient clipped to a norm, as torch.optim.SGD after clip_grad_norm_."""
+
+    def __init__(self, network: Classifier, training: Training, precision: Precision) -> None:
+        """Velocities are zero before the first step."""
+        self.network, self.training = network, training
+        self.parameters = network.trained()
+        self.velocity = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.dtype = resolve(precision, network.encoder.mean.device)
+
+    def step(self, pixels: Tensor, labels: Tensor, rate: float) -> float:
+        """One step on the mean loss of a batch, in training mode; the loss before it."""
+        with torch.autocast(pixels.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.network.train()(pixels)
+        loss = F.cross_entropy(logits.float(), labels)
+        gradients = torch.autograd.grad(loss, self.parameters)
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        scale = (self.training.gradient_clip / (norm + 1e-6)).clamp(max=1)
+        with torch.no_grad():
+            for parameter, velocity, gradient in zip(self.parameters, self.velocity, gradients, strict=True):
+                velocity.mul_(self.training.momentum).add_(gradient * scale).add_(parameter, alpha=self.training.weight_decay)
+                parameter.sub_(velocity, alpha=rate)
+        return loss.item()
+
+
+def batch_rows(count: int, batch_size: int, seed: int, step: int) -> Tensor:
+    """The rows of a step (b,), counted over all epochs: each epoch is a new random order of all rows."""
+    epoch, place = divmod(step, -(-count // batch_size))
+    order = torch.randperm(count, generator=stream(seed, ORDER, epoch, device=torch.device("cpu")))
+    return order[place * batch_size : (place + 1) * batch_size]
+
+
+def train_network(network: Classifier, images: Tensor, labels: Tensor, victims: NetworkVictims, *, seed: int, rate: float) -> Classifier:
+    """Train `network` in place on `images` (n, 3, h, w), uint8 or float in [0, 1], with `labels` (n,); returns it.
+
+    `rate` is the first step size. Raises FloatingPointError naming the step at a loss that is not finite.
+    """
+    device, size = network.encoder.mean.device, victims.training.batch_size
+    optimizer = SGD(network, victims.training, victims.precision)
+    images, labels = images.to(device), labels.to(device)
+    steps = victims.epochs * -(-len(images) // size)
+    for step in range(steps):
+        rows = batch_rows(len(images), size, seed, step).to(device)
+        views = shift_and_flip(to_pixels(images[rows]), victims.padding, stream(seed, VIEWS, step, device=device))
+        loss = optimizer.step(views, labels[rows], rate * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"network victim of seed {seed}: the loss is {loss} at step {step}")
+    return network
+
+
+@torch.no_grad()
+def predictions(network: Classifier, images: Tensor, *, batch_size: int = 500) -> Tensor:
+    """Predicted classes (n,) on the CPU, in evaluation mode and float32; `images` uint8 or float in [0, 1]."""
+    device, parts = network.encoder.mean.device, [torch.empty(0, dtype=torch.int64)]
+    network.eval()
+    for start in range(0, len(images), batch_size):
+        parts.append(network(to_pixels(images[start : start + batch_size]).to(device)).argmax(1).cpu())
+    return torch.cat(parts)
+
+
+def retrain_networks(
+    sets: Sequence[Tensor],
+    labels: Tensor,
+    test: tuple[Tensor, Tensor],
+    build: Callable[[int], Classifier],
+    victims: NetworkVictims,
+    *,
+    rate: float,
+    checkpoint: Checkpoint,
+) -> np.ndarray:
+    """Test accuracy (len(sets), V) of a network trained on each set of images by each victim seed. Resumes after the last finished one.
+
+    `sets` of (n, 3, h, w), all with `labels` (n,); `test` images and labels; `build` makes the untrained network of a seed.
+    """
+    state = checkpoint.load()
+    shares: list[float] = [] if state is None else state[1]["shares"]
+    jobs = [(index, seed) for index in range(len(sets)) for seed in victims.seeds]
+    progress = Progress(len(jobs), "networks", done=len(shares))
+    for index, seed in jobs[len(shares) :]:
+        network = train_network(build(seed), sets[index], labels, victims, seed=seed, rate=rate)
+        shares.append((predictions(network, test[0]) == test[1]).double().mean().item())
+        checkpoint.save({}, shares=shares)
+        progress.advance(1, note=f"set {index}, victim seed {seed}: accuracy {shares[-1]:.4f}")
+    return np.array(shares).reshape(len(sets), len(victims.seeds))

@@ -1,0 +1,1 @@
+"""What each publication printed, the names of its rows, and its claims."""

@@ -1,0 +1,1 @@
+"""Numbers of tables with their intervals, and the judging of claims."""

@@ -1,0 +1,184 @@
+"""The numbers of a table, one row a cell, with their intervals, bounds and sources: the CSV beside every LaTeX table."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featpoison import store
+from featpoison.results.intervals import Interval, interval
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell; accuracies and drops in percent, None where a number does not exist."""
+
+    method: str
+    beta: float | None
+    eps_d: float
+    seeds: str
+    """Poison seeds x victim seeds."""
+    victim: str
+    """sgd100, converged, network for a whole network, or target for a head that no victim was trained to."""
+    clean_accuracy: float
+    accuracy: float
+    drop: float
+    drop_low: float | None
+    drop_high: float | None
+    """95 % Student-t interval of the drop over poison seeds (each the mean over its victim seeds)."""
+    published_drop: float | None
+    tau: float | None
+    residual: float | None
+    magnitude_ratio: float | None
+    source: str
+    poisons: float | None = None
+    """Mean number of poisons that the victims saw."""
+    removed: float | None = None
+    """Mean number of poisons that a defence removed."""
+    feature_distance: float | None = None
+    """Mean ||f(nu) - zeta||^2 of feature-targeted attacks."""
+    pixel_ratio: float | None = None
+    """Mean largest pixel magnitude over the largest clean one."""
+    psnr: float | None = None
+    """dB, to the base images."""
+    ssim: float | None = None
+    """To the base images."""
+    drop_8bit: float | None = None
+    drop_8bit_low: float | None = None
+    drop_8bit_high: float | None = None
+    """The drop after the poisons were rounded to 8 bits, with its interval."""
+
+
+FACTS = {"residual": "residual", "magnitude_ratio": "feature_magnitude_ratio"} | {
+    name: name for name in ("poisons", "removed", "feature_distance", "pixel_ratio", "psnr", "ssim")
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a cell shows and the result file that it comes from."""
+
+    method: str
+    beta: float | None
+    eps_d: float
+    source: str
+
+
+def cells_of(request: Request, clean: Path | None, tau: float | None, published: float | None) -> list[Cell]:
+    """The cells of one request: two victims of an attack, or one target head; of EMN, the victims that its file holds.
+
+    `tau` is the threshold of the attack's target, `clean` the file of clean heads; EMN has no target and brings its own clean victims.
+    """
+    path = Path(request.source)
+    common: dict[str, Any] = {**asdict(request), "published_drop": published}
+    if request.method.startswith("emn-"):
+        arrays = store.read(path)
+        return [unlearnable_cell(common, victim, arrays) for victim in ("network", "sgd100", "converged") if f"{victim}_accuracy" in arrays]
+    if clean is None:
+        raise ValueError(f"{request.method}: no file of clean heads, expected one for every attack but EMN")
+    if request.method.startswith("gradpc-"):
+        facts = store.read_attributes(path)
+        return [target_cell(common, facts["clean_accuracy"], facts["accuracy"], facts["tau"])]
+    arrays, before = store.read(path), store.read(clean, "sgd100_accuracy", "converged_accuracy")
+    return [victim_cell(common, victim, arrays, before, tau) for victim in ("sgd100", "converged")]
+
+
+def target_cell(common: dict[str, Any], before: float, after: float, tau: float) -> Cell:
+    """The cell of a target head, from two shares of the test set; `common`: the fields of the request and the published drop."""
+    before, after = 100 * before, 100 * after
+    none: dict[str, Any] = dict.fromkeys(("drop_low", "drop_high", "residual", "magnitude_ratio"))
+    own: dict[str, Any] = {"seeds": "1x1", "victim": "target", "clean_accuracy": before, "accuracy": after, "drop": before - after, "tau": tau}
+    return Cell(**common, **own, **none)
+
+
+def victim_cell(common: dict[str, Any], victim: str, arrays: dict[str, np.ndarray], before: dict[str, np.ndarray], tau: float | None) -> Cell:
+    """The cell of a victim of an attack, from the arrays of its result file and those of the clean heads."""
+    facts: dict[str, Any] = {field: float(np.mean(arrays[name])) if name in arrays else None for field, name in FACTS.items()}
+    return Cell(**common, **_drops(victim, before[f"{victim}_accuracy"], arrays), tau=tau, **facts)
+
+
+def unlearnable_cell(common: dict[str, Any], victim: str, arrays: dict[str, np.ndarray]) -> Cell:
+    """EMN perturbs the whole set: no target head, no share of poisons; the clean victims saw the same images unperturbed."""
+    facts: dict[str, Any] = {"psnr": float(np.mean(arrays["psnr"]))}
+    return Cell(**common, **_drops(victim, arrays[f"clean_{victim}_accuracy"], arrays), tau=None, residual=None, magnitude_ratio=None, **facts)
+
+
+def _drops(victim: str, before: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The accuracies and drops of a victim as fields of a cell: `before` of the clean victims (1, ...), `arrays` of a result file (K, ...)."""
+    before, after = _percent(before, victim), _percent(arrays[f"{victim}_accuracy"], victim)
+    drop = _paired(before, after)
+    result = {
+        "seeds": f"{len(after)}x{after[0].size}",
+        "victim": victim,
+        "clean_accuracy": float(before.mean()),
+        "accuracy": float(after.mean()),
+        "drop": drop.mean,
+        "drop_low": drop.low,
+        "drop_high": drop.high,
+    }
+    if (rounded := arrays.get(f"quantized_{victim}_accuracy")) is not None:
+        again = _paired(before, _percent(rounded, victim))
+        result |= {"drop_8bit": again.mean, "drop_8bit_low": again.low, "drop_8bit_high": again.high}
+    return result
+
+
+def _percent(shares: np.ndarray, victim: str) -> np.ndarray:
+    """Percent, (K,) or (K, V); of sgd100 the last epoch of (K, V, tail)."""
+    return 100 * (shares[..., -1] if victim == "sgd100" else shares)
+
+
+def _paired(before: np.ndarray, after: np.ndarray) -> Interval:
+    """Of the drops paired by victim seed, (1, V) and (K, V), averaged over it: mean and interval over poison seeds."""
+    drops = before - after
+    return interval(drops.reshape(len(drops), -1).mean(1))
+
+
+def largest_swing(results: Iterable[Path]) -> float:
+    """Largest range, in points, of an sgd100 victim's accuracy over its last epochs: a victim that still swings is no result."""
+    name = "sgd100_accuracy"  # absent where whole networks are trained
+    swings = [np.ptp(store.read(path, name)[name], axis=-1).max() for path in results if name in store.lengths(path)]
+    return 100 * float(max(swings, default=0.0))
+
+
+def training_images(results: Iterable[Path]) -> int | None:
+    """Training images behind EMN's results, which say so; None without such results. Raises ValueError where they differ."""
+    facts = [store.read_attributes(path) for path in results]
+    counts = {int(fact["images"]) for fact in facts if "images" in fact}
+    if len(counts) > 1:
+        raise ValueError(f"results of one table come from {sorted(counts)} training images, expected the same number")
+    return counts.pop() if counts else None
+
+
+def published_drops(path: Path, table: int) -> dict[tuple[str, float | None, float], float]:
+    """The paper's drops of one table, by method, beta and eps_d."""
+    with open(path, newline="") as file:
+        return {
+            (row["method"], float(row["beta"]) if row["beta"] else None, float(row["eps_d"])): float(row["accuracy_drop"])
+            for row in csv.DictReader(file)
+            if int(row["table"]) == table
+        }
+
+
+def to_csv(cells: Iterable[Cell]) -> str:
+    """CSV text; numbers with enough digits to be compared, empty where there is none."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Cell))
+    for cell in cells:
+        writer.writerow("" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in asdict(cell).values())
+    return text.getvalue()
+
+
+def from_csv(text: str) -> list[Cell]:
+    """The inverse of `to_csv`, up to its rounding. Raises ValueError for other columns."""
+    rows = list(csv.DictReader(io.StringIO(text)))
+    names = [field.name for field in fields(Cell)]
+    if rows and list(rows[0]) != names:
+        raise ValueError(f"columns are {list(rows[0])}, expected {names}")
+    texts = {"method", "seeds", "victim", "source"}
+    values: list[dict[str, Any]] = [{name: row[name] if name in texts else float(row[name]) if row[name] else None for name in names} for row in rows]
+    return [Cell(**one) for one in values]

@@ -1,0 +1,111 @@
+"""The verdicts: each claim's comparisons against intervals from our own result files, never against point estimates alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from featpoison.results.bootstrap import contrast
+from featpoison.results.claims import RESIDUAL_SMALL, Claim, Comparison, Key
+from featpoison.results.intervals import Interval
+from featpoison.results.samples import VICTIMS, Evidence
+
+STREAM = 0
+"""Stream of the bootstrap; the other side of an unpaired comparison draws from the next one."""
+SUPPORTED, NOT_SUPPORTED, NOT_RUN = "supported", "not supported", "not run"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison for one victim: both drops, the interval that decides (points), and whether the claim holds there."""
+
+    comparison: Comparison
+    plus: Interval
+    minus: Interval
+    difference: Interval
+    """Of drop(plus) - factor * drop(minus)."""
+    residual: float | None
+    """Of `plus`, where the claim is about it."""
+    holds: bool
+
+    @property
+    def ratio(self) -> float | None:
+        """drop(plus) / drop(minus); None where the drop above is not told from zero or the one below is not positive."""
+        return self.plus.mean / self.minus.mean if _low(self.plus) > 0 and self.minus.mean > 0 else None
+
+    @property
+    def opposite(self) -> bool:
+        """Whether the interval lies on the other side of the claim."""
+        within = self.comparison.within
+        if within is not None:
+            return _low(self.difference) > within or _high(self.difference) < -within
+        return _high(self.difference) < 0
+
+    @property
+    def slack(self) -> float:
+        """Points by which the deciding end of the interval is on the claimed side; negative where it is not."""
+        if self.comparison.within is not None:
+            return self.comparison.within - max(-_low(self.difference), _high(self.difference))
+        return _low(self.difference)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim, its findings by victim, and what the paper's own numbers say (number of comparisons that hold, of how many)."""
+
+    claim: Claim
+    findings: Mapping[str, Sequence[Finding]]
+    published: tuple[int, int]
+
+    def verdict(self, victim: str) -> str:
+        """Supported where every comparison holds; not run where there is none."""
+        found = self.findings[victim]
+        if not found:
+            return NOT_RUN
+        return SUPPORTED if all(finding.holds for finding in found) else NOT_SUPPORTED
+
+    @property
+    def overall(self) -> str:
+        """One verdict, which names the victim where it holds for one only."""
+        verdicts = [self.verdict(victim) for victim in VICTIMS]
+        if verdicts == [SUPPORTED, NOT_SUPPORTED]:
+            return f"{SUPPORTED} (sgd100 only: instability)"
+        if verdicts == [NOT_SUPPORTED, SUPPORTED]:
+            return f"{SUPPORTED} (converged only)"
+        return verdicts[0]
+
+
+def judge(claim: Claim, evidence: Evidence, published: Mapping[Key, float]) -> Judgement:
+    """The findings of one claim for both victims."""
+    comparisons = claim.compare(evidence.keys)
+    findings = {victim: [find(comparison, evidence, victim) for comparison in comparisons] for victim in VICTIMS}
+    said = [holds_in_print(comparison, published) for comparison in claim.compare(tuple(published))]
+    return Judgement(claim, findings, (sum(said), len(said)))
+
+
+def find(comparison: Comparison, evidence: Evidence, victim: str) -> Finding:
+    """Judge one comparison by its interval."""
+    plus = evidence.sample(comparison.plus, victim, STREAM)
+    minus = evidence.sample(comparison.minus, victim, STREAM if comparison.paired else STREAM + 1)
+    difference = contrast(plus, minus, factor=comparison.factor, paired=comparison.paired)
+    above, below, residual = contrast(plus), contrast(minus), None
+    if comparison.within is not None:
+        residual = evidence.residual(comparison.plus)
+        holds = max(-_low(difference), _high(difference)) <= comparison.within and residual <= RESIDUAL_SMALL
+    else:
+        holds = _low(difference) > 0 and (comparison.factor == 1 or _low(above) > 0)
+    return Finding(comparison, above, below, difference, residual, holds)
+
+
+def holds_in_print(comparison: Comparison, published: Mapping[Key, float]) -> bool:
+    """The same comparison by the paper's point estimates, which come without intervals."""
+    difference = published[comparison.plus] - comparison.factor * published[comparison.minus]
+    return difference > 0 if comparison.within is None else abs(difference) <= comparison.within
+
+
+def _low(interval: Interval) -> float:
+    assert interval.low is not None
+    return interval.low
+
+
+def _high(interval: Interval) -> float:
+    assert interval.high is not None
+    return interval.high
