@@ -17,7 +17,7 @@ include: "workflow/rules/poisoned_features.smk"
 include: "workflow/rules/decoders.smk"
 include: "workflow/rules/poisons.smk"
 include: "workflow/rules/victims.smk"
-include: "workflow/rules/unlearnable.smk"
+include: "workflow/rules/emn.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
@@ -26,6 +26,6 @@ include: "workflow/rules/claims.smk"
 rule all:
     default_target: True
     input:
-        TABLE_FILES,
-        FIGURE_FILES,
-        CLAIM_FILES,
+        G.table_files,
+        G.figure_files,
+        G.claim_files,

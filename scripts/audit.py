@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from featpoison.audit import lineage
-from featpoison.audit.cell_names import AddressError, Row, address_of, find, parse
+from featpoison.audit.cell_names import CellNameError, Row, find, name_of, parse
 from featpoison.audit.digests import Digests
 from featpoison.audit.lineage import Lineage, trace
 from featpoison.records import provenance
@@ -33,7 +33,7 @@ def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="products: tables, figures, anything under data/")
-    parser.add_argument("--cell", metavar="METHOD[,BETA],EPS[,VICTIM]", help="a cell of the one table in PATH, a .csv; without a victim, all of them")
+    parser.add_argument("--cell", metavar="METHOD[,BETA],EPS[,WORD...]", help="a cell of the one table in PATH, a .csv; without words, of all sets and victims")
     parser.add_argument("--full", action="store_true", help="read every byte, whatever the last audit found")
     parser.add_argument("--json", action="store_true", help="one JSON document: roots, nodes, failures, unverified, and with --cell cells")
     parser.add_argument("--configfile", type=Path, help="compare the recorded settings with those of this YAML too")
@@ -52,7 +52,7 @@ def main() -> int:
     if args.cell and args.paths[0].is_file():
         try:
             found, cells = of_cell(args.paths[0], args.cell, digests, args.device)
-        except AddressError as error:
+        except CellNameError as error:
             found = trace(args.paths, digests, only={lineage.name_of(args.paths[0]): ()})
             if not found.having("tampered", "missing"):
                 parser.error(f"--cell: {error}")
@@ -79,7 +79,7 @@ def report(found: Lineage, cells: list[dict[str, Any]], failures: list[str], rea
     for line in lineage.tree(found):
         print(line)
     for cell in cells:
-        print(f"\n{cell['address']} from {cell.get('source')}\n  {'':16} {'printed':>10} {'again':>10}")
+        print(f"\n{cell['cell']} from {cell.get('source')}\n  {'':16} {'printed':>10} {'again':>10}")
         for name, column in cell.get("columns", {}).items():
             print(f"  {name:16} {column['printed']:>10} {column['again']:>10}  {'' if column['agrees'] else 'DIFFERS  '}{column['from']}")
     if unverified := found.unverified:
@@ -92,7 +92,7 @@ def report(found: Lineage, cells: list[dict[str, Any]], failures: list[str], rea
 
 
 def of_cell(table: Path, text: str, digests: Digests, device: str) -> tuple[Lineage, list[dict[str, Any]]]:
-    """The lineage of a cell's result files, and its rows with every column computed again. Raises AddressError."""
+    """The lineage of a cell's result files, and its rows with every column computed again. Raises CellNameError."""
     rows = find(table, parse(text))
     try:
         entry = provenance.read_sidecar(table)
@@ -116,16 +116,16 @@ def computed(rows: list[Row], table: provenance.Record, device: str) -> list[dic
     try:
         found = recompute(rows, table, program.device(device))
     except (ValueError, LookupError, OSError) as error:
-        return [{"address": address_of(row), "differences": [f"{address_of(row)}: cannot be computed again: {error}"]} for row in rows]
+        return [{"cell": name_of(row), "differences": [f"{name_of(row)}: cannot be computed again: {error}"]} for row in rows]
     for row, again in zip(rows, found, strict=True):
-        cell: dict[str, Any] = {"address": address_of(row), "source": row["source"], "columns": {}, "differences": []}
+        cell: dict[str, Any] = {"cell": name_of(row), "source": row["source"], "columns": {}, "differences": []}
         cell["tolerance"] = {"relative": again.slack, "points": again.slack_points}
         for name, printed, value, agrees in differences(row, again):
             if name in again.origins and (printed or value):
                 cell["columns"][name] = {"printed": printed, "again": value, "agrees": agrees, "from": again.origins[name]}
             if not agrees:
                 text = f"{name} is printed as {printed or 'nothing'}, computed again it is {value or 'nothing'}"
-                cell["differences"].append(f"{address_of(row)}: {text}")
+                cell["differences"].append(f"{name_of(row)}: {text}")
         cells.append(cell)
     return cells
 
@@ -134,14 +134,15 @@ def compare_settings(found: Lineage, configfile: Path, parser: argparse.Argument
     """Mark products whose recorded settings are not those of a configuration."""
     from featpoison import config
     from featpoison.audit.settings_comparison import differences
+    from featpoison.graph import Graph
 
     try:
-        values = config.load(configfile)
+        graph = Graph(config.load(configfile))
     except (FileNotFoundError, config.ConfigError) as error:
         parser.error(f"--configfile: {error}")
     for node in found.nodes.values():
         if node.record and node.kind == "product":
-            for line in differences(values, node.path, node.record):
+            for line in differences(graph, node.path, node.record):
                 node.fail("outdated", line)
 
 

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 from featpoison import store
+from featpoison.papers.lu2024 import as_printed, drops_of_table
 from featpoison.programs import program
-from featpoison.programs.output import write
-from featpoison.results.cells import Request, cells_of, published_drops, to_csv
+from featpoison.programs.output import write_text
+from featpoison.results.cells import cells_of, to_csv
+from featpoison.results.claims import key_of
+from featpoison.results.rows import read_request
 
 
 def main() -> None:
@@ -16,19 +19,19 @@ def main() -> None:
     parser.add_argument("--clean", type=Path, nargs="?", help="clean heads; none where no cell needs them")
     parser.add_argument("--target", type=Path, nargs="?", help="target head of the attacks; likewise")
     parser.add_argument("--published", type=Path, required=True, help="CSV of the paper's numbers")
-    parser.add_argument("--cells", required=True, help="JSON list of [method, beta, eps_d, result file]")
+    parser.add_argument("--cells", required=True, help="JSON list of rows with budget, result file, title")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    requests = [Request(*cell) for cell in json.loads(args.cells)]
-    published = published_drops(args.published, int(args.number.removeprefix("table")))
+    requests = [read_request(cell) for cell in json.loads(args.cells)]
+    published = drops_of_table(args.published, int(args.number.removeprefix("table")))
     tau = store.read_attributes(args.target)["tau"] if args.target else None
-    cells = [
-        cell for request in requests for cell in cells_of(request, args.clean, tau, published.get((request.method, request.beta, request.eps_d)))
-    ]
+    cells = []
+    for request in requests:
+        printed = published.get(as_printed(key_of(request.row, request.eps_d)))
+        cells += cells_of(request, args.clean, tau, printed)
     shared = [path for path in (args.clean, args.target) if path]
     inputs = [*shared, args.published, *(Path(request.source) for request in requests)]
-    record = program.record(args, inputs, {"table": args.number})
-    write([args.output], record, lambda path: path.write_text(to_csv(cells)) and None)
+    write_text(args.output, program.record(args, inputs, {"table": args.number}), to_csv(cells))
 
 
 if __name__ == "__main__":

@@ -12,11 +12,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from featpoison import store
-from featpoison.attacks.constraints import EightBit
-from featpoison.downstream.stored import read_poisons, read_target, read_task
-from featpoison.downstream.victims import Poisons, Victims, attack_facts, image_facts, retrain_all
+from featpoison.common.pixels import rounded_to_8bit
+from featpoison.datasets.stored import largest_pixel, training_pixels
+from featpoison.downstream.poison_measures import feature_measures, image_measures
+from featpoison.downstream.poisons import Poisons, read_poisons
+from featpoison.downstream.stored_heads import read_target
+from featpoison.downstream.task import read_task
+from featpoison.downstream.victims import Victims, retrain_all
 from featpoison.encoders.encoder import load_encoder
-from featpoison.encoders.features import extract, to_pixels
+from featpoison.encoders.features import extract
 from featpoison.programs import program
 from featpoison.records import provenance
 from featpoison.records.provenance import Record
@@ -27,7 +31,7 @@ def rounded(poisons: Poisons) -> Tensor:
     """The images rounded to 8 bits: what an attacker can really upload."""
     if poisons.images is None:
         raise SystemExit("--images and --encoder are for poisons that are images; these are features")
-    return EightBit().project(poisons.images)
+    return rounded_to_8bit(poisons.images)
 
 
 def joined(shards: Sequence[Path], poisons: Sequence[Path], encoder: Path) -> tuple[list[Tensor], list[Record]]:
@@ -46,11 +50,6 @@ def joined(shards: Sequence[Path], poisons: Sequence[Path], encoder: Path) -> tu
             raise SystemExit(f"{path}: {found}, expected {expected} of {settings['poisons']} and {encoder} as they are, by this code")
     parts = [store.read(path) for path in shards]
     return [torch.from_numpy(np.concatenate([part[str(index)] for part in parts])) for index in range(len(poisons))], records
-
-
-def clean_images(path: Path, rows: Tensor) -> Tensor:
-    """The training images of `rows`, in [0, 1]."""
-    return to_pixels(store.read(path, "train_images", rows=rows.numpy())["train_images"])
 
 
 def main() -> None:
@@ -85,10 +84,9 @@ def main() -> None:
             features = [extract(one, encoder) for one in images]
         together = zip(poisons, images, features, strict=True)
         sets = poisons + [replace(one, images=pixels, features=known) for one, pixels, known in together]
-    arrays = attack_facts(task, poisons, target, G)
+    arrays = feature_measures(task, poisons, target, G)
     if args.images:
-        largest = to_pixels(np.asarray(store.extent(args.images, "train_images")[1])).item()
-        arrays |= image_facts(poisons, partial(clean_images, args.images), largest)
+        arrays |= image_measures(poisons, partial(training_pixels, args.images), largest_pixel(args.images))
     for name, values in retrain_all(task, sets, victims, args.device).items():
         arrays[name] = values[: len(poisons)]
         if args.images:

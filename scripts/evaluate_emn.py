@@ -1,4 +1,4 @@
-"""What unlearnable examples cost: victims trained on the perturbed images of every poison seed, on their 8-bit copies, and on the clean ones.
+"""What EMN's noise costs: victims trained on the perturbed images of every poison seed, on their 8-bit copies, and on the clean ones.
 
 Variant `input` retrains both linear victims on features of the frozen encoder; the others train whole networks, and resume after the last
 finished one.
@@ -7,7 +7,7 @@ finished one.
 from pathlib import Path
 
 from featpoison import store
-from featpoison.downstream.emn_victims import noise_facts, read_unlearnable, retrain_heads, retrain_whole
+from featpoison.downstream.emn_victims import noise_measures, read_perturbed_sets, retrain_heads, retrain_whole
 from featpoison.downstream.networks import NetworkVictims
 from featpoison.downstream.victims import Victims
 from featpoison.encoders.encoder import load_encoder
@@ -24,14 +24,14 @@ def main() -> None:
     parser.add_argument("--settings", default="{}", help="JSON of the victims' settings: Victims for `input`, NetworkVictims otherwise")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    data = read_unlearnable(args.images, args.noise)
+    data = read_perturbed_sets(args.images, args.noise)
     encoder = load_encoder(args.encoder).to(args.device)
     victims = program.settings(Victims if data.variant == "input" else NetworkVictims, args.settings)
     record = program.record(args, [args.images, args.encoder, *args.noise], victims.model_dump())
     checkpoint = Checkpoint(args.output, record)
     arrays = retrain_heads(data, encoder, victims) if isinstance(victims, Victims) else retrain_whole(data, encoder, victims, checkpoint)
     facts = {"seeds": victims.seeds, "variant": data.variant, "by_criterion": data.by_criterion, "images": len(data.labels)}
-    store.write(args.output, arrays | noise_facts(data), record, **facts)
+    store.write(args.output, arrays | noise_measures(data), record, **facts)
     checkpoint.remove()
 
 

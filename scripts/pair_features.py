@@ -7,7 +7,7 @@ from pathlib import Path
 
 from featpoison import store
 from featpoison.attacks.pairing import nearest_clean, nearest_of_class
-from featpoison.downstream.stored import read_task
+from featpoison.downstream.task import read_task
 from featpoison.programs import program
 
 

@@ -6,6 +6,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from featpoison.attacks.operations import DOUBLE_PEAK, EFFICIENCY, PEAK, Work
 from featpoison.config import load
 from featpoison.costs import plan
 from featpoison.programs import program
@@ -19,16 +20,16 @@ def main() -> None:
     parser.add_argument("--configfile", type=Path, default=ROOT / "workflow/config/paper.yaml")
     parser.add_argument("--remaining", action="store_true", help="only what is not made yet")
     parser.add_argument(
-        "--peak", type=float, default=plan.PEAK, help="operations a second of one GPU in the encoder's precision (default: H100 and H200, dense bf16)"
+        "--peak", type=float, default=PEAK, help="operations a second of one GPU in the encoder's precision (default: H100 and H200, dense bf16)"
     )
-    parser.add_argument("--double-peak", type=float, default=plan.DOUBLE_PEAK, help="the same in float64 (default: H100 and H200)")
-    parser.add_argument("--efficiency", type=float, default=plan.EFFICIENCY, help="share of the peak that is reached (default %(default)s)")
+    parser.add_argument("--double-peak", type=float, default=DOUBLE_PEAK, help="the same in float64 (default: H100 and H200)")
+    parser.add_argument("--efficiency", type=float, default=EFFICIENCY, help="share of the peak that is reached (default %(default)s)")
     args = program.start(parser)
     config = load(args.configfile)
     jobs = plan.planned_jobs(dry_run(args))
-    table = plan.by_rule(jobs, config, cache(lambda dataset, encoder: plan.task_of(config, dataset, encoder)))
+    table = plan.by_rule(jobs, config, cache(lambda dataset, encoder: plan.sizes_of(config, dataset, encoder)))
     print(f"{'rule':30}{'jobs':>7}{'PFLOP':>12}{'float64 PFLOP':>15}{'GPU hours':>11}{'GB':>9}")
-    total = plan.Work()
+    total = Work()
     for rule, (count, work) in [*table.items(), ("total", (len(jobs), sum((work for _, work in table.values()), total)))]:
         hours = work.hours(args.peak, args.double_peak, args.efficiency)
         print(f"{rule:30}{count:7}{work.flops / 1e15:12.3g}{work.double_flops / 1e15:15.3g}{hours:11.3g}{work.bytes / 1e9:9.3g}")

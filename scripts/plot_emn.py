@@ -1,4 +1,4 @@
-"""Figure 8: clean images and the unlearnable examples that EMN with a frozen encoder makes of them, one row per scenario."""
+"""Figure 8: clean images and what EMN's noise against a frozen encoder makes of them, one row per scenario."""
 
 from functools import partial
 from pathlib import Path

@@ -8,7 +8,8 @@ from featpoison.programs import program
 from featpoison.programs.output import write
 from featpoison.render import input_poisons, style
 from featpoison.render.poison_images import base_images
-from featpoison.results.cells import Request, cells_of
+from featpoison.results.cells import cells_of
+from featpoison.results.rows import Request, Row
 
 
 def main() -> None:
@@ -24,7 +25,9 @@ def main() -> None:
     record = program.record(args, [args.images, args.poisons, args.victims, args.clean], {"count": args.count})
     arrays = store.read(args.poisons, "images", "base")
     eps_d, tau = store.read_attributes(args.poisons)["eps_d"], store.read_attributes(args.victims)["tau"]
-    cells = cells_of(Request("gc-input", None, eps_d, str(args.victims)), args.clean, tau, None)
+    row = Row(method="gc-input", set="free")
+    request = Request(row=row, eps_d=eps_d, source=str(args.victims), makes="images", title="GC-input")
+    cells = cells_of(request, args.clean, tau, None)
     largest = store.extent(args.images, "train_images")[1] / 255
     clean = base_images(args.images, arrays["base"])
     write(args.output, record, partial(style.save, input_poisons.draw(arrays["images"], clean, largest, cells, args.count)))

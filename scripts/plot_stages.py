@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 
 from featpoison import store
-from featpoison.downstream.stored import read_clean_head, read_target, read_task
+from featpoison.downstream.stored_heads import read_clean_head, read_target
+from featpoison.downstream.task import read_task
 from featpoison.programs import program
 from featpoison.programs.output import write
 from featpoison.render import pca, stages, style

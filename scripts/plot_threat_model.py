@@ -11,7 +11,8 @@ from featpoison.programs.output import write
 from featpoison.render import style, threat_model
 from featpoison.render.contrastive_pairs import recorded_training, two_views
 from featpoison.render.poison_images import base_images, first_distinct
-from featpoison.results.cells import Request, cells_of
+from featpoison.results.cells import cells_of
+from featpoison.results.rows import Request, Row
 
 
 def main() -> None:
@@ -42,6 +43,8 @@ def read(args: argparse.Namespace) -> threat_model.ThreatModel:
     training, strengths = recorded_training(args.encoder)
     views, similarity = two_views(clean, strengths, load_encoder(args.encoder), args.seed)
     tau = store.read_attributes(args.victims)["tau"]
+    row = Row(method="feature-matching", beta=beta)
+    request = Request(row=row, eps_d=facts["eps_d"], source=str(args.victims), makes="images", title="feature matching")
     return threat_model.ThreatModel(
         training=training,
         views=views,
@@ -53,7 +56,7 @@ def read(args: argparse.Namespace) -> threat_model.ThreatModel:
         rows=(len(arrays["train_labels"]), len(poisons["base"])),
         eps_d=facts["eps_d"],
         beta=beta,
-        cells=cells_of(Request("feature-matching", beta, facts["eps_d"], str(args.victims)), args.clean, tau, None),
+        cells=cells_of(request, args.clean, tau, None),
     )
 
 

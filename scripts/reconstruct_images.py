@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from featpoison import store
 from featpoison.attacks.decoder_inversion import DecoderInversion, reconstruct, reconstruction_errors
+from featpoison.common.pixels import to_pixels
 from featpoison.encoders.decoder import load_decoder
 from featpoison.encoders.encoder import load_encoder
-from featpoison.encoders.features import to_pixels
 from featpoison.programs import program
 
 

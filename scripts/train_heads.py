@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from featpoison import store
-from featpoison.downstream.stored import read_task
+from featpoison.downstream.task import read_task
 from featpoison.downstream.victims import Victims, retrain
 from featpoison.programs import program
-from featpoison.solvers.training_sets import Mixture
+from featpoison.solvers.training_sets import TrainingSets
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     victims = program.settings(Victims, args.settings)
     record = program.record(args, [args.features], victims.model_dump())
     task = read_task(args.features)
-    arrays = retrain(task, Mixture.of_clean(task.train, task.train_labels), victims, args.device)
+    arrays = retrain(task, TrainingSets.of_clean(task.train, task.train_labels), victims, args.device)
     store.write(args.output, arrays, record, seeds=victims.seeds)
 
 

@@ -2,52 +2,33 @@
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from featpoison.attacks.decoder_inversion import DecoderInversion
-from featpoison.attacks.emn import EMN
-from featpoison.attacks.exact_bilevel import ExactFeature, ExactInput
-from featpoison.attacks.feature_matching import FeatureMatching
-from featpoison.attacks.gc_feature import GradientCanceling
-from featpoison.attacks.gc_input import GCInput
-from featpoison.attacks.gradpc import GradPC
-from featpoison.attacks.tgda_input import TGDAInput
+from featpoison.attacks import names as attacks
+from featpoison.attacks.attack import Attack
+from featpoison.attacks.choices import Set
 from featpoison.common.settings import Settings
 from featpoison.datasets.downloads import Source
 from featpoison.datasets.sources import Dataset
+from featpoison.defences import names as defences
+from featpoison.defences.defence import Defence
 from featpoison.downstream.networks import NetworkVictims
 from featpoison.downstream.victims import Victims
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.conversion import Conversion, Format, check_format
 from featpoison.pretraining.simclr import SimCLR
 from featpoison.records.provenance import ROOT
+from featpoison.results.rows import Row
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
-Method = Literal[
-    "gradpc-input",
-    "tgda-input",
-    "tgda-input-constrained",
-    "gc-input",
-    "gc-input-constrained",
-    "gradpc-feature",
-    "gc-feature",
-    "decoder-inversion",
-    "feature-matching",
-    "feature-matching-r",
-    "exact-feature",
-    "exact-input",
-    "exact-input-constrained",
-    "exact-feature-matching",
-    "emn-original",
-    "emn-end-to-end",
-    "emn-input",
-]
-MATCHING = ("feature-matching", "feature-matching-r", "exact-feature-matching")
+DEFAULT_TARGET = "gradpc-feature"
+"""Target head of a targeted row that names none, and the one at which the residual of the other attacks is reported."""
 Budget = Annotated[float, Field(gt=0, allow_inf_nan=True)]
 
 
@@ -112,33 +93,78 @@ class Scenario(Settings):
     """Frozen encoder."""
 
 
-class Row(Settings):
+class TableRow(Row):
     """A row of a table."""
 
-    method: Method
-    """Attack, named as in the published results."""
+    method: Annotated[str, Field(json_schema_extra={"enum": list(attacks.NAMES)})]
+    """Attack."""
+    set: Set | None = None
+    """What its poisons are kept in: `free`, `valid`, `constrained`, or a number, the largest norm of a poisoned feature
+    in units of clean norms; of an attack that turns poisoned features into images, the set of these features. Null: the
+    attack's usual set."""
     beta: PositiveFloat | None = None
     """Feature matching of any kind: weight of staying close to the base image."""
+    target: str | None = None
+    """Target head of an attack that has one; null: gradpc-feature."""
+    defence: Annotated[str | None, Field(json_schema_extra={"enum": [*defences.NAMES, None]})] = None
+    """What stands between poisons and victims; null: nothing."""
     scenario: Name | None = None
-    """EMN only: key of `scenarios`; null: the table's."""
+    """Attacks that perturb the whole training set only: key of `scenarios`; null: the table's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_choices(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("method") not in attacks.NAMES:
+            return values
+        attack = attacks.load(values["method"])
+        usual: dict[str, Any] = {}
+        if attack.sets and values.get("set") is None:
+            usual["set"] = attack.default_cap if attack.default_cap is not None else attack.sets[0]
+        if attacks.is_targeted(attack.name) and values.get("target") is None:
+            usual["target"] = DEFAULT_TARGET
+        return values | usual
 
     @model_validator(mode="after")
-    def _beta_fits(self) -> Self:
-        matching = self.method in MATCHING
-        if (self.beta is not None) != matching:
-            raise ValueError(f"'beta' is required for {', '.join(MATCHING)}, and for nothing else")
-        return self
-
-    @model_validator(mode="after")
-    def _scenario_fits(self) -> Self:
+    def _fits_attack(self) -> Self:
+        if self.method not in attacks.NAMES:
+            raise ValueError(f"'method' is {self.method!r}, expected one of {', '.join(attacks.NAMES)}")
+        attack = self.attack
+        if (self.beta is not None) != attack.has_beta:
+            expected = "a value" if attack.has_beta else "none"
+            raise ValueError(f"'beta' is {self.beta}, expected {expected} for {self.method}")
+        kind = "cap" if self.norm_cap is not None else self.set
+        if kind not in (attack.sets or (None,)):
+            expected = " or ".join("a norm cap" if one == "cap" else one for one in attack.sets) or "none"
+            raise ValueError(f"'set' is {self.set!r}, expected {expected} for {self.method}")
+        targets = attacks.making("target") if attacks.is_targeted(self.method) else (None,)
+        if self.target not in targets:
+            expected = ", ".join(str(one) for one in targets if one) or "none"
+            raise ValueError(f"'target' is {self.target!r}, expected one of: {expected}, for {self.method}")
         if self.scenario is not None and not self.perturbs_all:
-            raise ValueError(f"'scenario' is {self.scenario!r}, expected none: only rows of EMN have their own")
+            text = "expected none: only rows of EMN have their own"
+            raise ValueError(f"'scenario' is {self.scenario!r}, {text}")
+        return self._defence_fits(attack)
+
+    def _defence_fits(self, attack: Attack) -> Self:
+        if self.defence is None:
+            return self
+        if self.defence not in defences.NAMES:
+            raise ValueError(f"'defence' is {self.defence!r}, expected one of {', '.join(defences.NAMES)}")
+        seen = ("images",) if defences.load(self.defence).of_images else ("images", "features")
+        if attack.makes not in seen:
+            text = f"expected with attacks that make {' or '.join(seen)}"
+            raise ValueError(f"'defence' is {self.defence!r}, {text}; {self.method} makes {attack.makes}")
         return self
 
     @property
+    def attack(self) -> Attack:
+        """What the attack says of itself."""
+        return attacks.load(self.method)
+
+    @property
     def perturbs_all(self) -> bool:
-        """Whether the attack perturbs the whole training set: EMN, whose budget is infinite."""
-        return self.method.startswith("emn-")
+        """Whether the attack perturbs the whole training set, so that its budget is infinite."""
+        return self.attack.makes == "noise"
 
 
 class Table(Settings):
@@ -148,7 +174,7 @@ class Table(Settings):
     """Key of `scenarios`."""
     budgets: tuple[Budget, ...]
     """Poisoning budgets eps_d; .inf and nothing else for EMN."""
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     """Rows in order."""
 
     @model_validator(mode="after")
@@ -172,37 +198,26 @@ class Figures(Settings):
     """eps_d shown."""
     betas: tuple[PositiveFloat, ...] = (0.25, 0.1, 0.05)
     """Values of beta, one row of images each."""
+    set: Set = "free"
+    """The set of the poisoned features whose inversion is shown."""
     images: PositiveInt = 10
     """Images of a row: the first poisons of the first poison seed."""
-    unlearnable: tuple[Name, ...] = ()
-    """Figure 8: keys of `scenarios` whose EMN input-space poisons are shown; none: no Figure 8."""
+    emn: tuple[Name, ...] = ()
+    """Figure 8: keys of `scenarios` whose noise against a frozen encoder is shown; none: no Figure 8."""
     examples: Name | None = None
     """Key of `scenarios` whose clean images Figure 10 shows; null: no Figure 10."""
     amplification: PositiveFloat = 12.0
     """Figure 8: factor by which the perturbations are amplified in rows of their own."""
 
 
-class Attacks(Settings):
-    """Settings of the attacks."""
+def _sections(name: str, parts: Iterable[Attack | Defence], documentation: str) -> type[Settings]:
+    """Settings of attacks or defences: one field for each section that one of them names, with its defaults."""
+    fields: dict[str, Any] = {part.key: (part.settings, part.settings()) for part in parts}
+    return pydantic.create_model(name, __base__=Settings, __doc__=documentation, **fields)
 
-    gradpc: GradPC = GradPC()
-    """Stage 1."""
-    gradient_canceling: GradientCanceling = GradientCanceling()
-    """Stage 2."""
-    feature_matching: FeatureMatching = FeatureMatching()
-    """Stage 3; beta comes from the table's row."""
-    gc_input: GCInput = GCInput()
-    """Gradient canceling in input space; `constrained` comes from the table's row, here and below."""
-    tgda_input: TGDAInput = TGDAInput()
-    """Total gradient descent ascent in input space."""
-    exact_feature: ExactFeature = ExactFeature()
-    """Exact bilevel attack in feature space (this project's)."""
-    exact_input: ExactInput = ExactInput()
-    """Exact bilevel attack in input space (this project's)."""
-    emn: EMN = EMN()
-    """Unlearnable examples."""
-    decoder_inversion: DecoderInversion = DecoderInversion()
-    """Stage 3 by a decoder; also the decoders of figure 4."""
+
+Attacks = _sections("Attacks", attacks.load_all().values(), "Settings of the attacks; some attacks share a section.")
+Defences = _sections("Defences", defences.load_all().values(), "Settings of the defences.")
 
 
 class Config(Settings):
@@ -217,7 +232,7 @@ class Config(Settings):
     encoders: dict[Name, EncoderEntry]
     """Encoders by name; likewise."""
     scenarios: dict[Name, Scenario]
-    """Downstream tasks."""
+    """Task tasks."""
     victims: Victims = Victims()
     """How heads are trained."""
     network_victims: NetworkVictims = NetworkVictims()
@@ -232,14 +247,20 @@ class Config(Settings):
     follows from features: changing it runs everything again, to the same bits."""
     evaluation_shards: PositiveInt = 1
     """The same for the features of one attack's 8-bit images; changing it trains the victims again, to the same bits."""
-    unlearnable_shards: PositiveInt = 1
+    emn_shards: PositiveInt = 1
     """GPUs of one job over which EMN spreads the noise steps of its images: training comes between them, so its shards cannot be jobs."""
-    attacks: Attacks = Attacks()
+    attacks: Attacks = Attacks()  # type: ignore[valid-type]
     """Settings of the attacks."""
+    defences: Defences = Defences()  # type: ignore[valid-type]
+    """Settings of the defences."""
     tables: dict[Annotated[str, Field(pattern=r"^table\d+$")], Table]
     """Tables by the paper's number."""
     figures: Figures = Figures()
     """The figures."""
+
+    def settings_of(self, part: Attack | Defence) -> Settings:
+        """The settings of an attack or a defence."""
+        return getattr(self.attacks if isinstance(part, Attack) else self.defences, part.key)
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -270,8 +291,8 @@ class Config(Settings):
                 if row.scenario is not None:
                     yield f"tables.{name}.rows.{index}.scenario", row.scenario, self.scenarios
         yield "figures.scenario", self.figures.scenario, self.scenarios
-        for name in self.figures.unlearnable:
-            yield "figures.unlearnable", name, self.scenarios
+        for name in self.figures.emn:
+            yield "figures.emn", name, self.scenarios
         for key in ("transfer", "examples"):
             if name := getattr(self.figures, key):
                 yield f"figures.{key}", name, self.scenarios

@@ -1,19 +1,25 @@
-r"""The mathematics of the softmax head, once.
+r"""The mathematics of the softmax head, in one place.
 
-Conventions. X (n, d) features, labels int (n,) in 0 ... C-1, head weight W (C, d) and bias b (C,). The bias is the last column of
-omega = [W, b], with a feature fixed at 1 that is never optimised: Z = [X, 1] (n, d+1). Gradients are sums over rows, never means.
-Every function also takes leading batch dimensions that broadcast (X (..., n, d) with W (..., C, d)). Any float dtype, any device.
+Conventions. X (n, d) are features, labels are integers (n,) in 0 ... C-1, a head has the weight W (C, d) and
+the bias b (C,). The bias is the last column of omega = [W, b]. It belongs to a feature that is always 1 and
+is never optimised: Z = [X, 1] (n, d+1). Losses and gradients are sums over rows, never means. Every function
+also takes leading batch dimensions that broadcast, such as X (..., n, d) with W (..., C, d). Any float type
+and any device will do; results have those of the arguments.
 
-Derivation, with s = W x + b, p = softmax(s), y one-hot, l = log sum_k exp s_k - s_y:
+Derivation. For one row let s = W x + b, p = softmax(s), y the one-hot label, l = log sum_k exp s_k - s_y:
 
-    dl/ds = p - y                                    gradient in omega, summed:       (P - Y)^T Z
-    d2l/ds2 = diag(p) - p p^T                        Hessian-vector product with V:   (P * (S' - rowsum(P * S')))^T Z,  S' = Z V^T
+    dl/ds = p - y                 gradient in omega, summed:      (P - Y)^T Z
+    d2l/ds2 = diag(p) - p p^T     Hessian-vector product with V:  (P * (S' - rowsum(P * S')))^T Z,
+                                                                  S' = Z V^T
 
-For a fixed matrix R (C, d+1) let u = R z (n-th row of U = Z R^T). Then <R, grad_omega l> = (p - y) . u, and in x, with R = [R_x, r]:
+For a fixed matrix R (C, d+1) let u = R z, the row of U = Z R^T that belongs to z. Then <R, grad_omega l> = (p
+- y) . u, and with R = [R_x, r] its gradient in x is
 
-    d/dx (p - y) . u = R_x^T (p - y) + W^T j,        j = (diag(p) - p p^T) u,  rows J = P * (U - rowsum(P * U))        (*)
+    d/dx (p - y) . u = R_x^T (p - y) + W^T j,                                                       (*)
+    j = (diag(p) - p p^T) u,    the rows of J = P * (U - rowsum(P * U))
 
-which is all that gradient canceling (R the residual), TGDA and the exact bilevel attack (R = -H^-1 grad l1) need.
+This is all that the attacks need: gradient canceling (R is the residual), TGDA and the exact bilevel attack
+(R = -H^-1 grad l1).
 """
 
 from __future__ import annotations
@@ -36,21 +42,21 @@ class Head:
 
     @property
     def omega(self) -> Tensor:
-        """[W, b], (..., C, d+1)."""
+        """[W, b], (..., C, d+1), the bias last."""
         return torch.cat([self.weight, self.bias.unsqueeze(-1)], dim=-1)
 
     @classmethod
     def from_omega(cls, omega: Tensor) -> Head:
-        """The head whose joined parameters are `omega` (..., C, d+1)."""
+        """The head whose joined parameters are `omega` (..., C, d+1), the bias last."""
         return cls(weight=omega[..., :-1], bias=omega[..., -1])
 
     def to(self, other: Tensor | torch.device | torch.dtype) -> Head:
-        """The head on another device, in another dtype, or both as a tensor has them."""
+        """The head on another device or in another type, or both, where `other` is a tensor, as that one."""
         return Head(weight=self.weight.to(other), bias=self.bias.to(other))
 
 
 def with_ones(X: Tensor) -> Tensor:
-    """Z = [X, 1], (..., n, d+1)."""
+    """Z = [X, 1]: (..., n, d) -> (..., n, d+1)."""
     return F.pad(X, (0, 1), value=1.0)
 
 
@@ -60,7 +66,7 @@ def logits(X: Tensor, head: Head) -> Tensor:
 
 
 def loss(X: Tensor, labels: Tensor, head: Head) -> Tensor:
-    """Cross-entropy summed over rows, (...)."""
+    """Cross-entropy summed over the n rows, in nats, (...)."""
     return _loss_of_logits(logits(X, head), labels)
 
 
@@ -70,7 +76,7 @@ def _loss_of_logits(S: Tensor, labels: Tensor) -> Tensor:
 
 
 def error(X: Tensor, labels: Tensor, head: Head) -> Tensor:
-    """P - Y, (..., n, C)."""
+    """P - Y, (..., n, C): the derivative of the loss of each row in its logits."""
     return _error_of_logits(logits(X, head), labels)
 
 
@@ -86,7 +92,7 @@ def _against_features(A: Tensor, X: Tensor) -> Tensor:
 
 
 def head_gradient(X: Tensor, labels: Tensor, head: Head) -> Tensor:
-    """grad_omega of the summed loss, (P - Y)^T Z, (..., C, d+1), bias last.
+    """The gradient of the summed loss in omega, (P - Y)^T Z, (..., C, d+1), the bias last.
 
     >>> head = Head(weight=torch.zeros(2, 1), bias=torch.zeros(2))
     >>> head_gradient(torch.tensor([[3.0]]), torch.tensor([0]), head)
@@ -97,13 +103,13 @@ def head_gradient(X: Tensor, labels: Tensor, head: Head) -> Tensor:
 
 
 def loss_and_gradient(X: Tensor, labels: Tensor, head: Head) -> tuple[Tensor, Tensor]:
-    """`loss` and `head_gradient` from one pass."""
+    """`loss` (...) and `head_gradient` (..., C, d+1), from one pass over the rows."""
     S = logits(X, head)
     return _loss_of_logits(S, labels), _against_features(_error_of_logits(S, labels), X)
 
 
 def _times_covariance(P: Tensor, U: Tensor) -> Tensor:
-    """(diag(p) - p p^T) u, row by row: J = P * (U - rowsum(P * U))."""
+    """(diag(p) - p p^T) u for each row: J = P * (U - rowsum(P * U)); P, U and J (..., n, C)."""
     return P * (U - (P * U).sum(-1, keepdim=True))
 
 
@@ -113,16 +119,20 @@ def probabilities(X: Tensor, head: Head) -> Tensor:
 
 
 def hessian_vector_product(X: Tensor, head: Head, vector: Tensor, *, P: Tensor | None = None) -> Tensor:
-    """The Hessian of the summed loss in omega times `vector` (..., C, d+1) -> (..., C, d+1). Labels do not enter.
+    """The Hessian of the summed loss in omega, times `vector` (..., C, d+1): (..., C, d+1).
 
-    Who multiplies many vectors at one head passes P = probabilities(X, head), half of the work.
+    The Hessian does not depend on labels. To multiply many vectors at one head, compute P = probabilities(X,
+    head) once and pass it: that is half of the work.
     """
     P = probabilities(X, head) if P is None else P
     return _against_features(_times_covariance(P, logits(X, Head.from_omega(vector))), X)
 
 
 def hessian(X: Tensor, head: Head) -> Tensor:
-    """The dense Hessian of the summed loss, (C (d+1), C (d+1)), rows and columns ordered as omega.flatten(). No batch dimensions."""
+    """The dense Hessian of the summed loss in omega, (C (d+1), C (d+1)).
+
+    Rows and columns are ordered as omega.flatten(). X (n, d); batch dimensions are not possible here.
+    """
     P, Z = probabilities(X, head), with_ones(X)
     classes, width = P.shape[-1], Z.shape[-1]
     H = Z.new_empty(classes, width, classes, width)
@@ -134,17 +144,21 @@ def hessian(X: Tensor, head: Head) -> Tensor:
 
 
 def feature_gradient(X: Tensor, labels: Tensor, head: Head, R: Tensor) -> Tensor:
-    """Gradient in X of <R, head_gradient(X)> for constant R (..., C, d+1): (P - Y) R_x + J W, eq. (*) above, (..., n, d)."""
+    """The gradient of <R, head_gradient(X)> in X, (..., n, d), for constant R (..., C, d+1).
+
+    It is (P - Y) R_x + J W, equation (*) above.
+    """
     S = logits(X, head)
     U = logits(X, Head.from_omega(R))
     return _error_of_logits(S, labels) @ R[..., :-1] + _times_covariance(S.softmax(-1), U) @ head.weight
 
 
 def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Objective and gradient of gradient canceling (paper, eq. 14): L = 1/2 ||R||^2, R = clean_gradient + head_gradient(X).
+    """Objective and gradient of gradient canceling (paper, eq. 14), L = 1/2 ||R||^2.
 
-    X (n, d) poisoned features, `clean_gradient` (C, d+1) at the same head. Returns (L, dL/dX (n, d)); eq. (*) with R the residual,
-    so no second backward pass.
+    R = `clean_gradient` + head_gradient(X) is the residual. X (n, d) are the poisoned features, and
+    `clean_gradient` (C, d+1) is the summed gradient of the clean rows at the same head. Returns L () and
+    dL/dX (n, d). The gradient is equation (*) above, and so takes no second backward pass.
     """
     S = logits(X, head)
     E = _error_of_logits(S, labels)
@@ -154,23 +168,30 @@ def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor
 
 
 def reachability_threshold(clean_gradient: Tensor, head: Head, n_clean: int, *, ridge: float = 0.0) -> float:
-    r"""tau: below this eps_d = n / N no n poisons whatever can make `head` stationary (this project; not in the paper).
+    r"""tau: with fewer than tau N poisons, whatever they are, `head` cannot be made stationary.
 
-    A lower bound: at or above it some budget may still not suffice.
+    The threshold is this project's; it is not in the paper. In the paper's terms: a budget eps_d = n / N
+    below tau is too small for the target. It is a lower bound: at or above it some budgets may still be too
+    small.
 
-    `clean_gradient` (C, d+1), the summed gradient G of the N = `n_clean` clean rows at `head`. With `ridge` the victim minimises the
-    mean loss over all N + n rows plus ridge/2 ||omega||^2. Returns infinity where no budget suffices.
+    `clean_gradient` (C, d+1) is the summed gradient G of the N = `n_clean` clean rows at `head`. With `ridge`
+    the victim minimises the mean loss over all N + n rows plus ridge/2 ||omega||^2. Returns infinity where no
+    budget is enough.
 
-    Derivation. For one point, <grad_omega l, omega> = sum_k p_k (s_k - s_y). Put a_k = s_k - s_y and w = W0((C-1)/e), Lambert's
-    function, w e^w = (C-1)/e. The value is >= -w, because that is  w + sum_{k != y} (a_k + w) exp(a_k) >= 0,  each term of the sum
-    is at least -exp(-1-w), its value at a_k = -1-w, and (C-1) exp(-1-w) = w. Equality holds at a_k = -1-w: for one
-    point the bound is sharp.
-    Stationarity of mu + nu means G + sum of n such gradients + ridge (N+n) omega = 0. Taking the inner product with omega,
-    <G, omega> + ridge (N+n) ||omega||^2 <= n w, hence
+    Derivation. For one point, <grad_omega l, omega> = sum_k p_k (s_k - s_y). Put a_k = s_k - s_y and w =
+    W0((C-1)/e), where W0 is Lambert's function: w e^w = (C-1)/e. The value is at least -w if and only if
+
+        w + sum_{k != y} (a_k + w) exp(a_k) >= 0.
+
+    This holds: each term of the sum is at least -exp(-1-w), which is its value at a_k = -1-w, and (C-1)
+    exp(-1-w) = w. Equality holds where all a_k = -1-w, so for one point the bound is sharp.
+
+    Stationarity of mu + nu means G + sum of n such gradients + ridge (N+n) omega = 0. The inner product with
+    omega gives <G, omega> + ridge (N+n) ||omega||^2 <= n w, hence
 
         eps_d >= (<G, omega> / N + ridge ||omega||^2) / (w - ridge ||omega||^2),
 
-    whatever the poisons and their labels, in feature or in input space.
+    whatever the poisons and their labels are, in feature space as in input space.
     """
     omega = head.omega.double()
     classes = omega.shape[-2]

@@ -13,11 +13,12 @@ from featpoison.attacks.feature_matching import FeatureMatching, match
 from featpoison.attacks.gc_feature import GradientCanceling, cancel
 from featpoison.attacks.gradpc import GradPC, target_head
 from featpoison.attacks.pairing import nearest_clean
+from featpoison.common.pixels import to_pixels
 from featpoison.common.shards import Shard
 from featpoison.config import load
 from featpoison.datasets import sources
 from featpoison.encoders.encoder import load_encoder
-from featpoison.encoders.features import extract, to_pixels
+from featpoison.encoders.features import extract
 from featpoison.records.checkpoints import Checkpoint
 from helpers import ROOT, random_problem
 from hypothesis import given, settings

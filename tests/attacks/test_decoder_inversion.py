@@ -13,9 +13,10 @@ from featpoison import store
 from featpoison.attacks import decoder_inversion as di
 from featpoison.attacks.decoder_inversion import DecoderInversion, invert, loss, reconstruct, reconstruction_errors, train_decoder
 from featpoison.audit.lineage import read_record
+from featpoison.common.pixels import to_pixels
 from featpoison.encoders.decoder import build, load_decoder, save_decoder, stages_of
 from featpoison.encoders.encoder import Architecture, Encoder, EncoderError, save_encoder
-from featpoison.encoders.features import extract, to_pixels
+from featpoison.encoders.features import extract
 from featpoison.records.checkpoints import Checkpoint
 from helpers import RECORD, ROOT
 

@@ -7,8 +7,8 @@ import torch
 from featpoison.attacks import emn
 from featpoison.attacks.constraints import NoiseBall
 from featpoison.attacks.emn import EMN, LEVEL, balanced_rows, minimise, perturb, start_network
+from featpoison.common.pixels import to_pixels
 from featpoison.downstream.networks import SGD, Classifier, Training
-from featpoison.encoders.features import to_pixels
 from featpoison.records.checkpoints import Checkpoint
 from hypothesis import given, settings
 from hypothesis import strategies as st

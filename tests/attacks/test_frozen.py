@@ -8,10 +8,11 @@ from featpoison import softmax
 from featpoison.attacks.decoder_inversion import DecoderInversion, invert, train_decoder
 from featpoison.attacks.emn import EMN, perturb
 from featpoison.attacks.gradpc import GradPC, target_head
+from featpoison.common.pixels import to_pixels
 from featpoison.downstream.networks import Training
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder
-from featpoison.encoders.features import extract, to_pixels
+from featpoison.encoders.features import extract
 from featpoison.softmax import Head
 from test_invariants import ATTACKS, Forgetful, Problem
 

@@ -11,11 +11,12 @@ from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.gc_input import Canceling, GCInput
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
 from featpoison.attacks.tgda_input import TGDAInput, TotalGradient, solve_damped, split
-from featpoison.encoders.features import pull_back, to_pixels
+from featpoison.common.pixels import to_pixels
+from featpoison.encoders.features import pull_back
 from featpoison.records.checkpoints import Checkpoint
 from featpoison.softmax import Head
 from featpoison.solvers.newton import Converged, train_converged
-from featpoison.solvers.training_sets import Mixture
+from featpoison.solvers.training_sets import TrainingSets
 from helpers import random_problem
 from oracles import slow
 
@@ -105,7 +106,7 @@ def test_total_gradient_is_the_finite_difference_of_the_retrained_loss():
     kept, held_out = split(60, settings)
 
     def retrained(z):
-        mixture = Mixture(clean[0][kept], clean[1][kept], z[None], poisons[1][None])
+        mixture = TrainingSets(clean[0][kept], clean[1][kept], z[None], poisons[1][None])
         return Head.from_omega(train_converged(mixture, ridge, classes=3)[0][0])
 
     def validation(z):
@@ -156,7 +157,7 @@ def test_bilevel_gradient_is_the_finite_difference_of_the_leaders_loss():
     victim = Converged(ridge=1e-2, tolerance=1e-13)
 
     def leader(z):
-        omega, _ = train_converged(Mixture(*clean, z[None], poisons[1][None]), victim, classes=3)
+        omega, _ = train_converged(TrainingSets(*clean, z[None], poisons[1][None]), victim, classes=3)
         return softmax.loss(*clean, Head.from_omega(omega[0])).item()
 
     objective = Bilevel(clean, poisons, victim, classes=3, tolerance=1e-12)
@@ -223,7 +224,7 @@ def test_tgda_raises_the_held_out_loss_of_a_retrained_head():
     kept, held_out = split(60, settings)
 
     def held_out_loss(z):
-        omega, _ = train_converged(Mixture(clean[0][kept], clean[1][kept], z[None], poisons[1][None]), Converged(ridge=1e-3), classes=3)
+        omega, _ = train_converged(TrainingSets(clean[0][kept], clean[1][kept], z[None], poisons[1][None]), Converged(ridge=1e-3), classes=3)
         return softmax.loss(clean[0][held_out], clean[1][held_out], Head.from_omega(omega[0])).item()
 
     found = run(poisons[0], TotalGradient(clean, poisons, head, settings), InputSpace(epochs=60, step_size=0.1, batch_size=8))

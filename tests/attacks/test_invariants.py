@@ -17,7 +17,8 @@ from featpoison.attacks.gc_input import Canceling
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
 from featpoison.attacks.pairing import nearest_clean
 from featpoison.attacks.tgda_input import TGDAInput, TotalGradient
-from featpoison.encoders.features import extract, pull_back, to_pixels
+from featpoison.common.pixels import to_pixels
+from featpoison.encoders.features import extract, pull_back
 from featpoison.softmax import Head
 from featpoison.solvers.newton import Converged
 

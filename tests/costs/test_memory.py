@@ -27,7 +27,7 @@ import extract_features
 from featpoison import store
 from featpoison.attacks import base_images
 from featpoison.attacks.input_space import InputSpace
-from featpoison.downstream.victims import Downstream
+from featpoison.downstream.task import Task
 
 
 class Mean(torch.nn.Module):
@@ -50,7 +50,7 @@ def features(images, output):
 
 def attack(images, output):
     labels = torch.zeros(store.lengths(Path(images))["train_images"], dtype=torch.int64)
-    task = Downstream(torch.zeros(len(labels), 3), labels, torch.zeros(1, 3), labels[:1], 1)
+    task = Task(torch.zeros(len(labels), 3), labels, torch.zeros(1, 3), labels[:1], 1)
     rows = torch.arange(len(labels) - 1, 0, -len(labels) // 100)
     base_images.start_at(rows, task, Path(images), torch.device("cpu"))
     base_images.allowed(InputSpace(constrained=True), Path(images))

@@ -3,12 +3,13 @@ import pytest
 import torch
 from featpoison import softmax
 from featpoison.downstream.metrics import accuracy, magnitude_ratio
-from featpoison.downstream.victims import Downstream, Poisons, Victims, attack_facts, image_facts, retrain, retrain_all
+from featpoison.downstream.poisons import Poisons
+from featpoison.downstream.victims import Victims, retrain, retrain_all
 from featpoison.heads import SGD100
 from featpoison.results.intervals import interval
 from featpoison.softmax import Head
 from featpoison.solvers.newton import Converged
-from featpoison.solvers.training_sets import Mixture
+from featpoison.solvers.training_sets import TrainingSets
 from helpers import random_problem
 
 
@@ -35,9 +36,9 @@ def test_accuracy_by_hand():
 
 def test_poisons_with_wrong_labels_cost_accuracy(task):
     """A victim that is retrained on flipped far-away rows loses accuracy: the whole evaluation reacts to poison."""
-    clean = retrain(task, Mixture.of_clean(task.train, task.train_labels), VICTIMS, torch.device("cpu"))
+    clean = retrain(task, TrainingSets.of_clean(task.train, task.train_labels), VICTIMS, torch.device("cpu"))
     n = 120
-    poison = Mixture(task.train, task.train_labels, 3 * task.train[:n][None], ((task.train_labels[:n] + 1) % 3)[None])
+    poison = TrainingSets(task.train, task.train_labels, 3 * task.train[:n][None], ((task.train_labels[:n] + 1) % 3)[None])
     hurt = retrain(task, poison, VICTIMS, torch.device("cpu"))
     assert hurt["converged_accuracy"][0] < clean["converged_accuracy"][0] - 0.2
     assert hurt["sgd100_accuracy"][0, :, -1].mean() < clean["sgd100_accuracy"][0, :, -1].mean() - 0.2
@@ -46,7 +47,7 @@ def test_poisons_with_wrong_labels_cost_accuracy(task):
 
 
 def test_stored_heads_give_the_stored_accuracies(task):
-    arrays = retrain(task, Mixture.of_clean(task.train, task.train_labels), VICTIMS, torch.device("cpu"))
+    arrays = retrain(task, TrainingSets.of_clean(task.train, task.train_labels), VICTIMS, torch.device("cpu"))
     for victim, share in (("sgd100", arrays["sgd100_accuracy"][0, :, -1]), ("converged", arrays["converged_accuracy"])):
         omega = torch.from_numpy(arrays[f"{victim}_omega"].reshape(-1, 3, 6))
         assert accuracy(task.test, task.test_labels, omega).tolist() == share.tolist()
@@ -80,7 +81,7 @@ def test_sets_of_different_sizes_are_trained_each_alone(task):
     sets = [Poisons(X[:n], labels[:n]) for n in (60, 0, 60)]
     together = retrain_all(task, sets, VICTIMS, torch.device("cpu"))
     same = retrain_all(task, [sets[0], sets[2]], VICTIMS, torch.device("cpu"))
-    clean = retrain(task, Mixture.of_clean(task.train, task.train_labels), VICTIMS, torch.device("cpu"))
+    clean = retrain(task, TrainingSets.of_clean(task.train, task.train_labels), VICTIMS, torch.device("cpu"))
     assert together["sgd100_omega"].shape == (3, 2, 3, 6)
     np.testing.assert_allclose(together["converged_accuracy"][[0, 2]], same["converged_accuracy"])
     assert together["converged_accuracy"][1] == clean["converged_accuracy"][0]

@@ -2,8 +2,9 @@ import copy
 
 import pytest
 import torch
+from featpoison.common.pixels import to_pixels
 from featpoison.encoders.encoder import Architecture, Encoder, EncoderError, load_encoder, save_encoder
-from featpoison.encoders.features import extract, to_pixels
+from featpoison.encoders.features import extract
 from featpoison.records.seal import WeightsError, read_metadata, verify
 from helpers import RECORD
 from safetensors.torch import load_file, save_file

@@ -1,7 +1,7 @@
 rule import_encoder:
     """Weights from the repository or a download, digest and keys checked; published checkpoints are converted."""
     input:
-        embedded=embedded_weights,
+        embedded=G.embedded_weights,
         code=code("import_encoder.py"),
     output:
         ENCODER,
@@ -10,13 +10,13 @@ rule import_encoder:
     benchmark:
         "benchmarks/import_encoder/{encoder}.jsonl"
     wildcard_constraints:
-        encoder=one_of(IMPORTED),
+        encoder=one_of(G.imported),
     resources:
-        mem_mb=growing_memory(4),
-        runtime=growing_minutes(60),
+        mem_mb=R.memory(4),
+        runtime=R.minutes(60),
     params:
-        settings=weights_settings,
-        conversion=conversion_option,
+        settings=G.settings("import_encoder"),
+        conversion=G.conversion_option,
         downloads=ARCHIVES,
     shell:
         "python scripts/import_encoder.py --downloads {params.downloads} --settings {params.settings:q}"
@@ -26,7 +26,7 @@ rule import_encoder:
 rule pretrain_encoder:
     """SimCLR without labels; resumes from its last epoch."""
     input:
-        images=pretraining_images,
+        images=G.pretraining_images,
         code=code("pretrain_encoder.py"),
     output:
         ENCODER,
@@ -35,14 +35,14 @@ rule pretrain_encoder:
     benchmark:
         "benchmarks/pretrain_encoder/{encoder}.jsonl"
     wildcard_constraints:
-        encoder=one_of(PRETRAINED),
+        encoder=one_of(G.pretrained),
     threads: 8
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(8, "pretrain_encoder"),
-        runtime=growing_minutes(30, "pretrain_encoder"),
+        mem_mb=R.memory(8, "pretrain_encoder"),
+        runtime=R.minutes(30, "pretrain_encoder"),
     params:
-        settings=simclr_settings,
+        settings=G.settings("pretrain_encoder"),
     shell:
         "python scripts/pretrain_encoder.py --threads {threads} --images {input.images} --settings {params.settings:q} {output} 2> {log}"
 
@@ -51,7 +51,7 @@ rule describe_encoder:
     """What a pre-trained encoder is worth on a data set: losses, linear accuracy, provenance."""
     input:
         encoder=ENCODER,
-        images=pretraining_images,
+        images=G.pretraining_images,
         clean=CLEAN_HEADS,
         code=code("describe_encoder.py"),
     output:
@@ -61,9 +61,9 @@ rule describe_encoder:
     benchmark:
         "benchmarks/describe_encoder/{dataset}/{encoder}.jsonl"
     wildcard_constraints:
-        encoder=one_of(PRETRAINED),
+        encoder=one_of(G.pretrained),
     resources:
-        mem_mb=growing_memory(4),
-        runtime=growing_minutes(15),
+        mem_mb=R.memory(4),
+        runtime=R.minutes(15),
     shell:
         "python scripts/describe_encoder.py --encoder {input.encoder} --images {input.images} --clean {input.clean} {output} 2> {log}"

@@ -1,7 +1,7 @@
 rule plot_reconstructions:
     """Figure 4: test images and their reconstructions by each kind of decoder."""
     input:
-        reconstructions=shown_reconstructions,
+        reconstructions=G.shown(RECONSTRUCTIONS),
         code=code("plot_reconstructions.py"),
     output:
         report(
@@ -20,8 +20,8 @@ rule plot_reconstructions:
 rule plot_poisons:
     """Figure 5: clean images and their poisons, one row per beta."""
     input:
-        images=shown_images,
-        poisons=shown_poisons,
+        images=G.images_of("scenario"),
+        poisons=G.shown_poisons,
         code=code("plot_poisons.py"),
     output:
         report(
@@ -43,9 +43,9 @@ rule plot_poisons:
 rule plot_magnitudes:
     """Figure 6: histogram of the poisons' largest pixel."""
     input:
-        images=shown_images,
-        poisons=shown_poisons,
-        transfer=transfer_poisons,
+        images=G.images_of("scenario"),
+        poisons=G.shown_poisons,
+        transfer=G.transfer_poisons,
         code=code("plot_magnitudes.py"),
     output:
         report(
@@ -58,7 +58,7 @@ rule plot_magnitudes:
     benchmark:
         f"benchmarks/plot_magnitudes/{OUTPUT}/figure6.jsonl"
     params:
-        names=SHOWN_SCENARIOS,
+        names=G.shown_scenarios,
     shell:
         "python scripts/plot_magnitudes.py --images {input.images} --poisons {input.poisons}"
         " --transfer {input.transfer} --names {params.names} -- {output} 2> {log}"
@@ -67,8 +67,8 @@ rule plot_magnitudes:
 rule plot_perturbations:
     """Figure 9: what feature matching added to the base images."""
     input:
-        images=shown_images,
-        poisons=shown_poisons,
+        images=G.images_of("scenario"),
+        poisons=G.shown_poisons,
         code=code("plot_perturbations.py"),
     output:
         report(
@@ -90,11 +90,11 @@ rule plot_perturbations:
 rule plot_threat_model:
     """Figure 1: the encoder is pre-trained on clean images, the head trained on poisoned ones."""
     input:
-        images=shown_images,
-        encoder=shown_product(ENCODER),
-        poisons=first_shown,
-        victims=first_shown_victims,
-        clean=shown_product(CLEAN_HEADS),
+        images=G.images_of("scenario"),
+        encoder=G.shown(ENCODER),
+        poisons=G.first_shown,
+        victims=G.first_shown_victims,
+        clean=G.shown(CLEAN_HEADS),
         code=code("plot_threat_model.py"),
     output:
         report(
@@ -114,10 +114,10 @@ rule plot_threat_model:
 rule plot_input_poisons:
     """Figure 2: clean images and the poisons of unconstrained canceling in input space."""
     input:
-        images=shown_images,
-        poisons=input_poisons,
-        victims=shown_product(VICTIMS, attack="gc-input"),
-        clean=shown_product(CLEAN_HEADS),
+        images=G.images_of("scenario"),
+        poisons=G.input_poisons,
+        victims=G.input_victims,
+        clean=G.shown(CLEAN_HEADS),
         code=code("plot_input_poisons.py"),
     output:
         report(
@@ -139,12 +139,12 @@ rule plot_input_poisons:
 rule plot_stages:
     """Figure 3: target head, poisoned features and inversion in the plane of the clean features."""
     input:
-        images=shown_images,
-        features=shown_product(FEATURES),
-        clean=shown_product(CLEAN_HEADS),
-        target=shown_product(TARGET, target=ATTACK_TARGET),
-        poisoned=shown_product(POISONED_FEATURES, attack="gc-feature"),
-        poisons=first_shown,
+        images=G.images_of("scenario"),
+        features=G.shown(FEATURES),
+        clean=G.shown(CLEAN_HEADS),
+        target=G.shown(TARGET, target=configuration.DEFAULT_TARGET),
+        poisoned=G.canceled_features,
+        poisons=G.first_shown,
         code=code("plot_stages.py"),
     output:
         report(
@@ -164,8 +164,8 @@ rule plot_stages:
 rule plot_anomalies:
     """Figure 7: poisons within and beyond the clean range in the transfer scenario."""
     input:
-        images=transfer_images,
-        poisons=transfer_poisons,
+        images=G.images_of("transfer"),
+        poisons=G.transfer_poisons,
         code=code("plot_anomalies.py"),
     output:
         report(
@@ -181,11 +181,11 @@ rule plot_anomalies:
         "python scripts/plot_anomalies.py --images {input.images} --poisons {input.poisons} -- {output} 2> {log}"
 
 
-rule plot_unlearnable:
+rule plot_emn:
     """Figure 8: clean images, EMN's poisons by scenario, and their perturbations amplified."""
     input:
-        images=unlearnable_images,
-        noise=shown_noise,
+        images=G.emn_images,
+        noise=G.shown_noise,
         code=code("plot_emn.py"),
     output:
         report(
@@ -194,13 +194,13 @@ rule plot_unlearnable:
             caption="../report/figure8.rst",
         ),
     log:
-        f"logs/plot_unlearnable/{OUTPUT}/figure8.log",
+        f"logs/plot_emn/{OUTPUT}/figure8.log",
     benchmark:
-        f"benchmarks/plot_unlearnable/{OUTPUT}/figure8.jsonl"
+        f"benchmarks/plot_emn/{OUTPUT}/figure8.jsonl"
     params:
         shown=CONFIG.figures.images,
         amplification=CONFIG.figures.amplification,
-        names=CONFIG.figures.unlearnable,
+        names=CONFIG.figures.emn,
     shell:
         "python scripts/plot_emn.py --images {input.images} --noise {input.noise} --names {params.names}"
         " --count {params.shown} --amplification {params.amplification} -- {output} 2> {log}"
@@ -209,7 +209,7 @@ rule plot_unlearnable:
 rule plot_examples:
     """Figure 10: clean images of a downstream data set."""
     input:
-        images=example_images,
+        images=G.images_of("examples"),
         code=code("plot_examples.py"),
     output:
         report(

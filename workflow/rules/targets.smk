@@ -1,45 +1,19 @@
 rule make_target_head:
-    """Stage 1, GradPC from the cached features."""
+    """Stage 1: where an attack wants the victim's head to be."""
     input:
-        features=FEATURES,
-        clean=CLEAN_HEADS,
-        code=code("make_target_head.py"),
+        unpack(G.attack_inputs),
+        code=G.attack_code("make_target_head.py"),
     output:
-        expand(TARGET, target="gradpc-feature", allow_missing=True),
+        TARGET,
     log:
-        "logs/make_target_head/{dataset}/{encoder}/gradpc-feature.log",
+        "logs/make_target_head/{dataset}/{encoder}/{target}.log",
     benchmark:
-        "benchmarks/make_target_head/{dataset}/{encoder}/gradpc-feature.jsonl"
+        "benchmarks/make_target_head/{dataset}/{encoder}/{target}.jsonl"
     resources:
-        mem_mb=growing_memory(6, "make_target_head"),
-        runtime=growing_minutes(10),
+        gpu=R.attack_gpu,
+        mem_mb=R.memory(6, "make_target_head"),
+        runtime=R.minutes(10, "make_target_head"),
     params:
-        settings=GRADPC_SETTINGS,
+        options=G.attack_options,
     shell:
-        "python scripts/make_target_head.py --features {input.features} --clean {input.clean}"
-        " --settings {params.settings:q} {output} 2> {log}"
-
-
-rule make_target_head_from_images:
-    """Stage 1, GradPC with the gradient taken from images through the encoder."""
-    input:
-        features=FEATURES,
-        clean=CLEAN_HEADS,
-        images=IMAGES,
-        encoder=ENCODER,
-        code=code("make_target_head.py"),
-    output:
-        expand(TARGET, target="gradpc-input", allow_missing=True),
-    log:
-        "logs/make_target_head/{dataset}/{encoder}/gradpc-input.log",
-    benchmark:
-        "benchmarks/make_target_head/{dataset}/{encoder}/gradpc-input.jsonl"
-    resources:
-        gpu=GPU,
-        mem_mb=growing_memory(6, "make_target_head_from_images"),
-        runtime=growing_minutes(10, "make_target_head_from_images"),
-    params:
-        settings=GRADPC_SETTINGS,
-    shell:
-        "python scripts/make_target_head.py --features {input.features} --clean {input.clean}"
-        " --images {input.images} --encoder {input.encoder} --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/make_target_head.py {params.options:q} {output} 2> {log}"

@@ -1,76 +1,49 @@
-rule evaluate_features:
-    """Both victims retrained on clean plus poisoned features, all poison and victim seeds together."""
-    input:
-        features=FEATURES,
-        target=expand(TARGET, target=ATTACK_TARGET, allow_missing=True),
-        poisons=poison_files,
-        code=code("evaluate_attack.py"),
-    output:
-        VICTIMS,
-    log:
-        "logs/evaluate_attack/{dataset}/{encoder}/{attack}/eps{budget}.log",
-    benchmark:
-        "benchmarks/evaluate_attack/{dataset}/{encoder}/{attack}/eps{budget}.jsonl"
-    wildcard_constraints:
-        attack=one_of(FEATURE_ATTACKS),
-    resources:
-        gpu=GPU,
-        mem_mb=growing_memory(8, "evaluate_features"),
-        runtime=growing_minutes(10, "evaluate_features"),
-    params:
-        settings=VICTIM_SETTINGS,
-    shell:
-        "python scripts/evaluate_attack.py --features {input.features} --target {input.target}"
-        " --poisons {input.poisons} --settings {params.settings:q} {output} 2> {log}"
-
-
 rule extract_quantized:
-    """Features of the 8-bit copies of an attack's images, all poison seeds, one shard; in one job with the evaluation where it is the only one."""
+    """Features of the 8-bit copies of an attack's images, all poison seeds, one shard; where there is only one shard, the
+    evaluation extracts them itself."""
     input:
-        poisons=poison_files,
+        poisons=G.poison_files,
         encoder=ENCODER,
         code=code("extract_quantized.py"),
     output:
         temp(QUANTIZED_SHARD),
     log:
-        "logs/extract_quantized/{dataset}/{encoder}/{attack}/eps{budget}-{scatteritem}.log",
+        "logs/extract_quantized/{dataset}/{encoder}/{attack}/{defence}/eps{budget}-{scatteritem}.log",
     benchmark:
-        "benchmarks/extract_quantized/{dataset}/{encoder}/{attack}/eps{budget}-{scatteritem}.jsonl"
+        "benchmarks/extract_quantized/{dataset}/{encoder}/{attack}/{defence}/eps{budget}-{scatteritem}.jsonl"
+    wildcard_constraints:
+        attack=segments_making("images"),
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(6, "extract_quantized"),
-        runtime=growing_minutes(5, "extract_quantized"),
+        mem_mb=R.memory(6, "extract_quantized"),
+        runtime=R.minutes(5, "extract_quantized"),
     shell:
         "python scripts/extract_quantized.py --poisons {input.poisons} --encoder {input.encoder}"
         " --shard {wildcards.scatteritem} {output} 2> {log}"
 
 
-rule evaluate_images:
-    """Like `evaluate_features` for attacks that make images, and once more after rounding these to 8 bits."""
+rule evaluate_attack:
+    """Both victims retrained on clean plus poisoned features, all poison and victim seeds together; for attacks that make
+    images once more after rounding these to 8 bits."""
     input:
-        features=FEATURES,
-        target=expand(TARGET, target=ATTACK_TARGET, allow_missing=True),
-        poisons=poison_files,
-        images=IMAGES,
-        encoder=ENCODER,
+        unpack(G.victim_inputs),
         quantized=quantized_shards,
         code=code("evaluate_attack.py"),
     output:
         VICTIMS,
     log:
-        "logs/evaluate_attack/{dataset}/{encoder}/{attack}/eps{budget}.log",
+        "logs/evaluate_attack/{dataset}/{encoder}/{attack}/{defence}/eps{budget}.log",
     benchmark:
-        "benchmarks/evaluate_attack/{dataset}/{encoder}/{attack}/eps{budget}.jsonl"
+        "benchmarks/evaluate_attack/{dataset}/{encoder}/{attack}/{defence}/eps{budget}.jsonl"
     wildcard_constraints:
-        attack=f"({one_of(IMAGE_ATTACKS)})(-beta[0-9.]+)?",
+        attack=segments_making("features", "images"),
     resources:
         gpu=GPU,
-        mem_mb=growing_memory(8, "evaluate_images"),
-        runtime=growing_minutes(10, "evaluate_images"),
+        mem_mb=R.memory(8, "evaluate_attack"),
+        runtime=R.minutes(10, "evaluate_attack"),
     params:
-        settings=VICTIM_SETTINGS,
+        files=G.victim_options,
+        settings=G.settings("evaluate_attack"),
         quantized=quantized_option,
     shell:
-        "python scripts/evaluate_attack.py --features {input.features} --target {input.target}"
-        " --poisons {input.poisons} --images {input.images} --encoder {input.encoder} {params.quantized}"
-        " --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/evaluate_attack.py {params.files:q} {params.quantized} --settings {params.settings:q} {output} 2> {log}"

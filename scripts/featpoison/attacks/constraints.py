@@ -7,6 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from featpoison.common.pixels import rounded_to_8bit
+
 
 class ConstraintSet(Protocol):
     """A set that rows are kept in."""
@@ -45,7 +47,7 @@ class EightBit:
 
     def project(self, rows: Tensor) -> Tensor:
         """(n, 3, h, w) -> (n, 3, h, w)."""
-        return (rows.clamp(0, 1) * 255).round() / 255
+        return rounded_to_8bit(rows)
 
 
 @dataclass(frozen=True)

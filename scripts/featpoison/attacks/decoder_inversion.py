@@ -7,21 +7,27 @@ feature seen in training, or where the skip connections say enough for the decod
 
 import logging
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from featpoison import store
+from featpoison.attacks.attack import Attack, Made, Run
+from featpoison.attacks.operations import Sizes, Work
+from featpoison.common.pixels import to_pixels
 from featpoison.common.precision import Precision, resolve
 from featpoison.common.progress import Progress
+from featpoison.common.schedules import half_cosine
 from featpoison.common.seeds import stream
 from featpoison.common.settings import Settings
+from featpoison.datasets.stored import training_pixels
 from featpoison.downstream.ms_ssim import Similarity, ms_ssim
-from featpoison.encoders.decoder import Autoencoder, Kind, build
-from featpoison.encoders.encoder import Encoder
-from featpoison.encoders.features import to_pixels
-from featpoison.records.checkpoints import Checkpoint
+from featpoison.encoders.decoder import Autoencoder, Kind, build, load_decoder
+from featpoison.encoders.encoder import Encoder, load_encoder
+from featpoison.encoders.features import extract
+from featpoison.records.checkpoints import Checkpoint, load_optimizer, optimizer_tensors, pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +90,7 @@ def train_decoder(
             value = loss(reconstructed, pixels, settings)
             if not math.isfinite(value.item()):
                 raise FloatingPointError(f"decoder {kind}: epoch {epoch + 1}, batch {step + 1} of {steps}: the loss is {value.item()}")
-            rate = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch + step / steps) / settings.epochs))
+            rate = settings.learning_rate * half_cosine(epoch + step / steps, settings.epochs)
             optimizer.param_groups[0]["lr"] = rate
             optimizer.zero_grad()
             value.backward()
@@ -97,10 +103,10 @@ def train_decoder(
     return network.freeze(), losses
 
 
-def _save(checkpoint: Checkpoint, network: Autoencoder, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
-    state = optimizer.state_dict()["state"]
-    moments = {f"adam.{index}.{name}": value for index, values in state.items() for name, value in values.items()}
-    checkpoint.save({f"network.{key}": value for key, value in network.learned().items()} | moments, losses=losses)
+def _save(
+    checkpoint: Checkpoint, network: Autoencoder, optimizer: torch.optim.Optimizer, losses: list[float]
+) -> None:
+    checkpoint.save(pack(network=network.learned(), adam=optimizer_tensors(optimizer)), losses=losses)
 
 
 def _restore(checkpoint: Checkpoint, network: Autoencoder, optimizer: torch.optim.Optimizer) -> list[float]:
@@ -108,14 +114,9 @@ def _restore(checkpoint: Checkpoint, network: Autoencoder, optimizer: torch.opti
     if state is None:
         return []
     tensors, facts = state
-    learned = {key.removeprefix("network."): value for key, value in tensors.items() if key.startswith("network.")}
-    network.load_state_dict(network.state_dict() | learned)
-    full = optimizer.state_dict()
-    for key, value in tensors.items():
-        if key.startswith("adam."):
-            _, index, name = key.split(".")
-            full["state"].setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict(full)
+    groups = unpack(tensors)
+    network.load_state_dict(network.state_dict() | groups["network"])
+    load_optimizer(optimizer, groups["adam"])
     log.info("resumed after epoch %d", len(facts["losses"]))
     return facts["losses"]
 
@@ -145,3 +146,52 @@ def invert(zeta: Tensor, base: Tensor, network: Autoencoder, *, batch_size: int 
         maps = network.encoder.maps(mu.to(device).contiguous(memory_format=torch.channels_last))
         parts.append(network.decoder(z.to(device), maps).cpu())
     return torch.cat(parts)
+
+
+def run(given: Run) -> Made:
+    """Images, encoder, decoder, poisoned features -> poison images with their features."""
+    files = given.files
+    poisoned = store.read(files["poisoned"])
+    zeta, base = torch.from_numpy(poisoned["features"]), training_pixels(files["images"], poisoned["base"])
+    encoder = load_encoder(files["encoder"]).to(given.device)
+    images = invert(zeta, base, load_decoder(files["decoder"], encoder))
+    features = extract(images, encoder)
+    arrays = {
+        "images": images.numpy(),
+        "features": features.numpy(),
+        "labels": poisoned["labels"],
+        "base": poisoned["base"],
+        "first_distance": _distance(extract(base, encoder), zeta).numpy(),
+        "distance": _distance(features, zeta).numpy(),
+    }
+    return Made(arrays)
+
+
+def _distance(features: Tensor, zeta: Tensor) -> Tensor:
+    """||f - zeta||^2 of each row, float64 (n,)."""
+    return (features.double() - zeta.double()).square().sum(1)
+
+
+def work(sizes: Sizes, settings: Any, n: float) -> Work:
+    """Passes of the encoder over bases and poisons, and one of the decoder."""
+    return Work(3 * n * sizes.forward, bytes=n * sizes.image_bytes)
+
+
+def memory(sizes: Sizes, settings: Any, n: float) -> float:
+    """Images, their bases, their features."""
+    return sizes.held(n, poisons=4, poisoned=2)
+
+
+ATTACK = Attack(
+    name="decoder-inversion",
+    title="Decoder inversion",
+    makes="images",
+    settings=DecoderInversion,
+    needs=("images", "encoder", "decoder", "poisoned"),
+    run=run,
+    work=work,
+    memory=memory,
+    tint="targeted",
+    sets=("free", "cap"),
+    poisoned_by="gc-feature",
+)

@@ -1,4 +1,4 @@
-"""EMN, error-minimising noise (Huang et al., 2021, https://arxiv.org/abs/2101.04898; paper, sections 3.4 and 5.4): unlearnable examples.
+"""EMN, error-minimising noise (Huang et al., 2021, https://arxiv.org/abs/2101.04898; paper, sections 3.4 and 5.4).
 
     min over theta, min over delta_i, ||delta_i||_inf <= radius, of   sum_i loss(theta; x_i + delta_i, y_i)
 
@@ -17,36 +17,40 @@ import logging
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
-from typing import Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from featpoison import store
+from featpoison.attacks.attack import Attack, Made, Run, Tint
 from featpoison.attacks.constraints import NoiseBall
+from featpoison.attacks.operations import Sizes, Work, to_pixels_and_back, training_pass
 from featpoison.common.precision import Precision, resolve
 from featpoison.common.progress import Progress
 from featpoison.common.seeds import stream
 from featpoison.common.settings import Settings
+from featpoison.datasets.stored import class_names, training_pixels
 from featpoison.downstream.networks import (
     SGD,
     VIEWS,
     Classifier,
-    NetworkVictims,
     Training,
+    Variant,
     batch_rows,
-    from_pretrained,
     predictions,
     shift_and_flip,
-    with_random_weights,
+    start_network,
 )
-from featpoison.encoders.encoder import Encoder
-from featpoison.records.checkpoints import Checkpoint
+from featpoison.encoders.encoder import Encoder, load_encoder
+from featpoison.records.checkpoints import Checkpoint, pack, unpack
 
 log = logging.getLogger(__name__)
-Variant = Literal["original", "end-to-end", "input"]
+UNBOUNDED_ROUNDS = 100  # counted in plans where the configuration sets no limit
 LEVEL = 1 / 255  # one of 256 grey levels, in units of the pixel range
 
 
@@ -94,17 +98,8 @@ def balanced_rows(labels: Tensor, per_class: int | None) -> Tensor:
     return torch.cat(parts).sort().values
 
 
-def start_network(encoder: Encoder, variant: Variant, *, classes: int, seed: int) -> Classifier:
-    """The untrained network of a variant and seed, in attack and evaluation; `input` shares `encoder`, which it leaves as it is."""
-    if variant == "original":
-        return with_random_weights(encoder, classes=classes, seed=seed)
-    if variant == "end-to-end":
-        return from_pretrained(encoder, classes=classes, seed=seed)
-    return Classifier(encoder, classes=classes, seed=seed, frozen=True)
-
-
-def first_rate(settings: EMN | NetworkVictims, variant: Variant) -> float:
-    """The first step size of a variant's training, in attack or evaluation."""
+def first_rate(settings: EMN, variant: Variant) -> float:
+    """The step size of a variant's search."""
     own = settings.pretrained_learning_rate if variant == "end-to-end" else None
     return own or settings.training.learning_rate
 
@@ -210,20 +205,88 @@ def _finished(errors: tuple[float, ...], settings: EMN) -> bool:
     return bool(errors) and (errors[-1] <= settings.stop_error or len(errors) == settings.max_rounds)
 
 
-def _save(checkpoint: Checkpoint, noise: Tensor, network: Classifier, optimizer: SGD, errors: tuple[float, ...]) -> None:
-    tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
-    tensors |= {f"velocity.{i}": value for i, value in enumerate(optimizer.velocity)}
-    checkpoint.save(tensors | {"noise": noise}, errors=errors)
+def _save(
+    checkpoint: Checkpoint, noise: Tensor, network: Classifier, optimizer: SGD, errors: tuple[float, ...]
+) -> None:
+    velocity = {str(i): value for i, value in enumerate(optimizer.velocity)}
+    tensors = pack(network=network.state_dict(), velocity=velocity, found={"noise": noise})
+    checkpoint.save(tensors, errors=errors)
 
 
-def _restore(checkpoint: Checkpoint, noise: Tensor, network: Classifier, optimizer: SGD) -> tuple[Tensor, tuple[float, ...]]:
+def _restore(
+    checkpoint: Checkpoint, noise: Tensor, network: Classifier, optimizer: SGD
+) -> tuple[Tensor, tuple[float, ...]]:
     """Noise and errors of the last finished round; network and velocities are set in place. Without a state, `noise` and no errors."""
     state = checkpoint.load()
     if state is None:
         return noise, ()
     tensors, facts = state
-    network.load_state_dict({key.removeprefix("network."): value for key, value in tensors.items() if key.startswith("network.")})
+    groups = unpack(tensors)
+    network.load_state_dict(groups["network"])
     for i, velocity in enumerate(optimizer.velocity):
-        velocity.copy_(tensors[f"velocity.{i}"])
+        velocity.copy_(groups["velocity"][str(i)])
     log.info("resumed after round %d", len(facts["errors"]))
-    return tensors["noise"].to(noise), tuple(facts["errors"])
+    return groups["found"]["noise"].to(noise), tuple(facts["errors"])
+
+
+def make_noise(given: Run, variant: Variant) -> Made:
+    """Images, encoder -> noise of each training image, or of a balanced part of them; labels, rows, training errors."""
+    settings: EMN = given.settings
+    images = given.files["images"]
+    labels = torch.from_numpy(store.read(images, "train_labels")["train_labels"])
+    base = balanced_rows(labels, settings.images_per_class)
+    labels = labels[base]
+    found = perturb(
+        training_pixels(images, base),
+        labels,
+        load_encoder(given.files["encoder"]).to(given.device),
+        settings,
+        variant=variant,
+        classes=len(class_names(images)),
+        seed=given.seed,
+        checkpoint=given.checkpoint,
+        shards=given.devices,
+    )
+    arrays = {
+        "noise": found.noise.numpy(),
+        "labels": labels.numpy(),
+        "base": base.numpy(),
+        "error": torch.tensor(found.errors, dtype=torch.float64).numpy(),
+    }
+    facts = {"by_criterion": found.by_criterion, "radius": settings.radius, "variant": variant, "seed": given.seed}
+    return Made(arrays, facts)
+
+
+def perturbed_images(sizes: Sizes, settings: Any) -> int:
+    """Training images that noise is made for."""
+    per_class = settings.images_per_class
+    return sizes.train if per_class is None else per_class * sizes.classes
+
+
+def work(sizes: Sizes, settings: Any, n: float) -> Work:
+    """All rounds: the steps of the network and the noise steps of every image."""
+    images, rounds = perturbed_images(sizes, settings), settings.max_rounds or UNBOUNDED_ROUNDS
+    training = settings.training_steps * settings.training.batch_size * training_pass(sizes.forward)
+    noise = settings.steps * images * to_pixels_and_back(sizes.forward)
+    return Work(rounds * (training + noise), bytes=images * sizes.image_bytes)
+
+
+def memory(sizes: Sizes, settings: Any, n: float) -> float:
+    """The images with their noise, before and after a round, and the checkpoint of it."""
+    return sizes.held(images=7, perturbed=perturbed_images(sizes, settings))
+
+
+def attack(variant: Variant, title: str, tint: Tint) -> Attack:
+    """What the variants have in common."""
+    return Attack(
+        name=f"emn-{variant}",
+        title=title,
+        makes="noise",
+        settings=EMN,
+        section="emn",
+        needs=("images", "encoder"),
+        run=partial(make_noise, variant=variant),
+        work=work,
+        memory=memory,
+        tint=tint,
+    )

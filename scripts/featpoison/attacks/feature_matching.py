@@ -14,18 +14,23 @@ is proven under that condition and measured on the demo's encoder by a test.
 """
 
 import logging
-import math
 from functools import partial
+from typing import Any
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from featpoison import store
+from featpoison.attacks.attack import Attack, Made, Run
+from featpoison.attacks.operations import Sizes, Work, to_pixels_and_back
 from featpoison.common.precision import Precision, resolve
 from featpoison.common.progress import Progress
+from featpoison.common.schedules import half_cosine
 from featpoison.common.settings import Settings
-from featpoison.encoders.encoder import Encoder
-from featpoison.encoders.features import pull_back
+from featpoison.datasets.stored import training_pixels
+from featpoison.encoders.encoder import Encoder, load_encoder
+from featpoison.encoders.features import extract, pull_back
 from featpoison.records.checkpoints import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -33,10 +38,8 @@ PATIENCE = 10
 
 
 class FeatureMatching(Settings):
-    """Settings of feature matching."""
+    """Settings of feature matching. The table's row says beta, the weight of staying close to the base image."""
 
-    beta: PositiveFloat = 0.25
-    """Weight of staying close to the base image, in units of pixel range (paper: 0.25, 0.1, 0.05)."""
     gamma: PositiveFloat = 1.0
     """Weight of the feature distance (paper: 1)."""
     steps: PositiveInt = 2000
@@ -51,20 +54,22 @@ class FeatureMatching(Settings):
     """Arithmetic of the encoder; poisons are float32 always."""
 
 
-def rates(settings: FeatureMatching) -> list[float]:
+def rates(settings: FeatureMatching, beta: float) -> list[float]:
     """a = eta / (1 + eta beta) of each step, eta half a cosine from the first step size to zero; (steps,)."""
-    etas = [settings.step_size * 0.5 * (1 + math.cos(math.pi * step / settings.steps)) for step in range(settings.steps)]
-    return [eta / (1 + eta * settings.beta) for eta in etas]
+    etas = [settings.step_size * half_cosine(step, settings.steps) for step in range(settings.steps)]
+    return [eta / (1 + eta * beta) for eta in etas]
 
 
-def match(zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatching) -> tuple[Tensor, Tensor]:
+def match(
+    zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatching, *, beta: float
+) -> tuple[Tensor, Tensor]:
     """Algorithm 1, k = 1, for one block: images nu (n, 3, h, w) float32 and the steps that each took (n,).
 
-    `zeta` (n, d) poisoned features, `base` (n, 3, h, w) the images mu' in [0, 1], `encoder` frozen (folded for speed). Raises
-    FloatingPointError naming the step and the row within the block at NaN or infinity.
+    `zeta` (n, d) poisoned features, `base` (n, 3, h, w) the images mu' in [0, 1], `encoder` frozen (folded for speed), `beta`
+    in units of the pixel range. Raises FloatingPointError naming the step and the row within the block at NaN or infinity.
     """
     dtype = resolve(settings.precision, base.device)
-    steps = rates(settings)
+    steps = rates(settings, beta)
     remaining = [sum(steps[step:]) for step in range(settings.steps + 1)]
     result, taken = base.clone(), torch.full((len(base),), settings.steps, device=base.device)
     rows = torch.arange(len(base), device=base.device)
@@ -73,7 +78,7 @@ def match(zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatchin
     progress = Progress(settings.steps, "steps of this block")
     for step, rate in enumerate(steps):
         _, towards = pull_back(nu, partial(torch.sub, other=z), encoder, dtype)  # gradient of 1/2 ||f(nu) - z||^2, row by row
-        gradient = settings.gamma * towards + settings.beta * (nu - mu)
+        gradient = settings.gamma * towards + beta * (nu - mu)
         nu = nu - rate * gradient
         recent[step % PATIENCE] = gradient.flatten(1).norm(dim=1)
         bound = recent.amax(0) * remaining[step + 1]
@@ -94,7 +99,14 @@ def match(zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatchin
 
 
 def match_blocks(
-    zeta: Tensor, base: Tensor, encoder: Encoder, settings: FeatureMatching, *, blocks: list[slice], checkpoint: Checkpoint
+    zeta: Tensor,
+    base: Tensor,
+    encoder: Encoder,
+    settings: FeatureMatching,
+    *,
+    beta: float,
+    blocks: list[slice],
+    checkpoint: Checkpoint,
 ) -> tuple[Tensor, Tensor]:
     """`match` block by block: images (n, 3, h, w) and steps taken (n,) on the CPU. Resumes from the last finished block.
 
@@ -111,8 +123,68 @@ def match_blocks(
     for block in blocks:
         if block.stop <= done:
             continue
-        nu, steps = match(zeta[block].to(device), base[block].to(device), encoder, settings)
+        nu, steps = match(zeta[block].to(device), base[block].to(device), encoder, settings, beta=beta)
         images[block], taken[block] = nu.cpu(), steps.cpu()
         checkpoint.save({"images": images, "taken": taken}, done=block.stop)
         progress.advance(len(nu), note=f"{taken[block].double().mean():.0f} of {settings.steps} steps on average")
     return images, taken
+
+
+def run(given: Run) -> Made:
+    """Images, encoder, pairs -> poison images with their features: all of them, or the rows of one shard."""
+    settings: FeatureMatching = given.settings
+    pairs = store.read(given.files["pairs"])
+    spread = len(pairs["base"]), settings.batch_size
+    rows = given.shard.rows(*spread)
+    own = {name: array[rows] for name, array in pairs.items()}
+    zeta, encoder_file, beta = torch.from_numpy(own["features"]), given.files["encoder"], given.choice.beta
+    assert beta is not None  # every row of this attack has one
+    images, taken = match_blocks(
+        zeta,
+        training_pixels(given.files["images"], own["base"]),
+        load_encoder(encoder_file).fold_batchnorm().to(given.device),
+        settings,
+        beta=beta,
+        blocks=[slice(one.start - rows.start, one.stop - rows.start) for one in given.shard.blocks(*spread)],
+        checkpoint=given.checkpoint,
+    )
+    # Extracted in the matching's own blocks, so that the number of shards changes no bit.
+    features = extract(images, load_encoder(encoder_file).to(given.device), batch_size=settings.batch_size)
+    distance = (features.double() - zeta.double()).square().sum(1)
+    arrays = {
+        "images": images.numpy(),
+        "features": features.numpy(),
+        "labels": own["labels"],
+        "base": own["base"],
+        "steps": taken.numpy(),
+        "first_distance": own["distance"],
+        "distance": distance.numpy(),
+    }
+    return Made(arrays)
+
+
+def work(sizes: Sizes, settings: Any, n: float) -> Work:
+    """All steps of all images."""
+    return Work(n * settings.steps * to_pixels_and_back(sizes.forward), bytes=n * sizes.image_bytes)
+
+
+def memory(sizes: Sizes, settings: Any, n: float) -> float:
+    """Images with their bases and gradients, and their features."""
+    return sizes.held(n, poisons=6, poisoned=4)
+
+
+ATTACK = Attack(
+    name="feature-matching",
+    title="Feature matching",
+    makes="images",
+    settings=FeatureMatching,
+    needs=("images", "encoder", "pairs"),
+    run=run,
+    work=work,
+    memory=memory,
+    tint="targeted",
+    sets=("free", "cap"),
+    has_beta=True,
+    poisoned_by="gc-feature",
+    shardable=True,
+)

@@ -1,14 +1,23 @@
-"""Gradient canceling in input space (Lu et al., 2023; paper, section 3.3, eq. 9): images whose features cancel the gradient at a target head.
+"""GC-input, gradient canceling in input space (Lu et al., 2023; paper, section 3.3, eq. 9): images whose features
+cancel the gradient at a target head.
 
-L = 1/2 ||R||^2, R = G + sum over batches of their head gradients. In each batch's turn its old contribution leaves R and its new one
-enters, so R is never a batch's own guess of the clean gradient. After a pass R is exact for the images that the pass found.
+L = 1/2 ||R||^2, R = G + sum over batches of their head gradients. In each batch's turn its old contribution leaves R
+and its new one enters, so R is never a batch's own guess of the clean gradient. After a pass R is exact for the images
+that the pass found.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from featpoison import softmax
+from featpoison.attacks.attack import Attack, Made, Run
+from featpoison.attacks.image_poisons import move_images, random_start
 from featpoison.attacks.input_space import InputSpace
+from featpoison.attacks.operations import Sizes, Work, canceling_step, input_space_work
+from featpoison.downstream.stored_heads import read_target
+from featpoison.downstream.task import read_task
 from featpoison.softmax import Head
 
 
@@ -24,9 +33,12 @@ class Canceling:
 
     comparable = True
 
-    def __init__(self, features: Tensor, labels: Tensor, target: Head, clean_gradient: Tensor, batch_size: int) -> None:
+    def __init__(
+        self, features: Tensor, labels: Tensor, target: Head, clean_gradient: Tensor, batch_size: int
+    ) -> None:
         """`features` (n, d) of the base images, their `labels` (n,), `clean_gradient` (C, d+1) at `target`."""
-        self.labels, self.target, self.clean_gradient, self.batch_size = labels, target, clean_gradient, batch_size
+        self.labels, self.target, self.batch_size = labels, target, batch_size
+        self.clean_gradient = clean_gradient
         parts = zip(features.split(batch_size), labels.split(batch_size), strict=True)
         self.own = torch.stack([softmax.head_gradient(X, y, target) for X, y in parts])  # (batches, C, d+1)
 
@@ -52,3 +64,38 @@ class Canceling:
     def load(self, state: dict[str, Tensor]) -> None:
         """Contributions from `state`."""
         self.own = state["own"].to(self.own)
+
+
+def run(given: Run) -> Made:
+    """Images, encoder, feature cache, target head -> poison images."""
+    settings: GCInput = given.settings
+    task, (target, G) = read_task(given.files["features"]), read_target(given.files["target"])
+    start = random_start(task, given)
+    place = given.device
+    objective = Canceling(start.features, start.labels, target.to(place), G.to(place), settings.batch_size)
+    return move_images(given, start, objective, threshold=settings.threshold)
+
+
+def work(sizes: Sizes, settings: Any, n: float) -> Work:
+    """All epochs, with one canceling step each."""
+    step = canceling_step(n, sizes.features, sizes.classes)
+    return input_space_work(sizes, n, settings.epochs, step)
+
+
+def memory(sizes: Sizes, settings: Any, n: float) -> float:
+    """The features; images, their features, moments and gradients."""
+    return sizes.held(n, features=2, poisons=14, poisoned=8)
+
+
+ATTACK = Attack(
+    name="gc-input",
+    title="GC-input",
+    makes="images",
+    settings=GCInput,
+    needs=("images", "encoder", "features", "target"),
+    run=run,
+    work=work,
+    memory=memory,
+    tint="input",
+    sets=("free", "constrained"),
+)

@@ -1,9 +1,17 @@
-"""GradPC, gradient-based parameter corruption (Sun et al., 2020; paper, sections 3.3 and 4.1): the target head, stage 1."""
+"""GradPC, gradient-based parameter corruption (Sun et al., 2020; paper, sections 3.3 and 4.1): the target head, stage 1.
+
+The gradient is taken from the feature cache (gradpc_feature.py) or from the images through the encoder
+(gradpc_input.py); up to rounding the two are the same.
+"""
 
 from pydantic import PositiveFloat
 from torch import Tensor
 
+from featpoison import softmax
+from featpoison.attacks.attack import Made, Run
 from featpoison.common.settings import Settings
+from featpoison.downstream.stored_heads import read_clean_head
+from featpoison.downstream.task import Task
 from featpoison.softmax import Head
 
 
@@ -23,3 +31,24 @@ def target_head(head: Head, gradient: Tensor, settings: GradPC) -> Head:
     if not (length > 0 and length.isfinite()):
         raise ValueError(f"GradPC: the clean gradient has length {length.item()}, expected a positive finite number")
     return Head.from_omega(head.omega + settings.eps_w * (gradient / length).to(head.omega))
+
+
+def corrupt(run: Run, task: Task, train: Tensor) -> Made:
+    """The target head from the training features `train` (N, d) of `task`, with the clean gradient at it, its test
+    accuracy and its reachability threshold."""
+    clean = read_clean_head(run.files["clean"])
+    gradient = softmax.head_gradient(train.double(), task.train_labels, clean.to(train.double()))
+    target = target_head(clean, gradient, run.settings)
+    G = softmax.head_gradient(train, task.train_labels, target)
+    facts = {
+        "accuracy": _test_accuracy(task, target),
+        "clean_accuracy": _test_accuracy(task, clean),
+        "tau": softmax.reachability_threshold(G, target, len(train)),
+        "eps_w": run.settings.eps_w,
+    }
+    return Made({"omega": target.omega.numpy(), "clean_gradient": G.numpy()}, facts)
+
+
+def _test_accuracy(task: Task, head: Head) -> float:
+    """Share of the test set. Written here because an edit of the metrics should not make every target head anew."""
+    return (softmax.logits(task.test, head).argmax(-1) == task.test_labels).double().mean().item()

@@ -29,8 +29,6 @@ KEPT_EVERY = 20  # passes between two states that a killed run resumes from
 class InputSpace(Settings):
     """Settings of every attack in input space."""
 
-    constrained: bool = False
-    """Whether poisons stay in the clean range and near their base images; the table's row says it."""
     penalty: NonNegativeFloat = 1.0
     """Weight of 1/2 ||mu' - nu||^2, pixel range, where constrained (paper: 1)."""
     epochs: PositiveInt = 2000
@@ -40,16 +38,15 @@ class InputSpace(Settings):
     step_size: PositiveFloat = 0.02
     """First step size, in units of pixel range for Adam; half a cosine takes it to zero."""
     constrained_step_size: PositiveFloat | None = None
-    """The same where constrained, if it differs: free poisons may go far, constrained ones may not."""
+    """First step size where constrained; null: `step_size`. Free poisons may go far, constrained ones may not."""
     batch_size: PositiveInt = 256
     """Images that pass through the encoder together. One batch for all poisons makes every step exact."""
     precision: Precision = "auto"
     """Arithmetic of the encoder; poisons are float32 always."""
 
-    @property
-    def first_step_size(self) -> float:
+    def first_step_size(self, *, constrained: bool) -> float:
         """The step size that counts."""
-        return self.constrained_step_size if self.constrained and self.constrained_step_size else self.step_size
+        return self.constrained_step_size if constrained and self.constrained_step_size else self.step_size
 
 
 class Objective(Protocol):
@@ -87,9 +84,21 @@ class Optimised:
     last_value: float
     epochs: int
 
+    def facts(self) -> dict[str, float]:
+        """How far the objective came, as a product's file says it."""
+        return {"first_value": self.first_value, "last_value": self.last_value, "epochs": self.epochs}
+
 
 def optimise(
-    base: Tensor, objective: Objective, settings: InputSpace, *, pull_back: PullBack, within: ConstraintSet, threshold: float, checkpoint: Checkpoint
+    base: Tensor,
+    objective: Objective,
+    settings: InputSpace,
+    *,
+    constrained: bool = False,
+    pull_back: PullBack,
+    within: ConstraintSet,
+    threshold: float,
+    checkpoint: Checkpoint,
 ) -> Optimised:
     """Minimise `objective` from `base` (n, ...); stop below `threshold`. Poisons are judged pass by pass and the best are
     returned where passes are comparable.
@@ -97,10 +106,10 @@ def optimise(
     `pull_back` gives features of rows and the gradient pushed back to them; `within` the set that rows are projected to. Resumes from
     the last state kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity.
     """
-    rule = StepRule(settings.optimizer, settings.first_step_size, settings.epochs, base)
+    rule = StepRule(settings.optimizer, settings.first_step_size(constrained=constrained), settings.epochs, base)
     nu, best = within.project(base), base
     first_value, best_value, start = math.nan, math.inf, 0
-    penalty = settings.penalty if settings.constrained else 0.0
+    penalty = settings.penalty if constrained else 0.0
     if (kept := checkpoint.load()) is not None:
         tensors, facts = kept
         nu, best = tensors.pop("nu").to(nu), tensors.pop("best").to(nu)

@@ -1,10 +1,11 @@
 """How an attack moves its poisons along a gradient: plain descent or Adam (Kingma and Ba, 2015), with a cosine step size."""
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from featpoison.common.schedules import half_cosine
 
 Optimizer = Literal["gradient-descent", "adam"]
 MOMENTUM, SECOND_MOMENTUM, EPSILON = 0.9, 0.999, 1e-8
@@ -21,7 +22,7 @@ class StepRule:
 
     def update(self, rows: Tensor, gradient: Tensor, step: int, block: slice = slice(None)) -> Tensor:
         """The rows of `block` after step number `step` (from 0) against their `gradient`; shapes (n, ...)."""
-        rate = self.step_size * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        rate = self.step_size * half_cosine(step, self.steps)
         if self.optimizer == "adam":
             self.first[block] = first = self.first[block].lerp(gradient, 1 - MOMENTUM)
             self.second[block] = second = self.second[block].lerp(gradient.square(), 1 - SECOND_MOMENTUM)

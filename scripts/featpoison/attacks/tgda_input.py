@@ -1,4 +1,4 @@
-"""Total gradient descent ascent (Lu et al., 2022; paper, section 3.2, eqs. 6 and 7) on the poisons of a linear head.
+"""TGDA-input, total gradient descent ascent (Lu et al., 2022; paper, section 3.2, eqs. 6 and 7) on the poisons of a linear head.
 
 l1 is the loss on held-out clean rows, l2 the mean loss on the other clean rows and the poisons. Between two steps of the poisons the
 head takes some gradient steps on l2. The poisons ascend along the total derivative
@@ -10,15 +10,21 @@ H is positive definite only with damping: adding one vector to every class's wei
 form, by conjugate gradients with one product an iteration, or densely; squaring H, as public code does, squares its condition number.
 """
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from featpoison import softmax
+from featpoison.attacks.attack import Attack, Made, Run
+from featpoison.attacks.image_poisons import move_images, random_start
 from featpoison.attacks.input_space import InputSpace
+from featpoison.attacks.operations import Sizes, Work, hessian_product, input_space_work
 from featpoison.common.seeds import stream
+from featpoison.downstream.stored_heads import read_clean_head
+from featpoison.downstream.task import read_task
 from featpoison.softmax import Head
 from featpoison.solvers import conjugate_gradients
 from featpoison.solvers.conjugate_gradients import Solution
@@ -90,11 +96,7 @@ class TotalGradient:
         rows = slice(self.first_poison + block.start, self.first_poison + block.stop)
         self.mixed[rows] = features
         if block.start == 0:
-            self._descend()
-            l1_gradient = softmax.head_gradient(self.validation, self.validation_labels, self.head)
-            found = solve_damped(self.mixed, self.head, l1_gradient, self.settings, start=self.q)
-            self.q = found.x
-            self.worst_residual = max(self.worst_residual, found.relative_residual.max().item())
+            self._let_head_descend_and_solve_for_q()
         return softmax.feature_gradient(features, self.labels[rows], self.head, self.q) / len(self.mixed)
 
     @property
@@ -102,10 +104,14 @@ class TotalGradient:
         """The head as it is now."""
         return Head.from_omega(self.omega)
 
-    def _descend(self) -> None:
+    def _let_head_descend_and_solve_for_q(self) -> None:
         for _ in range(self.settings.head_steps):
             gradient = softmax.head_gradient(self.mixed, self.labels, self.head) / len(self.mixed)
             self.omega = self.omega - self.settings.head_step_size * gradient
+        l1_gradient = softmax.head_gradient(self.validation, self.validation_labels, self.head)
+        found = solve_damped(self.mixed, self.head, l1_gradient, self.settings, start=self.q)
+        self.q = found.x
+        self.worst_residual = max(self.worst_residual, found.relative_residual.max().item())
 
     def value(self) -> float:
         """-l1 at the head as it is now."""
@@ -119,3 +125,40 @@ class TotalGradient:
         """All of these from `state`."""
         self.omega, self.q, self.mixed = (state[name].to(self.mixed) for name in ("omega", "q", "mixed"))
         self.worst_residual = state["worst_residual"].item()
+
+
+def run(given: Run) -> Made:
+    """Images, encoder, feature cache, clean heads -> poison images. The simulated head starts at the clean one."""
+    task = read_task(given.files["features"])
+    start = random_start(task, given)
+    clean = task.train.to(given.device), task.train_labels.to(given.device)
+    head = read_clean_head(given.files["clean"]).to(given.device)
+    objective = TotalGradient(clean, (start.features, start.labels), head, given.settings)
+    made = move_images(given, start, objective, threshold=-math.inf)
+    return Made(made.arrays, made.facts | {"worst_solver_residual": objective.worst_residual})
+
+
+def work(sizes: Sizes, settings: Any, n: float) -> Work:
+    """All epochs, with the head's steps and the most conjugate gradients of each."""
+    products = settings.head_steps + settings.iterations
+    step = products * hessian_product(sizes.train + n, sizes.features, sizes.classes)
+    return input_space_work(sizes, n, settings.epochs, step)
+
+
+def memory(sizes: Sizes, settings: Any, n: float) -> float:
+    """The features twice; images, their features, moments and gradients."""
+    return sizes.held(n, features=4, poisons=14, poisoned=8)
+
+
+ATTACK = Attack(
+    name="tgda-input",
+    title="TGDA-input",
+    makes="images",
+    settings=TGDAInput,
+    needs=("images", "encoder", "features", "clean"),
+    run=run,
+    work=work,
+    memory=memory,
+    tint="input",
+    sets=("free", "constrained"),
+)

@@ -1,65 +1,79 @@
-"""The address of a table's cell: METHOD[,BETA],EPS[,VICTIM], as the columns of its CSV name them."""
+"""The name of a table's cell: METHOD[,BETA],EPS[,WORD...], as the columns of its CSV have them.
+
+A word is a victim, a set, a target, a defence or a scenario: gc-input,0.03,constrained,converged names one cell;
+gc-input,0.03 names those of all sets and victims.
+"""
 
 import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("method", "beta", "eps_d", "victim")
-VICTIMS = ("sgd100", "converged", "network", "target")
+NUMBERS = ("beta", "eps_d")
+WORDS = ("set", "target", "defence", "scenario", "victim")
 Row = dict[str, str]
 
 
-class AddressError(ValueError):
-    """The text is no address, or the table has no such cell; the message says what was expected."""
+class CellNameError(ValueError):
+    """The text names no cell, or the table has no such cell; the message says what was expected."""
 
 
 @dataclass(frozen=True)
-class Address:
-    """A cell: without a victim those of all victims."""
+class CellName:
+    """What a cell has to have."""
 
     method: str
     beta: float | None
     eps_d: float
-    victim: str | None = None
+    words: frozenset[str] = frozenset()
 
     def names(self, row: Row) -> bool:
-        """Whether this is the row's address."""
+        """Whether this is a name of the row."""
         beta = float(row["beta"]) if row["beta"] else None
-        return (row["method"], beta, float(row["eps_d"])) == (self.method, self.beta, self.eps_d) and self.victim in (None, row["victim"])
+        same = (row["method"], beta, float(row["eps_d"])) == (self.method, self.beta, self.eps_d)
+        return same and self.words <= {row[column] for column in WORDS}
 
 
-def address_of(row: Row) -> str:
-    """The full address of a row."""
-    return ",".join(row[part] for part in PARTS if row[part])
+def name_of(row: Row) -> str:
+    """The full name of a row."""
+    return ",".join(row[part] for part in ("method", *NUMBERS, *WORDS) if row[part])
 
 
-def parse(text: str) -> Address:
-    """The address written as METHOD[,BETA],EPS[,VICTIM]. Raises AddressError."""
+def parse(text: str) -> CellName:
+    """The cells written as METHOD[,BETA],EPS[,WORD...]. Raises CellNameError."""
     method, *rest = [part.strip() for part in text.split(",")]
-    victim = rest.pop() if rest and rest[-1] in VICTIMS else None
-    try:
-        numbers = [float(part) for part in rest]
-    except ValueError:
-        numbers = []
-    if not method or len(numbers) not in (1, 2):
-        raise AddressError(f"{text!r}: expected METHOD[,BETA],EPS[,VICTIM], as feature-matching,0.25,0.03 or emn-input/transfer,inf,converged")
-    return Address(method, numbers[0] if len(numbers) == 2 else None, numbers[-1], victim)
+    numbers: list[float] = []
+    while rest and len(numbers) < len(NUMBERS):
+        try:
+            numbers.append(float(rest[0]))
+        except ValueError:
+            break
+        rest.pop(0)
+    if not method or not numbers or not all(rest):
+        examples = "feature-matching,0.25,0.03 or gc-input,0.03,constrained,converged"
+        raise CellNameError(f"{text!r}: expected METHOD[,BETA],EPS[,WORD...], as {examples}")
+    return CellName(method, numbers[0] if len(numbers) == len(NUMBERS) else None, numbers[-1], frozenset(rest))
 
 
-def find(table: Path, address: Address) -> list[Row]:
-    """The rows of a table's CSV at an address, as text. Raises AddressError where there is none, or the file is no table."""
+def find(table: Path, name: CellName) -> list[Row]:
+    """The rows of a table's CSV that a name names, as text. Raises CellNameError where there is none, or the file is no table."""
     try:
         with open(table, newline="") as file:
             rows = list(csv.DictReader(file))
     except (ValueError, csv.Error) as error:
-        raise AddressError(f"{table}: damaged: {error}") from error
-    if not rows or not {"method", "beta", "eps_d", "victim", "source"} <= rows[0].keys():
-        raise AddressError(f"{table}: no table of this workflow, expected the columns method, beta, eps_d, ..., source")
+        raise CellNameError(f"{table}: damaged: {error}") from error
+    if not rows or not {"method", *NUMBERS, *WORDS, "source"} <= rows[0].keys():
+        expected = "expected the columns method, beta, eps_d, ..., source"
+        raise CellNameError(f"{table}: no table of this workflow, {expected}")
     try:
-        found = [row for row in rows if address.names(row)]
+        found = [row for row in rows if name.names(row)]
     except ValueError as error:
-        raise AddressError(f"{table}: damaged: {error}") from error
+        raise CellNameError(f"{table}: damaged: {error}") from error
     if not found:
-        known = dict.fromkeys(",".join(part for part in (row["method"], row["beta"], row["eps_d"]) if part) for row in rows)
-        raise AddressError(f"{table}: has no such cell; its cells are {' '.join(known)}")
+        known = dict.fromkeys(_short_name(row) for row in rows)
+        raise CellNameError(f"{table}: has no such cell; its cells are {' '.join(known)}")
     return found
+
+
+def _short_name(row: Row) -> str:
+    """A name without scenario, target and victim."""
+    return ",".join(row[part] for part in ("method", *NUMBERS, "set", "defence") if row[part])

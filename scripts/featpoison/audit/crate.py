@@ -140,8 +140,8 @@ def _tool(crate: Crate, record: Record) -> Entity:
     """The program in the version that made a product: the file that is here, or another version of it."""
     program, code = record["program"], record["code"]
     description = "Version: a digest over the program and all modules of the library that it imports."
-    if code_state(program, code) == "code unchanged since":
-        closure = [provenance.relative(path) for path in provenance.import_closure(provenance.ROOT / program)]
+    if code_state(record) == "code unchanged since":
+        closure = [provenance.relative(path) for path in provenance.code_of(record)]
         modules = [_source(crate, name, [], name=name, encodingFormat=PYTHON) for name in closure if name != program]
         known = {"name": program, "version": code, "description": description, "encodingFormat": PYTHON}
         return _source(crate, program, ["SoftwareSourceCode"], hasPart=modules, **known)

@@ -20,7 +20,7 @@ from typing import Literal
 from featpoison import store
 from featpoison.audit.digests import Digests
 from featpoison.records import provenance, seal
-from featpoison.records.provenance import Record
+from featpoison.records.provenance import Record, canonical_json
 
 SOURCES = ("data/embedded/", "data/published/", "data/reference/")
 DOWNLOADS = "data/downloads/"
@@ -210,13 +210,17 @@ def _compare(lineage: Lineage) -> None:
                 node.fail("tampered", f"sha256 is {node.sha256}, {consumer} recorded {digest}{whole}")
 
 
-@cache
-def code_state(program: str, recorded: str) -> str:
+def code_state(record: Record) -> str:
     """Whether the code that made a product is the code that is here."""
-    path = provenance.ROOT / program
-    if not path.is_file():
+    return _code_state(canonical_json({key: record.get(key) for key in ("program", "chosen", "code") if record.get(key)}))
+
+
+@cache
+def _code_state(text: str) -> str:
+    try:
+        return "code unchanged since" if provenance.code_is_current(json.loads(text)) else "code has changed since"
+    except FileNotFoundError:
         return "program no longer here"
-    return "code unchanged since" if provenance.code_version(path) == recorded else "code has changed since"
 
 
 def tree(lineage: Lineage) -> list[str]:
@@ -246,7 +250,7 @@ def _branch(lineage: Lineage, name: str, depth: int, seen: set[str], put: Callab
     if node.record is None:
         put(f"{indent}{name} {digest}{' (source)' if node.kind == 'source' else ' (not followed)'}{state}")
         return
-    put(f"{indent}{name} {digest} by {node.record['program']} ({code_state(node.record['program'], node.record['code'])}){state}")
+    put(f"{indent}{name} {digest} by {node.record['program']} ({code_state(node.record)}){state}")
     for child in node.inputs:
         _branch(lineage, child, depth + 1, seen, put)
 
@@ -261,7 +265,7 @@ def document(lineage: Lineage) -> str:
             "sha256": node.sha256,
             "inputs": node.inputs,
             "problems": node.problems,
-            "code_state": code_state(node.record["program"], node.record["code"]) if node.record and node.kind == "product" else None,
+            "code_state": code_state(node.record) if node.record and node.kind == "product" else None,
             "record": node.record,
         }
         for node in (lineage.nodes[name] for name in sorted(lineage.nodes))

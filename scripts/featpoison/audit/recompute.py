@@ -5,8 +5,8 @@ read, and `Recomputed.origins` says so. A path says what a file is: which input 
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,17 @@ from torch import Tensor
 
 from featpoison import softmax, store
 from featpoison.audit.cell_names import Row
+from featpoison.datasets.stored import largest_pixel, training_pixels
 from featpoison.downstream.metrics import accuracy
-from featpoison.downstream.stored import read_clean_head, read_poisons, read_target, read_task
-from featpoison.downstream.victims import attack_facts, image_facts
+from featpoison.downstream.poison_measures import feature_measures, image_measures
+from featpoison.downstream.poisons import read_poisons
+from featpoison.downstream.stored_heads import read_clean_head, read_target
+from featpoison.downstream.task import read_task
+from featpoison.papers.lu2024 import as_printed, drops_of_table
 from featpoison.records import provenance
 from featpoison.records.provenance import Record
-from featpoison.results.cells import Cell, Request, published_drops, target_cell, unlearnable_cell, victim_cell
+from featpoison.results.cells import Cell, fields_of, noise_cell, request_of, target_cell, victim_cell
+from featpoison.results.claims import key_of
 
 Arrays = dict[str, np.ndarray]
 HEADS, POISONS, IMAGES = "stored heads on the test features", "poisons' features", "poison images and their bases"
@@ -83,23 +88,21 @@ def recompute(rows: list[Row], table: Record, device: torch.device) -> list[Reco
     source = provenance.ROOT / first["source"]
     record = store.read_provenance(source)
     inputs = Inputs(record)
-    request = Request(first["method"], _number(first["beta"]), float(first["eps_d"]), first["source"])
-    drops = published_drops(Inputs(table).one("published"), int(table["settings"]["table"].removeprefix("table")))
-    common: dict[str, Any] = {**asdict(request), "published_drop": drops.get((request.method, request.beta, request.eps_d))}
+    request = request_of(first)
+    number = int(table["settings"]["table"].removeprefix("table"))
+    drops = drops_of_table(Inputs(table).one("published"), number)
+    printed = drops.get(as_printed(key_of(request.row, request.eps_d)))
+    common = fields_of(request) | {"published_drop": printed}
     victims = [row["victim"] for row in rows]
-    if request.method.startswith("emn-"):
-        cells, tests = _unlearnable(source, inputs, common, victims, device)
-    elif request.method.startswith("gradpc-"):
+    if request.makes == "noise":
+        cells, tests = _noise(source, inputs, common, victims, device)
+    elif request.makes == "target":
         cells, tests = _target(source, inputs, common)
     else:
         cells, tests = _victims(source, inputs, common, victims, Inputs(table).one("heads"))
     same = _same_machine(record, device)
     slack = (0.0, 0.0) if same else (1e-3, 200 / tests)  # two test rows
     return [Recomputed(cell, ORIGINS | (READ if cell.victim == "network" else {}), *slack) for cell in cells]
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
 
 
 def _same_machine(record: Record, device: torch.device) -> bool:
@@ -133,12 +136,13 @@ def _victims(source: Path, inputs: Inputs, common: dict[str, Any], victims: list
     """An attack: the stored victims' heads on the test features, and the stored poisons at the target head."""
     task = read_task(inputs.one("features"))
     target, _ = read_target(inputs.one("targets"))
-    files = inputs.all("poisons", "poisoned_features")
+    files = inputs.all("poisons", "poisoned_features", "defended")
     poisons = [read_poisons(path) for path in files]
     G = softmax.head_gradient(task.train, task.train_labels, target)
-    arrays = attack_facts(task, poisons, target, G)
+    arrays = feature_measures(task, poisons, target, G)
     if inputs.all("images"):
-        arrays |= image_facts(poisons, *_clean_pixels(inputs.one("images")))
+        images = inputs.one("images")
+        arrays |= image_measures(poisons, partial(training_pixels, images), largest_pixel(images))
     arrays["removed"] = np.array([store.read_attributes(path).get("removed", 0) for path in files])
     arrays |= _accuracies(store.read(source), task.test, task.test_labels)
     before = _accuracies(store.read(clean), task.test, task.test_labels)
@@ -146,29 +150,19 @@ def _victims(source: Path, inputs: Inputs, common: dict[str, Any], victims: list
     return [victim_cell(common, victim, arrays, before, tau) for victim in victims], len(task.test)
 
 
-def _clean_pixels(path: Path) -> tuple[Callable[[Tensor], Tensor], float]:
-    """The training images of rows, in [0, 1], and the largest value of all of them."""
-    from featpoison.encoders.features import to_pixels
-
-    def of_rows(rows: Tensor) -> Tensor:
-        return to_pixels(store.read(path, "train_images", rows=rows.numpy())["train_images"])
-
-    return of_rows, to_pixels(np.asarray(store.extent(path, "train_images")[1])).item()
-
-
-def _unlearnable(source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], device: torch.device) -> tuple[list[Cell], int]:
+def _noise(source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], device: torch.device) -> tuple[list[Cell], int]:
     """EMN: the stored linear victims on the test images' features, computed again; PSNR from the noise. Whole networks are not stored."""
-    from featpoison.downstream.emn_victims import noise_facts, read_unlearnable
+    from featpoison.downstream.emn_victims import noise_measures, read_perturbed_sets
     from featpoison.encoders.encoder import load_encoder
     from featpoison.encoders.features import extract
 
-    data = read_unlearnable(inputs.one("images"), inputs.all("unlearnable"))
+    data = read_perturbed_sets(inputs.one("images"), inputs.all("emn"))
     arrays = store.read(source)
     if "network" not in victims:
         test = extract(data.test, load_encoder(inputs.one("encoders")).to(device))
         arrays = _accuracies(arrays, test, data.test_labels)
-    arrays |= noise_facts(data)
-    return [unlearnable_cell(common, victim, arrays) for victim in victims], len(data.test)
+    arrays |= noise_measures(data)
+    return [noise_cell(common, victim, arrays) for victim in victims], len(data.test)
 
 
 def differences(row: Row, found: Recomputed) -> list[tuple[str, str, str, bool]]:

@@ -1,1 +1,1 @@
-"""Small things that every other room uses: settings, seeds, precision, progress, files, shards, schedules, pixels."""
+"""Small things that every other room uses, such as settings, seeds, schedules, pixels, files and shards."""

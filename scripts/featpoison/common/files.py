@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writing files so that each of them appears whole or not at all."""
 
 import io
 import os
@@ -9,15 +9,19 @@ from typing import Any
 
 
 class NotWritten(OSError):
-    """The disk is full, or the folder cannot be written to; the message names the file that was to be made."""
+    """The disk is full, or the folder cannot be written to.
+
+    The message names the file that was to be made.
+    """
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; it takes the place of `path` when the block ends, and is removed when the block fails.
+    """Gives a temporary path beside `path`; what is written there replaces `path` when the block ends.
 
-    Where the disk is full or the folder cannot be written to, raises NotWritten. A process that is killed leaves its
-    temporary file, which nothing ever reads: its name ends in .part, or in .part and the ending of `path`.
+    When the block fails, the temporary file is removed and `path` stays as it was. Raises NotWritten where
+    the disk is full or the folder cannot be written to. A process that is killed leaves its temporary file
+    behind. Nothing ever reads that file; its name ends in .part, or in .part and the ending of `path`.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -32,7 +36,9 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
         reason = os.strerror(error.errno)
         raise NotWritten(
-            error.errno, f"{path}: not written ({reason}); what was there before is as it was, and a new run goes on from there"
+            error.errno,
+            f"{path}: not written ({reason}); "
+            "what was there before is as it was, and a new run goes on from there",
         ) from error
     finally:
         if temporary.parent.is_dir():
@@ -40,20 +46,24 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _concerns(name: str | os.PathLike | None, temporary: Path) -> bool:
-    """Whether a failed call was about the temporary file or its folders. Writing says no name; reading something else does."""
+    """Whether a failed call was about the temporary file or one of its folders.
+
+    `name` is the file in its error. A failed write names none; a failed call on another file names that one.
+    """
     return name is None or Path(name).name.startswith(temporary.stem) or Path(name) in temporary.parents
 
 
 class Outlasting(io.FileIO):
-    """A file that remembers its first error in writing and lets its writer go on as if there were none, to the bit bucket.
+    """A file for HDF5 that keeps its first error in writing to itself, and drops what is written after it.
 
-    For HDF5: where it cannot write what it has cached, it cannot close the file either, and crashes the process when that ends.
+    HDF5 cannot close a file when it fails to write what it has cached, and crashes the process at its end. It
+    must therefore not see the error. `outlasting` raises it once HDF5 is done.
     """
 
     error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write all of `data`, or remember why not."""
+        """Write all bytes of `data`, or keep the error. Returns the length of `data` either way."""
         rest = memoryview(data).cast("B")
         length = len(rest)
         while len(rest) and self.error is None:
@@ -64,7 +74,7 @@ class Outlasting(io.FileIO):
         return length
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the length, or remember why not."""
+        """Set the length of the file in bytes, or keep the error. Returns the length."""
         try:
             return super().truncate(size)
         except OSError as error:
@@ -74,7 +84,10 @@ class Outlasting(io.FileIO):
 
 @contextmanager
 def outlasting(path: Path) -> Iterator[Outlasting]:
-    """A new file at `path` whose errors in writing are raised when the block ends."""
+    """Gives a new file at `path`.
+
+    The first error in writing to it is raised when the block ends, as OSError.
+    """
     with Outlasting(path, "w+") as file:
         try:
             yield file

@@ -1,12 +1,17 @@
-"""Random streams by position: no global random state, and work that is resumed or split draws what undisturbed work draws."""
+"""Random streams by position in the work, instead of one global random state.
+
+Work that is resumed after a cut, or split over jobs, so draws the same numbers as work that runs through.
+"""
 
 import torch
 
 
 def stream(seed: int, *position: int, device: torch.device | None = None) -> torch.Generator:
-    """The generator of one place (say, an epoch) in the work that `seed` belongs to.
+    """The random generator of one place in the work that `seed` belongs to, such as an epoch.
 
-    Distinct places of one length get distinct streams; places of different lengths may meet.
+    `position`: integers that name the place, such as (0, 3). Places of the same length have different
+    streams; two places of different lengths may have the same one. `device`: where the generator draws;
+    without it torch's default device.
     """
     mixed = seed
     for part in position:

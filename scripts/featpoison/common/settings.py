@@ -4,6 +4,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """Immutable settings; an unknown key or a wrong type is an error that names the key, the value and what was expected."""
+    """Immutable settings. An unknown key or a wrong type is a pydantic.ValidationError, a kind of ValueError.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    Its message names the key, the value and what was expected. Every field is documented by the string below
+    it.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

@@ -23,7 +23,7 @@ from featpoison.encoders.encoder import Architecture, Encoder
 from featpoison.encoders.features import pull_back
 from featpoison.softmax import Head
 from featpoison.solvers.newton import Converged, objective, train_converged
-from featpoison.solvers.training_sets import Mixture
+from featpoison.solvers.training_sets import TrainingSets
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, 
     X = 5 * X / torch.arange(1, d + 1).sqrt()  # a decaying spectrum, as features of encoders have
     X = X @ torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
     settings = Converged()
-    mixture = Mixture.of_clean(X.to(device), labels.to(device))
+    mixture = TrainingSets.of_clean(X.to(device), labels.to(device))
     model = LogisticRegression(C=1 / (N * settings.ridge), fit_intercept=False, tol=settings.tolerance, max_iter=10_000, solver="newton-cg")
     Z, y = softmax.with_ones(X).numpy(), labels.numpy()
     with FlopCounterMode(display=False) as counter:

@@ -1,8 +1,7 @@
 """What a planned run costs: floating-point operations, bytes on disk and memory of each job, counted from formulas before anything runs.
 
-n poisons, N training images, m test images, d features, C classes, F operations of one image's pass through the encoder. A pass back to
-the pixels costs what the pass forward costs; one that also updates weights costs twice that. Iterative work counts its most iterations,
-so an early stop makes a run cheaper than its plan, except for the converged victim, which has no useful bound: `NEWTON_PRODUCTS`.
+An attack counts its own work and memory (`attacks/`); here stand the other steps, and what both need to know: the sizes
+of data sets and encoders, and the jobs of a plan. The converged victim has no useful bound: `NEWTON_PRODUCTS`.
 """
 
 import re
@@ -10,29 +9,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from featpoison import store
+from featpoison.attacks import choices, emn
+from featpoison.attacks import names as attacks
+from featpoison.attacks.attack import Attack
+from featpoison.attacks.operations import Sizes, Work, hessian_product, training_pass
 from featpoison.config import Config, EncoderEntry
 from featpoison.datasets.sources import Dataset
 from featpoison.datasets.sources import load as load_images
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder
+from featpoison.graph import FROZEN_NOISE, Graph
 from featpoison.records.provenance import ROOT, canonical_json
 from featpoison.records.seal import read_metadata
 
-FLOAT_BYTES = 4
-PEAK, DOUBLE_PEAK = 989e12, 67e12
-"""Operations a second of one H100 or H200 in dense bf16 and in float64 (data sheet)."""
-EFFICIENCY = 0.3
-"""Assumed share of the peak."""
 NEWTON_PRODUCTS = 500
 """Hessian-vector products of one converged victim: a round figure above what the demo's clean heads take."""
-UNBOUNDED_ROUNDS = 100
-"""Rounds of EMN where the configuration sets no most."""
 OFFICIAL_SIZES = {
     "cifar-10-binary": (50_000, 10_000, 32, 10),
     "cifar-100-binary": (50_000, 10_000, 32, 100),
@@ -43,68 +40,6 @@ OFFICIAL_SIZES = {
 """Training images, test images, side, classes: of archives that are not here yet, by format."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """Operations in the encoder's precision, operations in float64, and bytes written."""
-
-    flops: float = 0.0
-    double_flops: float = 0.0
-    bytes: float = 0.0
-
-    def __add__(self, other: "Work") -> "Work":
-        """Entry by entry."""
-        return Work(self.flops + other.flops, self.double_flops + other.double_flops, self.bytes + other.bytes)
-
-    def hours(self, peak: float = PEAK, double_peak: float = DOUBLE_PEAK, efficiency: float = EFFICIENCY) -> float:
-        """Hours of one GPU with these peaks."""
-        return (self.flops / peak + self.double_flops / double_peak) / efficiency / 3600
-
-
-@dataclass(frozen=True)
-class Job:
-    """A planned job: its rule and its wildcards."""
-
-    rule: str
-    wildcards: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Task:
-    """The sizes of a data set seen through an encoder."""
-
-    train: int
-    test: int
-    side: int
-    classes: int
-    features: int
-    forward: float
-
-    @property
-    def image_bytes(self) -> int:
-        """Of one poison, float32."""
-        return 3 * self.side**2 * FLOAT_BYTES
-
-
-def canceling_step(n: int, d: int, classes: int) -> int:
-    """Five products of n x d x C: S, (P - Y)^T Z, U, (P - Y) R, J W (`softmax.canceling_step`)."""
-    return 10 * n * d * classes
-
-
-def hessian_product(rows: int, d: int, classes: int) -> int:
-    """Two products of rows x (d + 1) x C (`softmax.hessian_vector_product`); a gradient of the head costs the same."""
-    return 4 * rows * (d + 1) * classes
-
-
-def to_pixels_and_back(forward: float) -> float:
-    """A pass through the encoder and a pass back to the pixels."""
-    return 2 * forward
-
-
-def training_pass(forward: float) -> float:
-    """A pass through a network, and one back to its weights and its inputs."""
-    return 3 * forward
-
-
 @cache
 def forward_flops(architecture: Architecture, side: int) -> tuple[float, int]:
     """Operations of one image's pass (multiplications and additions), and the number of features."""
@@ -113,11 +48,11 @@ def forward_flops(architecture: Architecture, side: int) -> tuple[float, int]:
     return float(counter.get_total_flops()), features.shape[1]
 
 
-def task_of(config: Config, dataset: str, encoder: str) -> Task:
+def sizes_of(config: Config, dataset: str, encoder: str) -> Sizes:
     """The sizes of a data set of `config` seen through one of its encoders, from what is here or from what is known before a download."""
     train, test, side, classes = _sizes(dataset, config.datasets[dataset])
     forward, features = forward_flops(_architecture(config.encoders[encoder]), side)
-    return Task(train, test, side, classes, features, forward)
+    return Sizes(train, test, side, classes, features, forward)
 
 
 @cache
@@ -149,223 +84,176 @@ def _architecture(entry: EncoderEntry) -> Architecture:
     return Architecture.model_validate_json(canonical_json(read_metadata(ROOT / path)["architecture"]))
 
 
-def planned_jobs(plan: str) -> list[Job]:
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job that a plan names: its rule and its wildcards."""
+
+    rule: str
+    wildcards: dict[str, str]
+
+    @property
+    def attack(self) -> Attack | None:
+        """The attack of its path, where it has one."""
+        if "target" in self.wildcards and self.rule == "make_target_head":
+            return attacks.load(self.wildcards["target"])
+        return attacks.load(choices.parse(self.wildcards["attack"]).method) if "attack" in self.wildcards else None
+
+
+def planned_jobs(plan: str) -> list[PlannedJob]:
     """The jobs of a dry run's text (`snakemake --dry-run`)."""
     jobs = []
     for block in re.split(r"^(?:local)?rule ", plan, flags=re.MULTILINE)[1:]:
         rule = block.split(":", 1)[0]
         line = re.search(r"^    wildcards: (.*)$", block, flags=re.MULTILINE)
         pairs = line[1].split(", ") if line else []
-        jobs.append(Job(rule, dict(pair.split("=", 1) for pair in pairs)))
+        jobs.append(PlannedJob(rule, dict(pair.split("=", 1) for pair in pairs)))
     return jobs
 
 
-def work_of(job: Job, config: Config, tasks: Callable[[str, str], Task]) -> Work:
-    """The work of a job; `tasks` gives the sizes of (data set, encoder). Rules that only move or draw results cost nothing here."""
-    if job.rule not in COSTS:
+Sizing = Callable[[str, str], Sizes]
+"""The sizes of (data set, encoder)."""
+ATTACK_RULES = ("make_target_head", "poison_features", "poison_images", "poison_shard", "make_emn_noise")
+"""The rules that run an attack, which counts its own work and memory."""
+
+
+def work_of(job: PlannedJob, config: Config, sizing: Sizing) -> Work:
+    """The work of a job. Rules that only move or draw results cost nothing here."""
+    if job.rule in ATTACK_RULES:
+        attack = _attack(job)
+        sizes, settings = _sizes_of_job(job, config, sizing), config.settings_of(attack)
+        return attack.work(sizes, settings, _poisons(sizes, job) / _shards(job, config))
+    if job.rule not in WORK:
         return Work()
-    wildcards = job.wildcards
-    if job.rule == "pretrain_encoder":
-        dataset = config.encoders[wildcards["encoder"]].pretraining.dataset  # type: ignore[union-attr]
-        return _pretraining(tasks(dataset, wildcards["encoder"]), config, wildcards["encoder"])
-    task = tasks(wildcards["dataset"], wildcards["encoder"])
-    return COSTS[job.rule](task, config, wildcards)
+    return WORK[job.rule](_sizes_of_job(job, config, sizing), config, job)
 
 
-def _poisons(task: Task, wildcards: dict[str, str]) -> int:
-    return round(float(wildcards["budget"]) * task.train)
+def memory_of(job: PlannedJob, config: Config, sizing: Sizing) -> float:
+    """Bytes of the arrays that a job holds in main memory at once; libraries come on top. 0 for rules that hold next to nothing."""
+    if job.rule in ATTACK_RULES:
+        attack = _attack(job)
+        sizes, settings = _sizes_of_job(job, config, sizing), config.settings_of(attack)
+        return attack.memory(sizes, settings, _poisons(sizes, job)) / _shards(job, config)
+    if job.rule not in MEMORY:
+        return 0.0
+    return MEMORY[job.rule](_sizes_of_job(job, config, sizing), config, job)
 
 
-def _pretraining(task: Task, config: Config, encoder: str) -> Work:
-    simclr = config.encoders[encoder].pretraining.simclr  # type: ignore[union-attr]
-    return Work(simclr.epochs * task.train * 2 * training_pass(task.forward))
+def _attack(job: PlannedJob) -> Attack:
+    attack = job.attack
+    assert attack is not None
+    return attack
 
 
-def _extraction(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    rows = (task.train + task.test) / config.feature_shards
-    return Work(rows * task.forward, bytes=rows * task.features * FLOAT_BYTES)
+def _sizes_of_job(job: PlannedJob, config: Config, sizing: Sizing) -> Sizes:
+    """The sizes of the job's data set, which for pre-training is not in its path."""
+    dataset = job.wildcards.get("dataset")
+    if dataset is None:
+        dataset = Path(Graph(config).pretraining_images(SimpleNamespace(**job.wildcards))).stem
+    return sizing(dataset, job.wildcards["encoder"])
 
 
-def _heads(task: Task, config: Config, sets: int, poisons: int) -> Work:
+def _poisons(sizes: Sizes, job: PlannedJob) -> int:
+    """Poisons of one seed; 0 where the path has no budget."""
+    return round(float(job.wildcards["budget"]) * sizes.train) if "budget" in job.wildcards else 0
+
+
+def _shards(job: PlannedJob, config: Config) -> int:
+    return config.shards if job.rule == "poison_shard" else 1
+
+
+def _pretraining(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    pretraining = config.encoders[job.wildcards["encoder"]].pretraining
+    assert pretraining is not None
+    return Work(pretraining.simclr.epochs * sizes.train * 2 * training_pass(sizes.forward))
+
+
+def _extraction(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    rows = (sizes.train + sizes.test) / config.feature_shards
+    return Work(rows * sizes.forward, bytes=rows * sizes.feature_bytes)
+
+
+def _heads(sizes: Sizes, config: Config, sets: int, poisons: int) -> Work:
     """`sets` training sets of N + `poisons` rows: sgd100 of every seed, and a converged victim."""
-    rows, victims = task.train + poisons, config.victims
-    epoch = hessian_product(rows, task.features, task.classes)
+    rows, victims = sizes.train + poisons, config.victims
+    epoch = hessian_product(rows, sizes.features, sizes.classes)
     return Work(sets * len(victims.seeds) * victims.sgd100.epochs * epoch, sets * NEWTON_PRODUCTS * epoch)
 
 
-def _evaluation(task: Task, config: Config, wildcards: dict[str, str], variants: int) -> Work:
-    return _heads(task, config, len(config.poison_seeds) * variants, _poisons(task, wildcards))
+def _evaluation(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    """Of images also as 8-bit images, whose features may be extracted elsewhere."""
+    images = _attack(job).makes == "images"
+    sets = len(config.poison_seeds) * (2 if images else 1)
+    own = _quantized(sizes, config, job).flops if images and config.evaluation_shards == 1 else 0.0
+    return _heads(sizes, config, sets, _poisons(sizes, job)) + Work(own)
 
 
-def _evaluation_of_images(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    """As floats and as 8-bit images, whose features may be extracted elsewhere."""
-    own = _quantized(task, config, wildcards).flops if config.evaluation_shards == 1 else 0.0
-    return _evaluation(task, config, wildcards, 2) + Work(own)
+def _quantized(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    rows = len(config.poison_seeds) * _poisons(sizes, job) / config.evaluation_shards
+    return Work(rows * sizes.forward, bytes=rows * sizes.feature_bytes)
 
 
-def _quantized(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    rows = len(config.poison_seeds) * _poisons(task, wildcards) / config.evaluation_shards
-    return Work(rows * task.forward, bytes=rows * task.features * FLOAT_BYTES)
+def _decoder(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    epochs = config.settings_of(attacks.load("decoder-inversion")).epochs  # type: ignore[attr-defined]
+    decoder = 2 * sizes.forward  # stated, not counted: its channels mirror the encoder's at twice the resolution
+    return Work(epochs * sizes.train * (sizes.forward + training_pass(decoder)))
 
 
-def _canceling(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    n = _poisons(task, wildcards)
-    steps = config.attacks.gradient_canceling.iterations
-    return Work(0, steps * canceling_step(n, task.features, task.classes), n * task.features * FLOAT_BYTES)
-
-
-def _matching(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    n = _poisons(task, wildcards) / config.shards
-    return Work(n * config.attacks.feature_matching.steps * to_pixels_and_back(task.forward), bytes=n * task.image_bytes)
-
-
-def _input_space(task: Task, epochs: int, wildcards: dict[str, str], step: float) -> Work:
-    """An attack on images: `step` float64 operations beside the two passes, in each epoch."""
-    n = _poisons(task, wildcards)
-    return Work(epochs * n * to_pixels_and_back(task.forward), epochs * step, n * task.image_bytes)
-
-
-def _gc_input(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    step = canceling_step(_poisons(task, wildcards), task.features, task.classes)
-    return _input_space(task, config.attacks.gc_input.epochs, wildcards, step)
-
-
-def _tgda(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    settings = config.attacks.tgda_input
-    rows = task.train + _poisons(task, wildcards)
-    products = settings.head_steps + settings.iterations
-    return _input_space(task, settings.epochs, wildcards, products * hessian_product(rows, task.features, task.classes))
-
-
-def _bilevel(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    rows = task.train + _poisons(task, wildcards)
-    step = 40 * hessian_product(rows, task.features, task.classes)  # two Newton steps and q, of a dozen preconditioned products each
-    return _input_space(task, config.attacks.exact_input.epochs, wildcards, step)
-
-
-def _bilevel_features(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    n = _poisons(task, wildcards)
-    step = 40 * hessian_product(task.train + n, task.features, task.classes)
-    return Work(0, config.attacks.exact_feature.epochs * step, n * task.features * FLOAT_BYTES)
-
-
-def _decoder(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    settings = config.attacks.decoder_inversion
-    decoder = 2 * task.forward  # stated, not counted: its channels mirror those of the encoder at twice the resolution
-    return Work(settings.epochs * task.train * (task.forward + training_pass(decoder)))
-
-
-def _inversion(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    n = _poisons(task, wildcards)
-    return Work(3 * n * task.forward, bytes=n * task.image_bytes)
-
-
-def _perturbed(task: Task, config: Config) -> int:
-    """Training images that EMN works on."""
-    per_class = config.attacks.emn.images_per_class
-    return task.train if per_class is None else per_class * task.classes
-
-
-def _unlearnable(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
-    emn, images = config.attacks.emn, _perturbed(task, config)
-    rounds = emn.max_rounds or UNBOUNDED_ROUNDS
-    training = emn.training_steps * emn.training.batch_size * training_pass(task.forward)
-    noise = emn.steps * images * to_pixels_and_back(task.forward)
-    return Work(rounds * (training + noise), bytes=images * task.image_bytes)
-
-
-def _unlearnable_victims(task: Task, config: Config, wildcards: dict[str, str]) -> Work:
+def _emn_victims(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
     sets = len(config.poison_seeds)
-    if wildcards["variant"] == "input":
-        return _heads(task, config, sets + 1, 0) + Work((sets + 1) * task.train * task.forward)
+    if job.wildcards["attack"] == FROZEN_NOISE:
+        return _heads(sizes, config, sets + 1, 0) + Work((sets + 1) * sizes.train * sizes.forward)
     victims = config.network_victims
-    return Work((sets + 1) * len(victims.seeds) * victims.epochs * task.train * training_pass(task.forward))
+    epochs = (sets + 1) * len(victims.seeds) * victims.epochs
+    return Work(epochs * sizes.train * training_pass(sizes.forward))
 
 
-COSTS: dict[str, Callable[[Task, Config, dict[str, str]], Work]] = {
-    "pretrain_encoder": lambda task, config, wildcards: _pretraining(task, config, wildcards["encoder"]),
+WORK: dict[str, Callable[[Sizes, Config, PlannedJob], Work]] = {
+    "pretrain_encoder": _pretraining,
     "extract_features": _extraction,
-    "train_heads": lambda task, config, wildcards: _heads(task, config, 1, 0),
-    "make_target_head_from_images": lambda task, config, wildcards: Work(task.train * task.forward),
-    "cancel_gradient": _canceling,
-    "match_features": _matching,
-    "poison_by_canceling": _gc_input,
-    "poison_by_tgda": _tgda,
-    "poison_by_bilevel": _bilevel,
-    "poison_features_by_bilevel": _bilevel_features,
+    "train_heads": lambda sizes, config, job: _heads(sizes, config, 1, 0),
     "train_decoder": _decoder,
-    "invert_features": _inversion,
-    "evaluate_features": lambda task, config, wildcards: _evaluation(task, config, wildcards, 1),
     "extract_quantized": _quantized,
-    "evaluate_images": _evaluation_of_images,
-    "make_unlearnable": _unlearnable,
-    "evaluate_unlearnable": _unlearnable_victims,
+    "evaluate_attack": _evaluation,
+    "evaluate_emn": _emn_victims,
 }
 
 
-class Held(NamedTuple):
-    """How many float32 copies of each array a job has in main memory at once: what it reads, works on, and writes into a checkpoint.
-
-    Upper bounds, the largest of them measured (tests/test_memory.py).
-    """
-
-    images: float = 0
-    """Of the training images that it works on."""
-    features: float = 0
-    """Of all clean features."""
-    poisons: float = 0
-    """Of the poison images of a seed."""
-    poisoned: float = 0
-    """Of their features; float64 counts twice."""
-    every_seed: bool = False
-    """Whether it works on the poisons of all seeds."""
-    shards: Callable[[Config], int] = lambda config: 1
-    """Over how many jobs the arrays are spread."""
+def _memory_of_quantized(sizes: Sizes, config: Config, job: PlannedJob) -> float:
+    return sizes.held(_poisons(sizes, job), poisons=4, poisoned=6) / config.evaluation_shards
 
 
-HELD = {
-    "pretrain_encoder": Held(images=1),
-    "extract_features": Held(features=2, shards=lambda config: config.feature_shards),
-    "train_heads": Held(features=4),
-    "make_target_head": Held(features=5),
-    "make_target_head_from_images": Held(features=5),
-    "cancel_gradient": Held(features=2, poisoned=16),
-    "poison_features_by_bilevel": Held(features=6, poisoned=16),
-    "pair_features": Held(features=2, poisoned=4),
-    "match_features": Held(poisons=6, poisoned=4, shards=lambda config: config.shards),
-    "poison_by_canceling": Held(features=2, poisons=14, poisoned=8),
-    "poison_by_tgda": Held(features=4, poisons=14, poisoned=8),
-    "poison_by_bilevel": Held(features=6, poisons=14, poisoned=8),
-    "train_decoder": Held(images=2),
-    "invert_features": Held(poisons=4, poisoned=2),
-    "filter_poisons": Held(poisons=3),
-    "extract_quantized": Held(poisons=4, poisoned=6, shards=lambda config: config.evaluation_shards),
-    "evaluate_features": Held(features=6, poisoned=6, every_seed=True),
-    "evaluate_images": Held(features=6, poisons=12, poisoned=12, every_seed=True),
-    "make_unlearnable": Held(images=7),
-    "evaluate_unlearnable": Held(images=6, features=6, poisons=4, poisoned=2, every_seed=True),
+def _memory_of_evaluation(sizes: Sizes, config: Config, job: PlannedJob) -> float:
+    n = len(config.poison_seeds) * _poisons(sizes, job)
+    if _attack(job).makes == "images":
+        return sizes.held(n, features=6, poisons=12, poisoned=12)
+    return sizes.held(n, features=6, poisoned=6)
+
+
+def _memory_of_emn(sizes: Sizes, config: Config, job: PlannedJob) -> float:
+    perturbed = emn.perturbed_images(sizes, config.settings_of(_attack(job)))
+    n = len(config.poison_seeds) * perturbed
+    return sizes.held(n, images=6, features=6, poisons=4, poisoned=2)
+
+
+MEMORY: dict[str, Callable[[Sizes, Config, PlannedJob], float]] = {
+    "pretrain_encoder": lambda sizes, config, job: sizes.held(images=1),
+    "extract_features": lambda sizes, config, job: sizes.held(features=2) / config.feature_shards,
+    "train_heads": lambda sizes, config, job: sizes.held(features=4),
+    "pair_features": lambda sizes, config, job: sizes.held(_poisons(sizes, job), features=2, poisoned=4),
+    "train_decoder": lambda sizes, config, job: sizes.held(images=2),
+    "defend_poisons": lambda sizes, config, job: sizes.held(_poisons(sizes, job), poisons=3),
+    "extract_quantized": _memory_of_quantized,
+    "evaluate_attack": _memory_of_evaluation,
+    "evaluate_emn": _memory_of_emn,
 }
+"""Bytes of float32 arrays held at once; upper bounds, the largest of them measured (tests/costs/test_memory.py)."""
 
 
-def memory_of(job: Job, config: Config, tasks: Callable[[str, str], Task]) -> float:
-    """Bytes of the arrays that a job holds in main memory at once, by `HELD`; libraries come on top. 0 for rules that hold next to nothing."""
-    if job.rule not in HELD:
-        return 0.0
-    held, wildcards = HELD[job.rule], job.wildcards
-    dataset = wildcards.get("dataset") or config.encoders[wildcards["encoder"]].pretraining.dataset  # type: ignore[union-attr]
-    task = tasks(dataset, wildcards["encoder"])
-    images = _perturbed(task, config) if job.rule == "make_unlearnable" else task.train
-    n = _poisons(task, wildcards) if "budget" in wildcards else _perturbed(task, config)
-    sets = len(config.poison_seeds) if held.every_seed else 1
-    clean = held.images * images * task.image_bytes + held.features * (task.train + task.test) * task.features * FLOAT_BYTES
-    poisoned = held.poisons * n * task.image_bytes + held.poisoned * n * task.features * FLOAT_BYTES
-    return (clean + sets * poisoned) / held.shards(config)
-
-
-def by_rule(jobs: Iterable[Job], config: Config, tasks: Callable[[str, str], Task]) -> dict[str, tuple[int, Work]]:
-    """For each rule that is planned: how many jobs, and their work in all."""
+def by_rule(jobs: Iterable[PlannedJob], config: Config, sizing: Sizing) -> dict[str, tuple[int, Work]]:
+    """For each rule that is planned, and each attack of a rule that runs one: how many jobs, and their work in all."""
     result: dict[str, tuple[int, Work]] = {}
     for job in jobs:
-        count, work = result.get(job.rule, (0, Work()))
-        result[job.rule] = (count + 1, work + work_of(job, config, tasks))
+        name = f"{job.rule} {_attack(job).name}" if job.rule in ATTACK_RULES else job.rule
+        count, work = result.get(name, (0, Work()))
+        result[name] = (count + 1, work + work_of(job, config, sizing))
     return result

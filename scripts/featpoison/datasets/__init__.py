@@ -1,1 +1,1 @@
-"""Image data sets: downloads, readers by format, one layout in memory."""
+"""Image data sets: downloads, a reader for each format, and one layout in memory and in files."""

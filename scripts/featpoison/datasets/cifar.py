@@ -1,4 +1,8 @@
-"""The CIFAR binary archives (Krizhevsky, 2009): records of label bytes and a 3 x 32 x 32 image, red plane first. Never unpickled."""
+"""The binary archives of CIFAR-10 and CIFAR-100 (Krizhevsky, 2009).
+
+A record is one or two bytes of labels and an image of 3 x 32 x 32 bytes, the red plane first. Nothing is ever
+unpickled.
+"""
 
 import lzma
 import tarfile
@@ -17,10 +21,11 @@ PIXELS = 3 * SIDE * SIDE
 
 
 def read_archive(path: Path, members: Mapping[str, str]) -> tuple[dict[str, bytes], str]:
-    """The archive's files by base name, those of `members` (name -> sha256) where it names any, checked; and a digest over all of them.
+    """The contents of the files in a tar archive by their base names, and one digest over all of them.
 
-    Any tar that Python opens will do (gz, xz, ...). Raises DigestError for a member that is missing or differs, ValueError for what is no
-    whole tar.
+    `members` gives the SHA-256 of files by base name. Where it names any, only these are read, and each of
+    them is checked. Any tar that Python opens will do (gz, xz, ...). Raises DigestError for a member that is
+    missing or differs, ValueError for what is no whole tar archive.
     """
     found: dict[str, bytes] = {}
     try:
@@ -31,7 +36,7 @@ def read_archive(path: Path, members: Mapping[str, str]) -> tuple[dict[str, byte
                     found[Path(entry.name).name] = stream.read()
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ValueError(f"damaged, expected a whole tar archive: {error}") from error
-    if members:  # nothing unchecked is passed on
+    if members:  # what is not checked is not passed on
         found = {name: data for name, data in found.items() if name in members}
     for name, expected in members.items():
         if name not in found:
@@ -43,7 +48,11 @@ def read_archive(path: Path, members: Mapping[str, str]) -> tuple[dict[str, byte
 
 
 def parse_records(data: bytes, label_bytes: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 (n, 3, 32, 32) and labels int64 (n,) of one binary file; the last of `label_bytes` is the (fine) label."""
+    """Images uint8 (n, 3, 32, 32) and labels int64 (n,) of one binary file.
+
+    Of `label_bytes` label bytes in a record, the last is taken; in CIFAR-100 it is the fine label. Raises
+    ValueError where `data` is no whole number of records.
+    """
     length = label_bytes + PIXELS
     if not data or len(data) % length:
         raise ValueError(f"{len(data)} bytes are no whole number of {length}-byte records")
@@ -52,12 +61,17 @@ def parse_records(data: bytes, label_bytes: int = 1) -> tuple[np.ndarray, np.nda
 
 
 def to_records(images: np.ndarray, labels: np.ndarray) -> bytes:
-    """The inverse of `parse_records` for one label byte."""
-    return np.concatenate([labels.astype(np.uint8)[:, None], images.reshape(len(images), PIXELS)], axis=1).tobytes()
+    """The inverse of `parse_records` for one label byte: images uint8 (n, 3, 32, 32), labels (n,)."""
+    return np.concatenate(
+        [labels.astype(np.uint8)[:, None], images.reshape(len(images), PIXELS)], axis=1
+    ).tobytes()
 
 
 def cifar10(files: Mapping[str, bytes]) -> Images:
-    """All training batches in the order of their names, the test batch, and the class names."""
+    """CIFAR-10 from the contents of its files by name: all training batches in the order of their names.
+
+    Raises ValueError where a file is missing or damaged.
+    """
     names = sorted(name for name in files if name.startswith("data_batch_") and name.endswith(".bin"))
     if not names or "test_batch.bin" not in files or "batches.meta.txt" not in files:
         raise ValueError(f"not a CIFAR-10 binary archive: it holds {sorted(files)}")
@@ -65,14 +79,22 @@ def cifar10(files: Mapping[str, bytes]) -> Images:
 
 
 def cifar100(files: Mapping[str, bytes]) -> Images:
-    """Training and test images with their fine labels; the coarse label, the first byte of a record, is not kept."""
+    """CIFAR-100 from the contents of its files by name, with the fine labels; coarse labels are not kept.
+
+    Raises ValueError where a file is missing or damaged.
+    """
     needed = {"train.bin", "test.bin", "fine_label_names.txt"}
     if not needed <= set(files):
-        raise ValueError(f"not a CIFAR-100 binary archive: it holds {sorted(files)}, expected {sorted(needed)} among them")
+        raise ValueError(
+            f"not a CIFAR-100 binary archive: it holds {sorted(files)}, expected {sorted(needed)} among them"
+        )
     return _images(files, ["train.bin"], "test.bin", "fine_label_names.txt", label_bytes=2)
 
 
-def _images(files: Mapping[str, bytes], train: list[str], test: str, classes: str, *, label_bytes: int) -> Images:
+def _images(
+    files: Mapping[str, bytes], train: list[str], test: str, classes: str, *, label_bytes: int
+) -> Images:
+    """The data set in the named members. Raises ValueError naming the member that is damaged."""
     parts = {}
     for name in [*train, test]:
         try:

@@ -1,8 +1,11 @@
-"""Fetching archives: a mirror first, then the official URL; nothing is used before its digest is checked.
+"""Fetching archives: from a mirror first, else from the official address.
 
-SHA-256 where one is published, else MD5 where that is: enough against accidents and swapped files, not against an attacker who can choose
-both files. Where nobody published a digest, both are `None` in the configuration: the first download prints what it found and records it in
-the product's provenance (trust on first use), and the audit lists it as unverified.
+Nothing is used before its digest is checked.
+
+The digest is SHA-256 where one is published, else MD5. MD5 is enough against accidents and mistaken files,
+but not against an attacker who can choose both files. Where nobody has published a digest, both are null in
+the configuration. Then the first download logs the SHA-256 that it found and records it in the product's
+provenance (trust on first use), and the audit lists the file as unverified.
 """
 
 import errno
@@ -23,59 +26,74 @@ from featpoison.records.provenance import ROOT, sha256_file
 
 log = logging.getLogger(__name__)
 MIRROR_VARIABLE = "FEATPOISON_MIRROR"
-ATTEMPTS = 5  # in a row that bring nothing new
+ATTEMPTS = 5  # in a row that bring no new bytes, before a download is given up
 BLOCK = 1 << 20
-TIMEOUT_SECONDS = 30  # without a byte, before the connection is dropped and taken up again
+TIMEOUT_SECONDS = 30  # without a byte, before a connection is dropped and a new one made
 
 
 class DigestError(ValueError):
-    """The bytes are not the expected ones; the message names both digests."""
+    """The bytes are not the expected ones. The message names both digests."""
 
 
 class Source(Settings):
-    """Where a file's bytes come from, and how they are recognised."""
+    """Where the bytes of a file come from, and how they are recognised."""
 
     path: str | None = None
-    """A file of this repository, relative to its root (embedded data), or an absolute path; for image folders the folder."""
+    """A file of this repository, relative to its root (embedded data), or an absolute path; for image
+    folders, the folder."""
     url: str | None = None
-    """The official address; its last part is the name looked for in the mirror."""
+    """The official address. The last part of it is the name that is looked for in the mirror."""
     sha256: str | None = None
-    """SHA-256 of the file; null, with no MD5 either: unknown, trusted on first use and reported as unverified."""
+    """SHA-256 of the file; null where it is unknown. With no MD5 either, the file is trusted on first use and
+    reported as unverified."""
     md5: str | None = None
-    """MD5 of the file, where its publisher gives one; weaker than SHA-256. Where both are given, both are checked."""
+    """MD5 of the file, where its publisher gives one; it is weaker than SHA-256. Where both are given, both
+    are checked."""
     size: int | None = None
-    """Bytes, where known: refuses a truncated file early and checks the free disk."""
+    """Bytes of the file, where known. A truncated file is then refused early, and the disk is checked for
+    space."""
     mirror_names: tuple[str, ...] = ()
-    """Other names under which a mirror may hold the same content in another container; used only where the members have digests."""
+    """Other names under which a mirror may have the same contents in another container. They are used only
+    where the members have digests."""
 
     @property
     def published(self) -> bool:
-        """Whether a digest of its publisher verifies it."""
+        """Whether a digest from its publisher verifies it."""
         return self.sha256 is not None or self.md5 is not None
 
 
 def check(path: Path, expected: str | None, md5: str | None = None) -> str:
-    """The file's SHA-256; raises DigestError when it differs from `expected`, or the file's MD5 from `md5`."""
+    """The SHA-256 of a file, in hex.
+
+    Raises DigestError where it is not `expected`, or where the file's MD5 is not `md5`, and
+    FileNotFoundError. Where both are None, the digest is logged as unverified.
+    """
     found = sha256_file(path)
     if expected is not None and found != expected:
         raise DigestError(f"{path}: sha256 is {found}, expected {expected}")
     if md5 is not None and (weak := _md5_file(path)) != md5:
         raise DigestError(f"{path}: md5 is {weak}, expected {md5}")
     if expected is None and md5 is None:
-        log.warning("%s: sha256 %s is unverified, no published digest is known; recorded on first use", path, found)
+        log.warning(
+            "%s: sha256 %s is unverified, no published digest is known; recorded on first use", path, found
+        )
     return found
 
 
 def _md5_file(path: Path) -> str:
+    """Hex MD5 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def obtain(source: Source, folder: Path) -> tuple[Path, bool]:
-    """A local file holding `source`, and whether it is the pinned file itself (False: a mirror's repackaging, to be verified by member).
+    """A local file with the bytes of `source`, and whether it is the very file whose digest is published.
 
-    Tried in order: the repository's own path; the mirror named by the environment variable FEATPOISON_MIRROR; an earlier download in
-    `folder`; the network. Raises FileNotFoundError, DigestError or URLError, naming what was tried.
+    Tried in this order: the repository's own path; the mirror in the folder that the environment variable
+    FEATPOISON_MIRROR names; an earlier download in `folder`; the network. The second value is False for a
+    mirror's file under another name: its members remain to be verified. Raises FileNotFoundError,
+    DigestError, OSError where the download fails, naming what was tried, and ValueError where `source` has
+    neither path nor address.
     """
     if source.path is not None:
         path = ROOT / source.path
@@ -97,25 +115,28 @@ def obtain(source: Source, folder: Path) -> tuple[Path, bool]:
     path = folder / name
     if not path.is_file():
         download(source, path)
-    seen = path.with_name(path.name + ".sha256")  # of the first use, where no SHA-256 is published
-    digest = check(path, source.sha256 or (seen.read_text().strip() if seen.is_file() else None), source.md5)
+    seen = path.with_name(path.name + ".sha256")  # what the first use found, where no SHA-256 is published
+    expected = source.sha256 or (seen.read_text().strip() if seen.is_file() else None)
+    digest = check(path, expected, source.md5)
     if source.sha256 is None and not seen.is_file():
-        with replacing(seen) as temporary:  # a kill must not leave an empty one, which no file would ever fit
+        with replacing(seen) as temporary:  # written half, no file would ever fit it
             temporary.write_text(digest + "\n")
     return path, True
 
 
 def need_space(folder: Path, size: int, purpose: str) -> None:
-    """Raises OSError where the disk of `folder` has less than `size` bytes free for `purpose`."""
+    """Raises OSError where the disk of `folder` has less than `size` bytes free, which `purpose` needs."""
     free = shutil.disk_usage(folder).free
     if free < size:
         raise OSError(errno.ENOSPC, f"{folder}: {free} bytes free, {size} needed for {purpose}")
 
 
 def download(source: Source, path: Path) -> None:
-    """Fetch `source.url` to `path`: resumable, several attempts, renamed into place only after size and digest agree.
+    """Fetch `source.url` to `path`, which appears only once size and digest are right.
 
-    A line that drops again and again finishes in the end: only attempts that brought nothing beyond what was there before are counted.
+    An attempt that breaks off is resumed by the next. Only attempts that brought no new bytes are counted, so
+    a line that drops again and again finishes in the end. Raises OSError after too many such attempts or
+    where the disk is full, and DigestError.
     """
     url, part = str(source.url), path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,17 +146,17 @@ def download(source: Source, path: Path) -> None:
             _fetch(url, part, source.size)
             break
         except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # no attempt would mend it
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # another attempt would not help
                 raise
             attempt = 1 if _length(part) > reached else attempt + 1
             reached = max(reached, _length(part))
             code = error.code if isinstance(error, urllib.error.HTTPError) else None
-            if code == 416:  # the part is no prefix of what the server has
+            if code == 416:  # the part is no beginning of what the server has
                 part.unlink(missing_ok=True)
             if attempt == ATTEMPTS or code in (401, 403, 404, 410):
                 raise OSError(
-                    f"{url}: not downloaded after {attempt} attempts ({error}); put the file {path.name} into a folder and name that "
-                    f"folder in {MIRROR_VARIABLE}"
+                    f"{url}: not downloaded after {attempt} attempts ({error}); "
+                    f"put the file {path.name} into a folder and name that folder in {MIRROR_VARIABLE}"
                 ) from error
             log.warning("%s: attempt %d failed (%s), resuming", url, attempt, error)
             time.sleep(2**attempt / 4)
@@ -149,11 +170,15 @@ def download(source: Source, path: Path) -> None:
 
 
 def _length(part: Path) -> int:
+    """Bytes of a part that was downloaded; 0 where there is none."""
     return part.stat().st_size if part.exists() else 0
 
 
 def _fetch(url: str, part: Path, size: int | None) -> None:
-    """Append to `part` what it lacks of `url`; OSError where fewer or more bytes arrive than were announced or are known."""
+    """Append to `part` what it lacks of `url`, whose size in bytes may be known.
+
+    Raises OSError where fewer or more bytes arrive than were announced or are known.
+    """
     have = _length(part)
     if size is not None:
         if have >= size:
@@ -172,7 +197,7 @@ def _fetch(url: str, part: Path, size: int | None) -> None:
             need_space(part.parent, total - (have if resumed else 0), url)
         progress = Progress(total or 0, "bytes", done=have if resumed else 0)
         with open(part, "ab" if resumed else "wb") as file:
-            while block := reply.read1(BLOCK):  # what has arrived: a stall loses nothing
+            while block := reply.read1(BLOCK):  # whatever has arrived, so that a stall loses nothing
                 file.write(block)
                 progress.advance(len(block))
     got = part.stat().st_size

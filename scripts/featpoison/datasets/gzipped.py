@@ -1,4 +1,4 @@
-"""Gzip files whose contents are wanted whole."""
+"""Reading gzip files as a whole."""
 
 import gzip
 import shutil
@@ -7,11 +7,12 @@ from pathlib import Path
 
 from featpoison.datasets.downloads import need_space
 
-BLOCK = 1 << 20
+BLOCK = 1 << 20  # bytes
+MODULUS = 1 << 32
 
 
 def read(path: Path) -> bytes:
-    """The contents. Raises ValueError naming the file where it is cut off, fails its checksum or is no gzip file."""
+    """The contents. Raises ValueError, naming the file, where it is cut off, damaged or no gzip file."""
     try:
         with gzip.open(path) as file:
             return file.read()
@@ -20,7 +21,10 @@ def read(path: Path) -> bytes:
 
 
 def unpack(path: Path, target: Path) -> None:
-    """Write the contents to `target`, after looking for the space. Raises as `read`, and OSError where the disk is too full."""
+    """Write the contents to `target`, once there is space for them.
+
+    Raises OSError where the disk has too little space, and else as `read`.
+    """
     need_space(target.parent, unpacked_size(path), f"unpacking {path}")
     try:
         with gzip.open(path) as packed, open(target, "wb") as file:
@@ -30,13 +34,18 @@ def unpack(path: Path, target: Path) -> None:
 
 
 def unpacked_size(path: Path) -> int:
-    """Bytes of the contents, as the last four bytes tell modulo 2^32 (RFC 1952): the smallest such number that is not below the packed size.
+    """Bytes of the contents, computed from the file's size and its last four bytes.
 
-    Short of 4 GiB of exactly one member it is exact; contents that gzip could not shrink count a few bytes less than their file.
+    These four bytes are the size of the contents modulo 2^32 (RFC 1952). gzip adds little to what it cannot
+    shrink, so the contents cannot be much smaller than the file, and the smallest possible size is returned.
+    It is right for one member of contents below 4 GiB.
     """
     packed = path.stat().st_size
     with open(path, "rb") as file:
         file.seek(max(0, packed - 4))
-        rest = int.from_bytes(file.read(4), "little")
-    overhead = 1024 + packed // 1000  # header and trailer, and five bytes for each block of 16 KiB that is stored as it is
-    return rest + (max(0, packed - overhead - rest) + (1 << 32) - 1 >> 32 << 32)
+        remainder = int.from_bytes(file.read(4), "little")
+    # The file is larger than its contents by a header, a trailer, and 5 bytes for 16 KiB that do not shrink.
+    overhead = 1024 + packed // 1000
+    missing = max(0, packed - overhead - remainder)
+    times = -(-missing // MODULUS)  # how often the modulus is at least contained, rounded up
+    return remainder + times * MODULUS

@@ -1,7 +1,9 @@
-"""A folder of images in the layout of torchvision's ImageFolder: train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .bmp, ...).
+"""A folder of images in the layout of torchvision's ImageFolder.
 
-Classes are the sorted names of train's folders, images of a class are sorted by name. All are averaged to one side: a picture that is no
-square is squeezed. They are read as they are written, so that a folder may be larger than memory.
+The images are train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .bmp, ...). Classes are the sorted names
+of the folders in train, and the images of a class are sorted by name. All are averaged to one side; a picture
+that is no square is squeezed. Images are read while they are written to the product, so that a folder may be
+larger than memory.
 """
 
 import hashlib
@@ -23,7 +25,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
 
 
 class Pictures(Rows):
-    """Image files as uint8 (n, 3, side, side), decoded when their rows are asked for."""
+    """Image files as an array uint8 (n, 3, side, side); files are read when their rows are asked for."""
 
     def __init__(self, paths: list[Path], side: int) -> None:
         self.shape, self.dtype = (len(paths), 3, side, side), np.dtype(np.uint8)
@@ -31,7 +33,10 @@ class Pictures(Rows):
         self._progress = Progress(len(paths), "images")
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        """The images of a slice. Raises ValueError naming the file that is no image."""
+        """The images of a slice, uint8 (k, 3, side, side).
+
+        Raises ValueError naming the file that is no image.
+        """
         paths = self._paths[rows]
         images = np.empty((len(paths), *self.shape[1:]), np.uint8)
         for index, path in enumerate(paths):
@@ -45,19 +50,25 @@ class Pictures(Rows):
 
 
 def read_folder(folder: Path, side: int, choose: Callable[[int], np.ndarray]) -> Images:
-    """The training images `choose(n)` of n, and all test images.
+    """The data set in a folder: training images with the indices `choose(n)` out of n, and all test images.
 
-    Raises ValueError naming a folder that is missing, holds no image, or is no class of the training images.
+    All are averaged to `side` px. Raises ValueError naming a folder that is missing, holds no image, or is no
+    class of the training images.
     """
     train, test = folder / "train", folder / "test"
     for part in (train, test):
         if not part.is_dir():
-            raise ValueError(f"{part}: no such folder, expected train/CLASS/*.png and test/CLASS/*.png in {folder}")
+            raise ValueError(
+                f"{part}: no such folder, expected train/CLASS/*.png and test/CLASS/*.png in {folder}"
+            )
     classes = tuple(path.name for path in sorted(train.iterdir()) if path.is_dir())
     unknown = [path for path in sorted(test.iterdir()) if path.is_dir() and path.name not in classes]
     if unknown:
         raise ValueError(f"{unknown[0]}: no class of the training images, expected one of {list(classes)}")
-    files = {part: [(path, number) for number, name in enumerate(classes) for path in _pictures(part / name)] for part in (train, test)}
+    files = {
+        part: [(path, number) for number, name in enumerate(classes) for path in _pictures(part / name)]
+        for part in (train, test)
+    }
     for part, found in files.items():
         if not found:
             raise ValueError(f"{part}: holds no image, expected CLASS/NAME with one of {', '.join(SUFFIXES)}")
@@ -72,27 +83,37 @@ def read_folder(folder: Path, side: int, choose: Callable[[int], np.ndarray]) ->
 
 
 def check(folder: Path, expected: str | None) -> str:
-    """SHA-256 over one line `<sha256>  <path>` for each image, relative to `folder` and sorted; DigestError where it is another one."""
+    """One SHA-256, in hex, over all images of a folder.
+
+    It covers a line `<sha256>  <path>` for each image, with paths relative to `folder` and sorted by them, as
+    `sha256sum` prints. Raises DigestError where it is not `expected`; None expects nothing.
+    """
     found = hashlib.sha256()
     for path in files(folder):
         found.update(f"{sha256_file(path)}  {path.relative_to(folder).as_posix()}\n".encode())
     digest = found.hexdigest()
     if expected is None:
-        log.warning("%s: sha256 %s over all images is unverified; put it into the configuration to hold them to it", folder, digest)
+        log.warning(
+            "%s: sha256 %s over all images is unverified; put it into the configuration to hold them to it",
+            folder,
+            digest,
+        )
     elif digest != expected:
         raise DigestError(f"{folder}: sha256 over all images is {digest}, expected {expected}")
     return digest
 
 
 def files(folder: Path) -> list[Path]:
-    """All images of the folder, sorted by their names relative to it."""
+    """The paths of all images of the folder, sorted by their names relative to it."""
     found = (path for part in ("train", "test") for path in (folder / part).glob("*/*") if _is_picture(path))
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def _pictures(folder: Path) -> list[Path]:
+    """The paths of all images that lie directly in a folder, sorted."""
     return sorted(path for path in folder.glob("*") if _is_picture(path))
 
 
 def _is_picture(path: Path) -> bool:
+    """Whether the path is a file with the ending of an image."""
     return path.suffix.lower() in SUFFIXES and path.is_file()

@@ -1,4 +1,4 @@
-"""One layout for every image data set."""
+"""One layout in memory for every image data set."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -11,7 +11,7 @@ from featpoison.store import Rows
 
 @dataclass(frozen=True)
 class Images:
-    """A labelled image data set: images uint8 (n, 3, height, width), in memory or made as they are looked at; labels int64 (n,)."""
+    """A labelled image data set. Images are in memory, or made when they are asked for (`Rows`)."""
 
     train_images: np.ndarray | Rows
     train_labels: np.ndarray
@@ -20,38 +20,55 @@ class Images:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Raises ValueError where the parts do not fit together."""
+        """Raises ValueError where images, labels and class names do not fit together."""
         for part, images, labels in (
             ("train", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
         ):
             if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[1] != 3:
-                raise ValueError(f"{part} images are {images.dtype} {images.shape}, expected uint8 (n, 3, height, width)")
+                raise ValueError(
+                    f"{part} images are {images.dtype} {images.shape}, expected uint8 (n, 3, height, width)"
+                )
             if labels.shape != images.shape[:1]:
                 raise ValueError(f"{part}: {len(images)} images but labels of shape {labels.shape}")
             if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
-                raise ValueError(f"{part} labels run from {labels.min()} to {labels.max()}, expected 0 to {len(self.classes) - 1}")
+                raise ValueError(
+                    f"{part} labels run from {labels.min()} to {labels.max()}, "
+                    f"expected 0 to {len(self.classes) - 1}"
+                )
 
     def arrays(self) -> dict[str, np.ndarray | Rows]:
-        """The four arrays by name, as they are stored."""
-        return {name: getattr(self, name) for name in ("train_images", "train_labels", "test_images", "test_labels")}
+        """The four arrays by the names under which they are stored."""
+        return {
+            name: getattr(self, name)
+            for name in ("train_images", "train_labels", "test_images", "test_labels")
+        }
 
     def with_training_rows(self, rows: np.ndarray) -> Self:
-        """The same with these training images alone; they have to be in memory."""
+        """The same data set with only the training images of these indices (k,).
+
+        Raises TypeError where the training images are not in memory.
+        """
         if isinstance(self.train_images, Rows):
             raise TypeError("training images that are not in memory are chosen by their reader")
         return replace(self, train_images=self.train_images[rows], train_labels=self.train_labels[rows])
 
 
 def random_rows(available: int, count: int, seed: int) -> np.ndarray:
-    """Sorted indices (count,) of rows chosen uniformly without replacement (PCG64 stream of `seed`); ValueError where there are too few."""
+    """Indices (count,) chosen uniformly at random without replacement from 0 ... available - 1, sorted.
+
+    The random stream is the PCG64 stream of `seed`. Raises ValueError where there are too few.
+    """
     if count > available:
         raise ValueError(f"'train_images' is {count}, expected at most {available}: there are no more")
     return np.sort(np.random.default_rng(seed).choice(available, count, replace=False))
 
 
 def balanced_subset(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
-    """Sorted indices of `per_class` random rows of each class (PCG64 stream of `seed`); ValueError where a class has too few."""
+    """Sorted indices of `per_class` randomly chosen rows of each class; `labels` (n,).
+
+    The random stream is the PCG64 stream of `seed`. Raises ValueError where a class has too few rows.
+    """
     generator = np.random.default_rng(seed)
     chosen = []
     for value in np.unique(labels):
@@ -63,5 +80,8 @@ def balanced_subset(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray
 
 
 def averaged(picture: Image.Image, side: int) -> np.ndarray:
-    """uint8 (3, side, side): the mean over the area of each pixel; grey becomes three equal planes. What is no square is squeezed."""
+    """The picture as uint8 (3, side, side): each pixel is the mean over the area that it covers.
+
+    A grey picture becomes three equal planes; one that is no square is squeezed.
+    """
     return np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BOX)).transpose(2, 0, 1)

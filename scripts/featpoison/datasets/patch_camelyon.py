@@ -1,7 +1,8 @@
-"""PatchCamelyon (Veeling et al., 2018): patches of 96 x 96 px of lymph nodes, labelled by whether the central 32 x 32 px hold tumour tissue.
+"""PatchCamelyon (Veeling et al., 2018): patches of 96 x 96 px from lymph nodes.
 
-Each split has a gzipped HDF5 file of images (`x`, uint8 (n, 96, 96, 3)) and one of labels (`y`, uint8 (n, 1, 1, 1)). The validation split is
-not read: training takes a random part of the training split, and accuracies are those of the test split.
+The label says whether the central 32 x 32 px have tumour tissue. Each split has a gzipped HDF5 file of images
+(`x`, uint8 (n, 96, 96, 3)) and one of labels (`y`, uint8 (n, 1, 1, 1)). The validation split is not read:
+training takes a random part of the training split, and accuracies are those of the test split.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,10 +24,13 @@ BLOCK = 256
 CLASSES = ("normal", "tumor")
 
 
-def read_archives(paths: Mapping[str, Path], folder: Path, side: int | None, choose: Callable[[int], np.ndarray]) -> Images:
-    """The training images `choose(n)` of n, and all test images; averaged to `side` px where it is given.
+def read_archives(
+    paths: Mapping[str, Path], folder: Path, side: int | None, choose: Callable[[int], np.ndarray]
+) -> Images:
+    """The training images with the indices `choose(n)` out of n, and all test images.
 
-    Files are unpacked in `folder` for the while. Raises ValueError naming the file whose datasets are not the expected ones.
+    `paths` are those of FILES by name. Images are averaged to `side` px where it is given. Files are unpacked
+    in `folder` and removed again. Raises ValueError naming the file whose datasets are not the expected ones.
     """
     arrays = {}
     for part, chosen in (("train", choose), ("test", np.arange)):
@@ -38,33 +42,47 @@ def read_archives(paths: Mapping[str, Path], folder: Path, side: int | None, cho
 
 
 def _labels(path: Path, folder: Path) -> np.ndarray:
+    """All labels of a file, int64 (n,). Raises ValueError naming the gzip file."""
     with _unpacked(path, folder, "y") as stored:
         if stored.shape[1:] != (1, 1, 1) or stored.dtype != np.uint8:
             raise ValueError(f"{path}: 'y' is {stored.dtype} {stored.shape}, expected uint8 (n, 1, 1, 1)")
         labels = stored[0 : len(stored)].reshape(-1).astype(np.int64)
     if len(labels) and labels.max() >= len(CLASSES):
-        raise ValueError(f"{path}: labels run from {labels.min()} to {labels.max()}, expected 0 to {len(CLASSES) - 1}")
+        raise ValueError(
+            f"{path}: labels run from {labels.min()} to {labels.max()}, expected 0 to {len(CLASSES) - 1}"
+        )
     return labels
 
 
 def _images(path: Path, folder: Path, count: int, rows: np.ndarray, side: int | None) -> np.ndarray:
-    """uint8 (k, 3, side, side), read a block at a time."""
+    """The images of these rows, uint8 (k, 3, side, side), read block by block.
+
+    Raises ValueError naming the gzip file.
+    """
     images = np.empty((len(rows), 3, side or SIDE, side or SIDE), np.uint8)
     progress = Progress(len(rows), "images")
     with _unpacked(path, folder, "x") as stored:
         if stored.shape != (count, SIDE, SIDE, 3) or stored.dtype != np.uint8:
-            raise ValueError(f"{path}: 'x' is {stored.dtype} {stored.shape}, expected uint8 {(count, SIDE, SIDE, 3)}: one for each label")
+            raise ValueError(
+                f"{path}: 'x' is {stored.dtype} {stored.shape}, "
+                f"expected uint8 {(count, SIDE, SIDE, 3)}: one for each label"
+            )
         for start in range(0, len(rows), BLOCK):
             taken = stored.take(rows[start : start + BLOCK])
             for place, picture in enumerate(taken, start):
-                images[place] = picture.transpose(2, 0, 1) if side is None else averaged(Image.fromarray(picture), side)
+                images[place] = (
+                    picture.transpose(2, 0, 1) if side is None else averaged(Image.fromarray(picture), side)
+                )
             progress.advance(len(taken))
     return images
 
 
 @contextmanager
 def _unpacked(path: Path, folder: Path, name: str) -> Iterator[store.Stored]:
-    """The dataset `name` of a gzipped HDF5 file, unpacked in `folder` for the while; errors name the gzip file."""
+    """The dataset `name` of a gzipped HDF5 file, which is unpacked in `folder` for as long as the block runs.
+
+    Errors name the gzip file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as scratch:
         target = Path(scratch) / path.with_suffix("").name

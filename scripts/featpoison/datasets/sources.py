@@ -1,4 +1,4 @@
-"""The data sets by the format of their archives."""
+"""The data sets of a configuration, and how each is read, according to the format of its archives."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,7 +12,14 @@ from featpoison.datasets.downloads import DigestError, Source, obtain
 from featpoison.datasets.images import Images, random_rows
 from featpoison.records.provenance import ROOT, sha256_file
 
-Format = Literal["cifar-10-binary", "cifar-100-binary", "fashion-mnist", "patch-camelyon", "tiny-imagenet-200", "image-folder"]
+Format = Literal[
+    "cifar-10-binary",
+    "cifar-100-binary",
+    "fashion-mnist",
+    "patch-camelyon",
+    "tiny-imagenet-200",
+    "image-folder",
+]
 ARCHIVES = {"fashion-mnist": fashion_mnist.FILES, "patch-camelyon": patch_camelyon.FILES}
 CIFAR = {"cifar-10-binary": cifar.cifar10, "cifar-100-binary": cifar.cifar100}
 RESIZED = ("tiny-imagenet-200", "image-folder")
@@ -24,17 +31,19 @@ class Dataset(Settings):
     format: Format
     """How the archives are read."""
     archive: Source | None = None
-    """The archive, where there is one; image-folder: a source whose `path` is the folder of `train/CLASS/*.png` and `test/CLASS/*.png`, and whose
-    `sha256` is that of the `sha256sum` lines of all images, sorted by path (the log of the first use prints it)."""
+    """The archive, where there is only one. For image-folder, a source whose `path` is the folder of
+    `train/CLASS/*.png` and `test/CLASS/*.png`, and whose `sha256` is that of the `sha256sum` lines of all
+    images, sorted by path (the log of the first use prints it)."""
     archives: dict[str, Source] = Field(default_factory=dict)
-    """The archives, where there are several. fashion-mnist: train_images, train_labels, test_images, test_labels; patch-camelyon: train_x,
-    train_y, test_x, test_y."""
+    """The archives, where there are several. fashion-mnist: train_images, train_labels, test_images,
+    test_labels; patch-camelyon: train_x, train_y, test_x, test_y."""
     members: dict[str, str] = Field(default_factory=dict)
-    """SHA-256 of the archive's members by base name (CIFAR)."""
+    """SHA-256 of the archive's members by base name (CIFAR only)."""
     side: PositiveInt | None = None
-    """Side in pixels to which images are averaged: required for tiny-imagenet-200 and image-folder, possible for patch-camelyon (else 96)."""
+    """Side in pixels to which images are averaged: required for tiny-imagenet-200 and image-folder, possible
+    for patch-camelyon (where the default is 96)."""
     train_images: PositiveInt | None = None
-    """Take so many training images, chosen uniformly at random; null: all. The test set stays whole."""
+    """Take only so many training images, chosen uniformly at random; null: all. The test set stays whole."""
     seed: NonNegativeInt | None = None
     """Seed of that choice; goes together with `train_images`."""
 
@@ -42,13 +51,20 @@ class Dataset(Settings):
     def _fits_format(self) -> Self:
         expected = ARCHIVES.get(self.format, ())
         if (self.archive is not None) == bool(expected):
-            raise ValueError(f"'archive' is {'given' if self.archive else 'missing'}, expected {'archives' if expected else 'it'} for {self.format}")
+            raise ValueError(
+                f"'archive' is {'given' if self.archive else 'missing'}, "
+                f"expected {'archives' if expected else 'it'} for {self.format}"
+            )
         if set(self.archives) != set(expected):
-            raise ValueError(f"'archives' are {sorted(self.archives)}, expected {sorted(expected)} for {self.format}")
+            raise ValueError(
+                f"'archives' are {sorted(self.archives)}, expected {sorted(expected)} for {self.format}"
+            )
         if self.side is None and self.format in RESIZED:
             raise ValueError(f"'side' is required for {self.format}")
         if self.side is not None and self.format not in (*RESIZED, "patch-camelyon"):
-            raise ValueError(f"'side' is {self.side}, expected none for {self.format}: its images keep their 32 px")
+            raise ValueError(
+                f"'side' is {self.side}, expected none for {self.format}: its images keep their 32 px"
+            )
         if self.members and self.format not in CIFAR:
             raise ValueError(f"'members' are checked for {', '.join(CIFAR)} alone")
         if (self.train_images is None) != (self.seed is None):
@@ -56,7 +72,10 @@ class Dataset(Settings):
         if self.format == "image-folder" and self.archive is not None:
             given = sorted(key for key in self.archive.model_fields_set if getattr(self.archive, key))
             if "path" not in given or not {"path", "sha256"}.issuperset(given):
-                raise ValueError(f"'archive' has {given}, expected 'path', a folder, and perhaps 'sha256', for image-folder")
+                raise ValueError(
+                    f"'archive' has {given}, "
+                    "expected 'path', a folder, and perhaps 'sha256', for image-folder"
+                )
         return self
 
     @property
@@ -66,24 +85,33 @@ class Dataset(Settings):
 
     @property
     def local_files(self) -> list[str]:
-        """The archives that lie in the repository; of a folder its images."""
+        """The archives that lie in the repository; of an image folder, its images."""
         paths = [source.path for source in self.sources if source.path]
         if self.format != "image-folder":
             return paths
-        return [str(Path(path) / picture.relative_to(ROOT / path)) for path in paths for picture in image_folder.files(ROOT / path)]
+        return [
+            str(Path(path) / picture.relative_to(ROOT / path))
+            for path in paths
+            for picture in image_folder.files(ROOT / path)
+        ]
 
     def choose(self, available: int) -> np.ndarray:
-        """Which of so many training images are taken, (n,), sorted."""
+        """Sorted indices (n,) of the training images to take, out of `available`.
+
+        Raises ValueError where there are too few.
+        """
         if self.train_images is None or self.seed is None:
             return np.arange(available)
         return random_rows(available, self.train_images, self.seed)
 
 
 def load(dataset: Dataset, folder: Path) -> tuple[Images, dict[str, Any]]:
-    """Images of `dataset`, and what is known of its archives' digests (for the provenance). `folder`: for downloads.
+    """The images of `dataset`, and facts for the provenance: digests of its archives, and whether they are
+    verified.
 
-    Raises DigestError where archives or members differ from the configuration, or where nothing could verify a repackaged archive;
-    ValueError naming the archive that is not of its format.
+    `folder` is where downloads are put. Raises DigestError where archives or members differ from the
+    configuration, or where nothing could verify an archive of a mirror; ValueError naming the archive that is
+    not of its format; OSError where a download fails.
     """
     if dataset.format == "image-folder":
         (source,) = dataset.sources
@@ -111,11 +139,17 @@ def load(dataset: Dataset, folder: Path) -> tuple[Images, dict[str, Any]]:
 
 
 def _obtain(source: Source, folder: Path, dataset: Dataset) -> Path:
+    """The path of a source's file. Raises DigestError where no digest could verify what a mirror has."""
     path, pinned = obtain(source, folder)
     if not pinned and not dataset.members:
-        raise DigestError(f"{path}: a repackaged archive, and the configuration has no digests of its members")
+        raise DigestError(
+            f"{path}: a repackaged archive, and the configuration has no digests of its members"
+        )
     return path
 
 
 def _chosen(dataset: Dataset, images: Images) -> Images:
-    return images if dataset.train_images is None else images.with_training_rows(dataset.choose(len(images.train_images)))
+    """The data set with only the training images that the configuration asks for."""
+    if dataset.train_images is None:
+        return images
+    return images.with_training_rows(dataset.choose(len(images.train_images)))

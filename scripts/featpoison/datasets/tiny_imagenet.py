@@ -1,4 +1,7 @@
-"""Tiny-ImageNet-200 (Le and Yang, 2015): 200 classes of 64 px JPEGs in a zip; the labelled validation images serve as the test set."""
+"""Tiny-ImageNet-200 (Le and Yang, 2015): 200 classes of JPEG images of 64 px in a zip archive.
+
+Its labelled validation images serve as the test set, because its test images have no labels.
+"""
 
 import io
 import zipfile
@@ -14,9 +17,10 @@ ROOT = "tiny-imagenet-200"
 
 
 def read_archive(path: Path, side: int) -> Images:
-    """All labelled images, box-averaged to `side` px, classes in the order of wnids.txt, images in the order of their names.
+    """All labelled images, averaged to `side` px.
 
-    Raises ValueError for what is no whole zip archive or has not the official layout.
+    Classes are those of wnids.txt, sorted; images are in the order of their names. Raises ValueError for what
+    is no whole zip archive or has not the official layout.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -30,7 +34,9 @@ def read_archive(path: Path, side: int) -> Images:
         classes = tuple(sorted(archive.read(f"{ROOT}/wnids.txt").decode().split()))
         number = {wnid: index for index, wnid in enumerate(classes)}
         train = sorted(name for name in names if name.startswith(f"{ROOT}/train/") and name.endswith(".JPEG"))
-        rows = [line.split("\t") for line in archive.read(f"{ROOT}/val/val_annotations.txt").decode().splitlines()]
+        rows = [
+            line.split("\t") for line in archive.read(f"{ROOT}/val/val_annotations.txt").decode().splitlines()
+        ]
         test = sorted((f"{ROOT}/val/images/{row[0]}", row[1]) for row in rows)
         progress = Progress(len(train) + len(test), "images")
         return Images(
@@ -43,7 +49,7 @@ def read_archive(path: Path, side: int) -> Images:
 
 
 def _decode(archive: zipfile.ZipFile, names: list[str], side: int, progress: Progress) -> np.ndarray:
-    """uint8 (n, 3, side, side); grey images become three equal planes."""
+    """The images in these members, uint8 (n, 3, side, side); grey images become three equal planes."""
     images = np.empty((len(names), 3, side, side), np.uint8)
     for index, name in enumerate(names):
         images[index] = averaged(Image.open(io.BytesIO(archive.read(name))), side)

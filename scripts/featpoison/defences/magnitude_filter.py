@@ -1,7 +1,15 @@
-"""Magnitude filter (paper, section 5.3.2, "feature matching-r"): drop images whose largest pixel exceeds every clean one."""
+"""Magnitude filter (paper, section 5.3.2): drop images whose largest pixel exceeds every clean one."""
 
 import torch
 from torch import Tensor
+
+from featpoison.common.settings import Settings
+from featpoison.datasets.stored import largest_pixel
+from featpoison.defences.defence import Defence, Defending, Kept
+
+
+class MagnitudeFilter(Settings):
+    """The filter has nothing to set: the clean training images say what is too large."""
 
 
 def magnitudes(images: Tensor) -> Tensor:
@@ -14,3 +22,19 @@ def magnitudes(images: Tensor) -> Tensor:
 def kept(poisons: Tensor, clean_largest: float) -> Tensor:
     """Rows (k,) of the poisons (n, c, h, w) whose magnitude is at most `clean_largest`, in order."""
     return torch.nonzero(magnitudes(poisons) <= clean_largest).squeeze(1)
+
+
+def run(given: Defending) -> Kept:
+    """The poisons within the range of the clean training images."""
+    largest = largest_pixel(given.files["images"])
+    rows = kept(torch.from_numpy(given.poisons["images"]), largest).numpy()
+    return Kept(rows, {"clean_largest": largest})
+
+
+DEFENCE = Defence(
+    name="magnitude-filter",
+    title="magnitude filter",
+    settings=MagnitudeFilter,
+    needs=("images",),
+    run=run,
+)

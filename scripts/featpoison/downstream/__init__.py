@@ -1,1 +1,1 @@
-"""The downstream task: features and labels, retrained victims, whole networks, measures."""
+"""The downstream task: features and labels, victims that are retrained, whole networks, and measures."""

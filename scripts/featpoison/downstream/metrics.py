@@ -1,4 +1,4 @@
-"""What is measured: accuracy, magnitudes, likeness of images."""
+"""Measures: accuracy, magnitudes, likeness of images."""
 
 import torch
 from pytorch_msssim import ssim
@@ -8,28 +8,44 @@ from featpoison.softmax import Head, logits
 
 
 def accuracy(X: Tensor, labels: Tensor, omega: Tensor) -> Tensor:
-    """Share of rows classified correctly by each head, float64: X (n, d), labels (n,), omega (..., C, d+1) -> (...)."""
+    """The share of the test rows that each head classifies correctly, (...), float64, in [0, 1].
+
+    X (n, d), labels (n,), omega (..., C, d+1) with the bias last. Logits are computed in the type of omega.
+    """
     flat = omega.reshape(-1, *omega.shape[-2:])
     shares = [(logits(X.to(one), Head.from_omega(one)).argmax(-1) == labels).double().mean() for one in flat]
     return torch.stack(shares).reshape(omega.shape[:-2])
 
 
 def magnitude_ratio(poisons: Tensor, clean: Tensor) -> float:
-    """Mean L2 norm of the poisoned rows over that of the clean rows, (n, d) and (N, d)."""
-    return (poisons.double().norm(dim=1).mean() / clean.double().norm(dim=1).mean()).item()
+    """Mean Euclidean norm of the poisoned rows (n, d) over that of the clean rows (N, d)."""
+    poisoned_norm, clean_norm = (rows.double().norm(dim=1).mean() for rows in (poisons, clean))
+    return (poisoned_norm / clean_norm).item()
 
 
 def pixel_ratio(poisons: Tensor, clean_largest: float) -> float:
-    """Mean largest pixel magnitude of the poisons (n, c, h, w) over the largest of all clean ones."""
-    return (poisons.double().flatten(1).abs().amax(1).mean() / clean_largest).item()
+    """Mean over the poisons (n, c, h, w) of the largest absolute pixel, over `clean_largest`.
+
+    `clean_largest` is the largest of all clean pixels.
+    """
+    largest = poisons.double().flatten(1).abs().amax(1)  # (n,)
+    return (largest.mean() / clean_largest).item()
 
 
 def psnr(images: Tensor, base: Tensor) -> float:
-    """Mean peak signal-to-noise ratio in dB of images against `base`, (n, c, h, w), peak 1; an image is worth at most 100 dB."""
-    errors = (images.double() - base.double()).square().flatten(1).mean(1)
-    return (-10 * errors.clamp(min=1e-10).log10()).mean().item()
+    """Mean peak signal-to-noise ratio of `images` to `base`, both (n, c, h, w) with peak 1, in decibels.
+
+    The ratio of an image is 10 log10(1 / mean squared error), cut off at 100 dB, which equal images have.
+    """
+    errors = (images.double() - base.double()).square().flatten(1).mean(1)  # (n,)
+    ratios = -10 * errors.clamp(min=1e-10).log10()
+    return ratios.mean().item()
 
 
 def structural_similarity(images: Tensor, base: Tensor) -> float:
-    """Mean SSIM (Wang et al., 2004; window 11, data range 1) of images against `base`, (n, c, h, w)."""
+    """Mean SSIM of `images` to `base`, both (n, c, h, w) in [0, 1].
+
+    SSIM is that of Wang et al. (2004): a Gaussian window of 11 px with standard deviation 1.5, k1 = 0.01, k2
+    = 0.03. Raises an error of pytorch-msssim where an image is smaller than the window.
+    """
     return ssim(images.double(), base.double(), data_range=1.0).item()

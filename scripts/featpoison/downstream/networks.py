@@ -1,12 +1,15 @@
-"""Training whole networks, encoder and linear head together: what EMN perturbs images for, and the victims that judge it.
+"""Training whole networks, encoder and linear head together.
 
-SGD with momentum is written out as in `heads.py`: torch's own imports its compiler, seconds in every job. A test compares them.
+EMN perturbs images for such networks, and networks of this kind are its victims. SGD with momentum is written
+out, as in `heads.py`: torch's own imports its compiler, which takes seconds in every job. A test compares the
+two.
 """
 
 import copy
 import logging
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,56 +17,74 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from featpoison.common.pixels import to_pixels
 from featpoison.common.precision import Precision, resolve
 from featpoison.common.progress import Progress
+from featpoison.common.schedules import half_cosine
 from featpoison.common.seeds import stream
 from featpoison.common.settings import Settings
 from featpoison.encoders.encoder import Encoder
-from featpoison.encoders.features import to_pixels
 from featpoison.heads import initial_omega
 from featpoison.records.checkpoints import Checkpoint
 
 log = logging.getLogger(__name__)
-ORDER, VIEWS = 2, 3  # streams of a seed: order of rows by epoch, crops and flips by step; heads.py has 0 and 1
+ORDER, VIEWS = 2, 3
+"""First positions of a seed's random streams: the order of rows in an epoch, crops and flips in a step.
+
+`heads.py` has the positions 0 and 1.
+"""
+Variant = Literal["original", "end-to-end", "input"]
+"""The networks of EMN: whole with random weights, whole with a pre-trained encoder, or on a frozen encoder."""
 
 
 class Training(Settings):
-    """One step of SGD. The paper leaves all of it open; these are the values of EMN's authors (configs/cifar10/resnet18.yaml of their code)."""
+    """One step of SGD.
+
+    The paper says nothing of these settings. The values are those of EMN's authors
+    (configs/cifar10/resnet18.yaml of their code).
+    """
 
     batch_size: PositiveInt = 128
-    """Images a step; the last, smaller batch of an epoch is used too."""
+    """Images a step. The last batch of an epoch may be smaller, and is used too."""
     learning_rate: PositiveFloat = 0.1
     """First step size."""
     momentum: NonNegativeFloat = 0.9
     """Momentum."""
     weight_decay: NonNegativeFloat = 5e-4
-    """L2 penalty, on every parameter."""
+    """L2 penalty on every parameter."""
     gradient_clip: PositiveFloat = 5.0
-    """Largest L2 norm of a step's gradient over all parameters."""
+    """Largest Euclidean norm of a step's gradient over all parameters; a longer one is shortened to it."""
 
 
 class NetworkVictims(Settings):
-    """Victims that train all parameters, and their seeds."""
+    """Victims that train a whole network, and their seeds."""
 
     training: Training = Training()
-    """Optimiser; half a cosine over all steps takes the step size to zero."""
+    """The optimiser. Half a cosine over all steps takes its step size to zero."""
     pretrained_learning_rate: PositiveFloat | None = None
-    """First step size where the encoder starts pre-trained; null: as from random weights."""
+    """First step size where the encoder starts pre-trained; null: the same as from random weights."""
     epochs: PositiveInt = 60
     """Passes over the training set (EMN's authors: 60)."""
     padding: NonNegativeInt = 4
-    """Augmentation: every image is shifted by up to this many pixels, black beyond its border, and mirrored half of the time."""
+    """Augmentation: every image is shifted by up to this many pixels, with black beyond its border, and
+    mirrored with probability 1/2."""
     precision: Precision = "auto"
     """Arithmetic of the network."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Victim seeds: initial weights, order of rows, augmentation."""
+    """Victim seeds: initial weights, order of rows, and augmentation."""
 
 
 class Classifier(nn.Module):
-    """An encoder and a linear head. A frozen encoder stays in evaluation mode, whatever the mode of the classifier."""
+    """An encoder and a linear head.
+
+    A frozen encoder stays in evaluation mode, whatever the classifier's mode is.
+    """
 
     def __init__(self, encoder: Encoder, *, classes: int, seed: int, frozen: bool) -> None:
-        """The head is untrained, that of `seed`; `encoder` is used as it is, not copied."""
+        """The head has the untrained weights of `seed`. `encoder` is used as it is and not copied.
+
+        It is trained along, or frozen where `frozen` says so.
+        """
         super().__init__()
         self.frozen = frozen
         self.encoder = encoder.requires_grad_(not frozen)
@@ -74,11 +95,11 @@ class Classifier(nn.Module):
             self.head.bias.copy_(omega[:, -1])
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(n, 3, h, w) in [0, 1] -> logits (n, C)."""
+        """Pixels (n, 3, h, w) in [0, 1] -> logits (n, C)."""
         return self.head(self.encoder(pixels.contiguous(memory_format=torch.channels_last)))
 
     def train(self, mode: bool = True) -> "Classifier":
-        """Training or evaluation mode."""
+        """Training or evaluation mode, for all but a frozen encoder. Returns the object itself."""
         super().train(mode)
         if self.frozen:
             self.encoder.eval()
@@ -90,7 +111,7 @@ class Classifier(nn.Module):
 
 
 def with_random_weights(encoder: Encoder, *, classes: int, seed: int) -> Classifier:
-    """The architecture of `encoder` with the seed's random weights, all trained."""
+    """The architecture of `encoder` with the random weights of `seed`, all trained, on the same device."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # module initialisation has no generator argument
         fresh = Encoder(encoder.architecture)
@@ -99,12 +120,35 @@ def with_random_weights(encoder: Encoder, *, classes: int, seed: int) -> Classif
 
 
 def from_pretrained(encoder: Encoder, *, classes: int, seed: int) -> Classifier:
-    """A copy of `encoder` with the seed's head, all trained."""
+    """A copy of `encoder` with the untrained head of `seed`, all trained."""
     return Classifier(copy.deepcopy(encoder), classes=classes, seed=seed, frozen=False)
 
 
+def start_network(encoder: Encoder, variant: Variant, *, classes: int, seed: int) -> Classifier:
+    """The untrained network of a variant of EMN and a seed, on the device of `encoder`.
+
+    `original`: random weights. `end-to-end`: a copy of `encoder`, trained along. `input`: `encoder` itself,
+    frozen. The attack and its victims start from the same networks.
+    """
+    if variant == "original":
+        return with_random_weights(encoder, classes=classes, seed=seed)
+    if variant == "end-to-end":
+        return from_pretrained(encoder, classes=classes, seed=seed)
+    return Classifier(encoder, classes=classes, seed=seed, frozen=True)
+
+
+def first_rate(victims: NetworkVictims, variant: Variant) -> float:
+    """The first step size of victims that start as `variant` says."""
+    own = victims.pretrained_learning_rate if variant == "end-to-end" else None
+    return own or victims.training.learning_rate
+
+
 def shift_and_flip(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """A random crop of each image (n, 3, h, w) padded with black, mirrored half of the time; every image draws its own."""
+    """A random crop of each image, after padding with black, mirrored with probability 1/2.
+
+    `images` (n, 3, h, w) keep their shape; `padding` is in pixels. Every image draws its own crop.
+    `generator` belongs to the images' device.
+    """
     n, _, h, w = images.shape
     device = images.device
     top, left = (torch.randint(2 * padding + 1, (n, 1), generator=generator, device=device) for _ in range(2))
@@ -118,7 +162,10 @@ def shift_and_flip(images: Tensor, padding: int, generator: torch.Generator) -> 
 
 
 class SGD:
-    """SGD with momentum and weight decay, the gradient clipped to a norm, as torch.optim.SGD after clip_grad_norm_."""
+    """SGD with momentum and weight decay.
+
+    A step is that of torch.optim.SGD after torch.nn.utils.clip_grad_norm_.
+    """
 
     def __init__(self, network: Classifier, training: Training, precision: Precision) -> None:
         """Velocities are zero before the first step."""
@@ -128,7 +175,10 @@ class SGD:
         self.dtype = resolve(precision, network.encoder.mean.device)
 
     def step(self, pixels: Tensor, labels: Tensor, rate: float) -> float:
-        """One step on the mean loss of a batch, in training mode; the loss before it."""
+        """One step, with step size `rate`, on the mean loss of a batch in training mode.
+
+        `pixels` (n, 3, h, w) in [0, 1], `labels` (n,). Returns the loss before the step.
+        """
         with torch.autocast(pixels.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = self.network.train()(pixels)
         loss = F.cross_entropy(logits.float(), labels)
@@ -137,22 +187,30 @@ class SGD:
         scale = (self.training.gradient_clip / (norm + 1e-6)).clamp(max=1)
         with torch.no_grad():
             for parameter, velocity, gradient in zip(self.parameters, self.velocity, gradients, strict=True):
-                velocity.mul_(self.training.momentum).add_(gradient * scale).add_(parameter, alpha=self.training.weight_decay)
+                velocity.mul_(self.training.momentum).add_(gradient * scale)
+                velocity.add_(parameter, alpha=self.training.weight_decay)
                 parameter.sub_(velocity, alpha=rate)
         return loss.item()
 
 
 def batch_rows(count: int, batch_size: int, seed: int, step: int) -> Tensor:
-    """The rows of a step (b,), counted over all epochs: each epoch is a new random order of all rows."""
+    """The rows of one step, (b,), on the CPU.
+
+    Steps are counted from 0 over all epochs. Each epoch is a new random order of all `count` rows; its last
+    batch may be smaller than `batch_size`.
+    """
     epoch, place = divmod(step, -(-count // batch_size))
     order = torch.randperm(count, generator=stream(seed, ORDER, epoch, device=torch.device("cpu")))
     return order[place * batch_size : (place + 1) * batch_size]
 
 
-def train_network(network: Classifier, images: Tensor, labels: Tensor, victims: NetworkVictims, *, seed: int, rate: float) -> Classifier:
-    """Train `network` in place on `images` (n, 3, h, w), uint8 or float in [0, 1], with `labels` (n,); returns it.
+def train_network(
+    network: Classifier, images: Tensor, labels: Tensor, victims: NetworkVictims, *, seed: int, rate: float
+) -> Classifier:
+    """Train `network` in place on `images` (n, 3, h, w) with `labels` (n,). Returns it.
 
-    `rate` is the first step size. Raises FloatingPointError naming the step at a loss that is not finite.
+    Images are uint8 or floats in [0, 1]; `rate` is the first step size. Raises FloatingPointError, naming
+    seed and step, at a loss that is not finite.
     """
     device, size = network.encoder.mean.device, victims.training.batch_size
     optimizer = SGD(network, victims.training, victims.precision)
@@ -160,8 +218,9 @@ def train_network(network: Classifier, images: Tensor, labels: Tensor, victims: 
     steps = victims.epochs * -(-len(images) // size)
     for step in range(steps):
         rows = batch_rows(len(images), size, seed, step).to(device)
-        views = shift_and_flip(to_pixels(images[rows]), victims.padding, stream(seed, VIEWS, step, device=device))
-        loss = optimizer.step(views, labels[rows], rate * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        generator = stream(seed, VIEWS, step, device=device)
+        views = shift_and_flip(to_pixels(images[rows]), victims.padding, generator)
+        loss = optimizer.step(views, labels[rows], rate * half_cosine(step, steps))
         if not math.isfinite(loss):
             raise FloatingPointError(f"network victim of seed {seed}: the loss is {loss} at step {step}")
     return network
@@ -169,11 +228,15 @@ def train_network(network: Classifier, images: Tensor, labels: Tensor, victims: 
 
 @torch.no_grad()
 def predictions(network: Classifier, images: Tensor, *, batch_size: int = 500) -> Tensor:
-    """Predicted classes (n,) on the CPU, in evaluation mode and float32; `images` uint8 or float in [0, 1]."""
+    """The predicted classes (n,) on the CPU, computed in evaluation mode and float32.
+
+    `images` (n, 3, h, w) are uint8 or floats in [0, 1].
+    """
     device, parts = network.encoder.mean.device, [torch.empty(0, dtype=torch.int64)]
     network.eval()
     for start in range(0, len(images), batch_size):
-        parts.append(network(to_pixels(images[start : start + batch_size]).to(device)).argmax(1).cpu())
+        pixels = to_pixels(images[start : start + batch_size]).to(device)
+        parts.append(network(pixels).argmax(1).cpu())
     return torch.cat(parts)
 
 
@@ -187,17 +250,21 @@ def retrain_networks(
     rate: float,
     checkpoint: Checkpoint,
 ) -> np.ndarray:
-    """Test accuracy (len(sets), V) of a network trained on each set of images by each victim seed. Resumes after the last finished one.
+    """The test accuracies (S, V), in [0, 1], of networks trained on each of S sets by each of V victim seeds.
 
-    `sets` of (n, 3, h, w), all with `labels` (n,); `test` images and labels; `build` makes the untrained network of a seed.
+    `sets`: images (n, 3, h, w) each, uint8 or float in [0, 1], all with `labels` (n,). `test`: images and
+    their labels. `build` makes the untrained network of a seed, and `rate` is the first step size. A run that
+    was cut off goes on after the last network that was finished. Raises FloatingPointError as `train_network`
+    does.
     """
     state = checkpoint.load()
-    shares: list[float] = [] if state is None else state[1]["shares"]
+    shares: list[float] = [] if state is None else state[1]["shares"]  # of the jobs that are done
     jobs = [(index, seed) for index in range(len(sets)) for seed in victims.seeds]
     progress = Progress(len(jobs), "networks", done=len(shares))
     for index, seed in jobs[len(shares) :]:
         network = train_network(build(seed), sets[index], labels, victims, seed=seed, rate=rate)
-        shares.append((predictions(network, test[0]) == test[1]).double().mean().item())
+        correct = predictions(network, test[0]) == test[1]
+        shares.append(correct.double().mean().item())
         checkpoint.save({}, shares=shares)
         progress.advance(1, note=f"set {index}, victim seed {seed}: accuracy {shares[-1]:.4f}")
     return np.array(shares).reshape(len(sets), len(victims.seeds))

@@ -1,1 +1,1 @@
-"""Encoders: architectures, conversion of published checkpoints, features, decoders."""
+"""Encoders: architectures, the conversion of published checkpoints, features, and decoders."""

@@ -1,4 +1,4 @@
-"""What has to be known to rebuild an encoder; says nothing of weights, and imports no model library."""
+"""The description from which an encoder can be rebuilt, without its weights. Imports no model library."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -10,11 +10,18 @@ Channels = tuple[float, float, float]
 CIFAR10: tuple[Channels, Channels] = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 IMAGENET: tuple[Channels, Channels] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP: tuple[Channels, Channels] = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-NORMALISATIONS = {"cifar-resnet18": CIFAR10, "resnet50": IMAGENET, "vit-base-16": IMAGENET, "clip-resnet50": CLIP}
-NAMES = r"^(cifar-resnet18|resnet50|vit-base-16|clip-resnet50|(timm|torchvision):[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?)$"
+NORMALISATIONS = {
+    "cifar-resnet18": CIFAR10,
+    "resnet50": IMAGENET,
+    "vit-base-16": IMAGENET,
+    "clip-resnet50": CLIP,
+}
+LIBRARY_NAMES = r"(timm|torchvision):[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?"
+NAMES = rf"^(cifar-resnet18|resnet50|vit-base-16|clip-resnet50|{LIBRARY_NAMES})$"
 
 
 def _published(data: dict[str, Any], index: int) -> Channels | None:
+    """The mean (index 0) or standard deviation (1) of the pixels that published weights were trained on."""
     name = data.get("name", "")
     if name.startswith("timm:"):
         return None
@@ -22,22 +29,26 @@ def _published(data: dict[str, Any], index: int) -> Channels | None:
 
 
 class Architecture(Settings):
-    """What has to be known to rebuild an encoder."""
+    """The description from which an encoder can be rebuilt, without its weights."""
 
     name: Annotated[str, Field(pattern=NAMES)] = "cifar-resnet18"
-    """`cifar-resnet18` (3 x 3 stem, no max-pool), `resnet50`, `vit-base-16`, `clip-resnet50`, or `timm:NAME`, `torchvision:NAME`: a model of
-    these libraries without its classifier; that the library has it is checked when the weights are imported."""
+    """`cifar-resnet18` (3 x 3 stem, no max-pool), `resnet50`, `vit-base-16`, `clip-resnet50`, or `timm:NAME`
+    or `torchvision:NAME`, which is a model of that library without its classifier. Whether the library has it
+    is checked when the weights are imported."""
     width: PositiveInt = 64
-    """`cifar-resnet18` only: channels of the first stage; the feature dimension is eight times this."""
+    """`cifar-resnet18` only: channels of the first stage; there are eight times as many features."""
     stem_stride: Literal[1, 2] = 1
     """`cifar-resnet18` only: stride of the first convolution."""
     side: PositiveInt | None = None
-    """Images are resized to this side inside the encoder, bilinearly and with antialiasing; null: taken as they are."""
+    """Side in pixels to which images are resized inside the encoder, bilinearly and with antialiasing; null:
+    they are taken as they are."""
     mean: Channels | None = Field(default_factory=lambda data: _published(data, 0))
-    """Per-channel mean that the encoder subtracts from pixels in [0, 1]; the default is that of the weights' training: CIFAR-10's, ImageNet's,
-    CLIP's; of `timm:NAME` null, which the library fills in."""
+    """Mean of each channel, which the encoder subtracts from pixels in [0, 1]. The default is that of the
+    weights' training: CIFAR-10's, ImageNet's or CLIP's. For `timm:NAME` it is null, and the library fills it
+    in."""
     std: Channels | None = Field(default_factory=lambda data: _published(data, 1))
-    """Per-channel standard deviation that it divides by; likewise."""
+    """Standard deviation of each channel, by which the encoder then divides; its default is that of
+    `mean`."""
 
     @model_validator(mode="after")
     def _fits_the_name(self) -> Self:
@@ -54,11 +65,16 @@ class Architecture(Settings):
 
     @model_serializer(mode="wrap")
     def _without_what_does_not_apply(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out of the JSON what does not apply: widths of other architectures, a side that is null."""
         values = handler(self)
         hidden = set() if self.is_cifar else {"width", "stem_stride"}
-        return {key: value for key, value in values.items() if key not in hidden and (key, value) != ("side", None)}
+        return {
+            key: value
+            for key, value in values.items()
+            if key not in hidden and (key, value) != ("side", None)
+        }
 
     @property
     def is_cifar(self) -> bool:
-        """Whether it is this project's own ResNet-18, the only one with a width."""
+        """Whether it is this project's own ResNet-18, the only architecture with a width."""
         return self.name == "cifar-resnet18"

@@ -1,5 +1,6 @@
-"""CLIP's ResNet-50 image encoder (Radford et al., 2021, https://arxiv.org/abs/2103.00020): three-layer stem, antialiased strides, attention pooling.
+"""CLIP's ResNet-50 image encoder (Radford et al., 2021, https://arxiv.org/abs/2103.00020).
 
+It differs from other ResNet-50s in a stem of three layers, antialiased strides and a pooling by attention.
 The blocks are timm's; `from_openai` renames the tensors of OpenAI's archive to theirs.
 """
 
@@ -12,9 +13,9 @@ from torch import Tensor, nn
 
 
 class ClipResNet50(nn.Module):
-    """The trunk; takes normalised images. Features are the projected attention pooling, d = 1024, not normalised.
+    """The trunk, which takes normalised images to the projected attention pooling, d = 1024, not normalised.
 
-    The pooling's position embedding is made for images of side 224 and interpolated for others.
+    The position embedding of the pooling is made for images of side 224 and interpolated for others.
     """
 
     def __init__(self) -> None:
@@ -26,14 +27,21 @@ class ClipResNet50(nn.Module):
         self.dimension = int(model.head.out_features)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The stem's map, (n, 64, h / 4, w / 4), and each stage's, the last (n, 2048, h / 32, w / 32)."""
+        """The map of the stem, and of each stage.
+
+        The first is (n, 64, h / 4, w / 4), the last (n, 2048, h / 32, w / 32).
+        """
         maps = [self.stem(x)]
         for stage in self.stages:
             maps.append(stage(maps[-1]))
         return maps
 
     def pool(self, last: Tensor) -> Tensor:
-        """The last map to features, (n, 2048, ...) -> (n, 1024), also under autocast in float32: rounded ones would be a floor for matching."""
+        """The last map to features, (n, 2048, ...) -> (n, 1024).
+
+        Computes in float32 under autocast, too: matching cannot get closer to a target than features are
+        rounded.
+        """
         with torch.autocast(last.device.type, enabled=False):
             return self.head(last.float() if last.dtype == torch.bfloat16 else last)
 
@@ -43,6 +51,10 @@ class ClipResNet50(nn.Module):
 
 
 def from_openai(weights: dict[str, Tensor], trunk: Any) -> dict[str, Tensor]:
-    """Tensors of OpenAI's image encoder (`conv1.weight`, ..., without the prefix `visual.`) under the trunk's names; unknown ones keep theirs."""
+    """The tensors of OpenAI's image encoder under the names of `trunk`, a ClipResNet50.
+
+    `weights` have OpenAI's names without the prefix `visual.`, such as `conv1.weight`. Unknown names stay as
+    they are.
+    """
     renamed = checkpoint_filter_fn({f"visual.{key}": value for key, value in weights.items()}, trunk)
     return {key.removeprefix("visual."): value for key, value in renamed.items()}

@@ -1,4 +1,7 @@
-"""Published checkpoints to encoders: every tensor is used, dropped by name and logged, or an error that lists it."""
+"""Published checkpoints to encoders.
+
+Every tensor of a checkpoint is used, or dropped by its name and logged, or part of an error that lists it.
+"""
 
 import logging
 import pickle
@@ -17,35 +20,47 @@ from featpoison.common.settings import Settings
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder, check_fit
 from featpoison.encoders.torchscript import is_torchscript, read_torchscript
-from featpoison.encoders.trunks import EncoderError
+from featpoison.encoders.trunk import EncoderError
 
 log = logging.getLogger(__name__)
 Format = Literal["moco-v3", "clip", "torchvision", "timm", "simclr"]
 FORMATS = get_args(Format)
-UNREADABLE = (pickle.UnpicklingError, SafetensorError, zipfile.BadZipFile, RuntimeError, EOFError, KeyError, TypeError, ValueError)
-COUNTER = ".num_batches_tracked"  # of a BatchNorm; older files lack it, and no feature depends on it
+UNREADABLE = (
+    pickle.UnpicklingError,
+    SafetensorError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+COUNTER = ".num_batches_tracked"
+"""How the names of BatchNorms' counters end. Older files do not have them, and no feature depends on them."""
 
 
-class Layout(NamedTuple):
-    """How a checkpoint names its tensors. A dropped name means that tensor, or all below it."""
+class CheckpointLayout(NamedTuple):
+    """How one kind of checkpoint names its tensors."""
 
     architectures: tuple[str, ...]
-    """Names that it can hold; one that ends in a colon: all of that library."""
+    """Names of the architectures that it can hold. A name that ends in a colon stands for all of that
+    library."""
     prefixes: tuple[str, ...] = ("",)
-    """The encoder's tensors are below the first of these that any name has."""
+    """The encoder's tensors have the first of these prefixes that occurs in any name."""
     dropped: tuple[str, ...] = ()
-    """What else is in the file; the encoder's classifier or projection head comes on top of it."""
+    """What else is in the file: a name means that tensor, or all tensors below it. The encoder's classifier
+    or projection head is dropped, too, and need not be named here."""
 
 
-LAYOUTS: dict[str, Layout] = {
-    # github.com/facebookresearch/moco-v3: linear evaluation is on the base encoder too
-    "moco-v3": Layout(
+CHECKPOINT_LAYOUTS: dict[str, CheckpointLayout] = {
+    # github.com/facebookresearch/moco-v3, whose linear evaluation also takes the base encoder
+    "moco-v3": CheckpointLayout(
         ("resnet50", "vit-base-16"),
         ("module.base_encoder.", "base_encoder."),
         ("module.momentum_encoder", "module.predictor", "momentum_encoder", "predictor"),
     ),
-    # github.com/openai/CLIP: beside the image encoder a text encoder and three numbers
-    "clip": Layout(
+    # github.com/openai/CLIP: beside the image encoder, a text encoder and three numbers
+    "clip": CheckpointLayout(
         ("clip-resnet50",),
         ("visual.",),
         (
@@ -60,20 +75,23 @@ LAYOUTS: dict[str, Layout] = {
             "vocab_size",
         ),
     ),
-    "torchvision": Layout(("resnet50", "torchvision:")),
-    "timm": Layout(("vit-base-16", "clip-resnet50", "timm:")),
-    # this project's: the resumable state of pre-training (encoder, two layers of projection head, momenta), or an encoder's file
-    "simclr": Layout(("cifar-resnet18",), ("network.0.trunk.", ""), ("network.1", "network.3", "momentum")),
+    "torchvision": CheckpointLayout(("resnet50", "torchvision:")),
+    "timm": CheckpointLayout(("vit-base-16", "clip-resnet50", "timm:")),
+    # this project's: the checkpoint of pre-training (encoder, two layers of projection head, momenta), or an
+    # encoder's file
+    "simclr": CheckpointLayout(
+        ("cifar-resnet18",), ("network.0.trunk.", ""), ("network.1", "network.3", "momentum")
+    ),
 }
 
 
 class Conversion(Settings):
-    """What a foreign checkpoint is."""
+    """What kind of checkpoint a file is, and what it holds."""
 
     format: Format
-    """How it names its tensors."""
+    """How the checkpoint names its tensors."""
     architecture: Architecture
-    """What it holds."""
+    """The architecture that it holds."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -82,17 +100,25 @@ class Conversion(Settings):
 
 
 def check_format(form: str, architecture: Architecture) -> None:
-    """ValueError where files of this format hold no such architecture."""
-    possible = LAYOUTS[form].architectures
-    if not any(architecture.name == name or (name.endswith(":") and architecture.name.startswith(name)) for name in possible):
+    """Raises ValueError where checkpoints of the format `form` hold no such architecture."""
+    possible = CHECKPOINT_LAYOUTS[form].architectures
+
+    def fits(name: str) -> bool:
+        return architecture.name == name or (name.endswith(":") and architecture.name.startswith(name))
+
+    if not any(fits(name) for name in possible):
         expected = ", ".join(f"{name}NAME" if name.endswith(":") else name for name in possible)
-        raise ValueError(f"architecture.name: {architecture.name!r} does not fit format {form!r}, expected one of {expected}")
+        raise ValueError(
+            f"architecture.name: {architecture.name!r} does not fit format {form!r}, "
+            f"expected one of {expected}"
+        )
 
 
 def convert(path: Path, conversion: Conversion) -> Encoder:
-    """The frozen encoder, in float32, in the checkpoint `path`; it is read without executing anything of it.
+    """The frozen encoder in the checkpoint at `path`, in float32, on the CPU.
 
-    Raises EncoderError where it is no checkpoint, its tensors do not fit, or timm or torchvision have no model of this name.
+    The file is read without executing anything of it. Raises EncoderError where it is no checkpoint, where
+    its tensors do not fit, or where timm or torchvision have no model of the name.
     """
     tensors = read_tensors(path)
     encoder = Encoder(conversion.architecture)
@@ -110,7 +136,11 @@ def convert(path: Path, conversion: Conversion) -> Encoder:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a safetensors file, a TorchScript archive or a `torch.save` checkpoint. Raises EncoderError."""
+    """The tensors by name in a safetensors file, a TorchScript archive or a checkpoint of `torch.save`.
+
+    Types and shapes are those of the file; all are on the CPU. Raises FileNotFoundError, or EncoderError
+    where the file cannot be read safely.
+    """
     with open(path, "rb") as file:
         head = file.read(9)
     try:
@@ -125,32 +155,43 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _named(path: Path, state: Any) -> dict[str, Tensor]:
-    """The state dict in what `torch.save` wrote: itself, or under the usual key."""
+    """The state dict in what `torch.save` wrote: the object, or what is under `state_dict` or `model`."""
     for key in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
-            log.info("%s: '%s' is taken, dropped %s", path.name, key, sorted(str(other) for other in state.keys() - {key}))
+            others = sorted(str(other) for other in state.keys() - {key})
+            log.info("%s: '%s' is taken, dropped %s", path.name, key, others)
             state = state[key]
     if not isinstance(state, dict):
         raise EncoderError(f"{path}: holds a {type(state).__name__}, expected a dictionary of tensors")
     others = sorted(str(key) for key, value in state.items() if not isinstance(value, Tensor))
     if others:
-        raise EncoderError(f"{path}: {others} are no tensors, expected a dictionary of tensors, itself or under 'state_dict'")
+        raise EncoderError(
+            f"{path}: {others} are no tensors, expected a dictionary of tensors, itself or under 'state_dict'"
+        )
     return state
 
 
-def _own_tensors(path: Path, tensors: dict[str, Tensor], form: str, classifier: tuple[str, ...]) -> dict[str, Tensor]:
-    """Those of the encoder, without their prefix; unknown ones stay, so that they are found to be left over. Logs what is dropped."""
-    layout = LAYOUTS[form]
-    prefix = next((prefix for prefix in layout.prefixes if any(key.startswith(prefix) for key in tensors)), layout.prefixes[0])
+def _own_tensors(
+    path: Path, tensors: dict[str, Tensor], form: str, classifier: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """The encoder's tensors, without their prefix; what is dropped is logged.
+
+    Unknown tensors stay among them, so that `check_fit` finds and lists them.
+    """
+    layout = CHECKPOINT_LAYOUTS[form]
+    present = [prefix for prefix in layout.prefixes if any(key.startswith(prefix) for key in tensors)]
+    prefix = present[0] if present else layout.prefixes[0]
     names = (*layout.dropped, *(prefix + name for name in classifier))
     own: dict[str, Tensor] = {}
     dropped: Counter[str] = Counter()
     for key, value in tensors.items():
         name = next((name for name in names if key == name or key.startswith(name + ".")), None)
-        if name is None:
-            own[key.removeprefix(prefix) if key.startswith(prefix) else f"{key} (not below {prefix})"] = value
-        else:
+        if name is not None:
             dropped[name] += 1
+        elif key.startswith(prefix):
+            own[key.removeprefix(prefix)] = value
+        else:
+            own[f"{key} (not below {prefix})"] = value
     for name, count in sorted(dropped.items()):
         log.info("%s: dropped %s (%d tensors)", path.name, name, count)
     return own

@@ -1,4 +1,7 @@
-"""BatchNorm in evaluation mode is an affine map: where it follows a convolution it can become part of it."""
+"""BatchNorms as part of the convolutions that they follow.
+
+In evaluation mode a BatchNorm is an affine map, and so is a convolution: together they are one convolution.
+"""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -6,7 +9,8 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-# Blocks whose `forward` applies these pairs one right after the other, by class; told by name, so that no model library is imported.
+# Classes whose `forward` applies these pairs of children one right after the other. They are known by name,
+# so that no model library is imported.
 PAIRS = {
     "featpoison.encoders.resnet.CifarResNet18": [("conv1", "bn1")],
     "featpoison.encoders.resnet.BasicBlock": [("conv1", "bn1"), ("conv2", "bn2")],
@@ -22,7 +26,10 @@ PAIRS = {
 
 
 def fold_batchnorm(network: nn.Module) -> None:
-    """In place, in evaluation mode: each BatchNorm that is known to follow a convolution becomes part of it; others stay."""
+    """In place, in evaluation mode: each BatchNorm that is known to follow a convolution becomes part of it.
+
+    Other BatchNorms stay. The function of the network stays the same up to rounding.
+    """
     for module in list(network.modules()):
         for convolution, batchnorm in list(_pairs(module)):
             before, after = module.get_submodule(convolution), module.get_submodule(batchnorm)
@@ -32,6 +39,7 @@ def fold_batchnorm(network: nn.Module) -> None:
 
 
 def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """Names of a convolution and the BatchNorm that follows it, among the children of a module."""
     kind = type(module)
     yield from PAIRS.get(f"{kind.__module__}.{kind.__qualname__}", [])
     if isinstance(module, nn.Sequential) and kind.forward is nn.Sequential.forward:
@@ -39,7 +47,10 @@ def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _rest(batchnorm: nn.BatchNorm2d) -> nn.Module | None:
-    """What the layer does besides: timm's applies an activation too; None where that is not known."""
+    """What is left of a folded layer: nothing, or the activation that timm's layers apply, too.
+
+    None where it is not known what else the layer does; it cannot be folded then.
+    """
     if type(batchnorm) is nn.BatchNorm2d:
         return nn.Identity()
     activation = getattr(batchnorm, "act", None)

@@ -1,4 +1,7 @@
-"""Bilinear resize with antialiasing as two matrix products: torch's own has no deterministic gradient on GPUs."""
+"""Bilinear resizing with antialiasing, as two matrix products.
+
+torch's own resizing has no deterministic gradient on GPUs.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -6,10 +9,12 @@ from torch import Tensor
 
 
 def resize(pixels: Tensor, side: int) -> Tensor:
-    """(n, 3, h, w) -> (n, 3, side, side), linear in the pixels; the aspect ratio is not kept.
+    """(n, 3, h, w) -> (n, 3, side, side), linear in the pixels. The aspect ratio is not kept.
 
-    The same as `F.interpolate(..., mode="bilinear", antialias=True, align_corners=False)` up to rounding: enlarging is plain bilinear, shrinking
-    averages with a triangle as wide as the ratio. In the pixels' type also under autocast.
+    The result is that of `F.interpolate(..., mode="bilinear", antialias=True, align_corners=False)` up to
+    rounding: enlarging is plain bilinear interpolation, shrinking averages under a triangle as wide as the
+    ratio of the sides. It has the type of the pixels, also under autocast. Images that have the side already
+    come back unchanged.
     """
     height, width = pixels.shape[2:]
     if (height, width) == (side, side):
@@ -20,6 +25,11 @@ def resize(pixels: Tensor, side: int) -> Tensor:
 
 @torch.no_grad()
 def _weights(before: int, after: int, like: Tensor) -> Tensor:
-    """(after, before): what each new row takes of the old ones, rows sum to 1."""
+    """The weights of the old rows in each new row, (after, before); they sum to 1.
+
+    Type and device of `like`.
+    """
     old = torch.eye(before, dtype=like.dtype, device=like.device)[None, None]
-    return F.interpolate(old, size=(after, before), mode="bilinear", antialias=True, align_corners=False)[0, 0]
+    return F.interpolate(old, size=(after, before), mode="bilinear", antialias=True, align_corners=False)[
+        0, 0
+    ]

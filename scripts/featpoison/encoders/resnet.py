@@ -1,7 +1,8 @@
-"""ResNet-18 (He et al., 2016, https://arxiv.org/abs/1512.03385) with the CIFAR stem of contrastive learning: 3 x 3 kernel, no max-pool.
+"""ResNet-18 (He et al., 2016, https://arxiv.org/abs/1512.03385) with the stem that is usual for CIFAR.
 
-`width` scales every layer (64 is the usual one), `stem_stride` 2 halves the side once more; the thin, strided one is made for CPUs.
-The features are the averages over the last stage, d = 8 * width, before any projection head.
+The stem is a 3 x 3 convolution without max-pool. `width` scales every layer (64 is usual), and a
+`stem_stride` of 2 halves height and width once more; a thin network with this stride is fast enough for CPUs.
+The features are the averages over the last stage, d = 8 width, before any projection head.
 """
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STAGES = (1, 2, 4, 8)  # channels in units of the width
-BLOCKS = 2  # basic blocks per stage: ResNet-18
+BLOCKS = 2  # basic blocks in each stage of a ResNet-18
 
 
 class BasicBlock(nn.Module):
@@ -23,7 +24,9 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels_out)
         self.downsample = nn.Sequential()
         if stride != 1 or channels_in != channels_out:
-            self.downsample = nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in, h, w) -> (n, out, h / stride, w / stride)."""
@@ -32,7 +35,7 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet18(nn.Module):
-    """The trunk; takes normalised images."""
+    """The trunk, which takes normalised images to features."""
 
     def __init__(self, width: int = 64, stem_stride: int = 1) -> None:
         super().__init__()
@@ -49,15 +52,23 @@ class CifarResNet18(nn.Module):
             self.add_module(f"layer{index}", nn.Sequential(*blocks))
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The stem's map and each stage's, in order: (n, width, h / stem_stride, w / stem_stride) first, (n, d, h / (8 stem_stride), ...) last."""
+        """The map of the stem and of each stage, in order.
+
+        The first is (n, width, h / stem_stride, w / stem_stride), the last (n, d, h / (8 stem_stride), w / (8
+        stem_stride)).
+        """
         maps = [F.relu(self.bn1(self.conv1(x)))]
         for index in range(1, len(STAGES) + 1):
             maps.append(self.get_submodule(f"layer{index}")(maps[-1]))
         return maps
 
     def pool(self, last: Tensor) -> Tensor:
-        """The last map to features, (n, d, ...) -> (n, d)."""
-        return last.mean((2, 3), dtype=torch.float32 if last.dtype == torch.bfloat16 else None)  # a rounded mean would be a floor for matching
+        """The last map to features, (n, d, ...) -> (n, d), the mean over places.
+
+        A map in bfloat16 is averaged in float32: matching cannot get closer to a target than features are
+        rounded.
+        """
+        return last.mean((2, 3), dtype=torch.float32 if last.dtype == torch.bfloat16 else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) -> (n, d)."""

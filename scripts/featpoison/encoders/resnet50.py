@@ -1,4 +1,7 @@
-"""ResNet-50 (He et al., 2016, https://arxiv.org/abs/1512.03385) in torchvision's layout, without its classifier: MoCo v3, torchvision weights."""
+"""ResNet-50 (He et al., 2016, https://arxiv.org/abs/1512.03385) without its classifier.
+
+The layout is torchvision's, which MoCo v3 uses, too.
+"""
 
 import torch
 from torch import Tensor
@@ -6,7 +9,7 @@ from torchvision.models.resnet import Bottleneck, ResNet
 
 
 class ResNet50(ResNet):
-    """The trunk; takes normalised images. Features are the averages over the last stage, d = 2048, before any projection head."""
+    """The trunk, which takes normalised images to the averages over the last stage, d = 2048."""
 
     dimension = 2048
 
@@ -15,7 +18,10 @@ class ResNet50(ResNet):
         del self.fc, self.avgpool
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The stem's map before its max-pool, (n, 64, h / 2, w / 2), and each stage's, the last (n, 2048, h / 32, w / 32)."""
+        """The map of the stem before its max-pool, and of each stage.
+
+        The first is (n, 64, h / 2, w / 2), the last (n, 2048, h / 32, w / 32).
+        """
         stem = self.relu(self.bn1(self.conv1(x)))
         maps = [stem, self.layer1(self.maxpool(stem))]
         for stage in (self.layer2, self.layer3, self.layer4):
@@ -23,8 +29,11 @@ class ResNet50(ResNet):
         return maps
 
     def pool(self, last: Tensor) -> Tensor:
-        """The last map to features, (n, 2048, ...) -> (n, 2048)."""
-        return last.mean((2, 3), dtype=torch.float32 if last.dtype == torch.bfloat16 else None)  # as in resnet.py
+        """The last map to features, (n, 2048, ...) -> (n, 2048), the mean over places.
+
+        A map in bfloat16 is averaged in float32, as in `resnet.py`.
+        """
+        return last.mean((2, 3), dtype=torch.float32 if last.dtype == torch.bfloat16 else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, 3, h, w) -> (n, 2048)."""

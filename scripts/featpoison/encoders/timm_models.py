@@ -1,7 +1,8 @@
-"""Models of timm (https://github.com/huggingface/pytorch-image-models) without their classifiers, among them the ViT-B/16 of `vit-base-16`.
+"""Models of timm (https://github.com/huggingface/pytorch-image-models) without their classifiers.
 
-MoCo v3's ViT (Chen, Xie and He, 2021, https://arxiv.org/abs/2104.02057) has timm's layout; its sine-cosine position embedding is fixed,
-and part of its weights like any other.
+Among them is the ViT-B/16 of `vit-base-16`. The ViT of MoCo v3 (Chen, Xie and He, 2021,
+https://arxiv.org/abs/2104.02057) has timm's layout. Its sine-cosine position embedding is fixed, and stored
+among its weights like any other tensor.
 """
 
 import difflib
@@ -9,22 +10,28 @@ from typing import Any
 
 import timm
 
-from featpoison.encoders.trunks import EncoderError, Trunk
+from featpoison.encoders.trunk import EncoderError, Trunk
 
 
 def timm_model(name: str) -> Trunk:
-    """The untrained model `name`, `NAME` or `NAME.TAG`; features are what its classifier would see. Raises EncoderError."""
+    """The untrained model `name`, which is `NAME` or `NAME.TAG`.
+
+    Its features are what its classifier would see. Raises EncoderError, listing names or tags, where timm
+    does not know it.
+    """
     known = timm.list_models()
-    if name.partition(".")[0] not in known:
-        close = difflib.get_close_matches(name.partition(".")[0], known)
+    model, _, _ = name.partition(".")
+    if model not in known:
+        close = difflib.get_close_matches(model, known)
         raise EncoderError(f"timm:{name}: timm {timm.__version__} has no such model, closest are {close}")
     try:
         network: Any = timm.create_model(name, pretrained=False, num_classes=0)
-    except RuntimeError as error:  # of a tag that it does not know
-        tags = [tagged.partition(".")[2] for tagged in timm.list_pretrained(name.partition(".")[0])]
+    except RuntimeError as error:  # timm knows the model, but not the tag
+        tags = [tagged.partition(".")[2] for tagged in timm.list_pretrained(model)]
         raise EncoderError(f"timm:{name}: {error}; expected a tag of {tags}") from error
     config = network.pretrained_cfg
-    classifier = config.get("classifier") or ()
+    layers = config.get("classifier") or ()
+    classifier = (layers,) if isinstance(layers, str) else tuple(layers)
     normalisation = tuple(config["mean"]), tuple(config["std"])
     dimension = getattr(network, "head_hidden_size", None) or network.num_features
-    return Trunk(network, int(dimension), (classifier,) if isinstance(classifier, str) else tuple(classifier), normalisation)
+    return Trunk(network, int(dimension), classifier, normalisation)

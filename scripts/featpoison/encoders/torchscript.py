@@ -1,8 +1,9 @@
-"""Tensors of a TorchScript archive, read without executing any of its code.
+"""The tensors of a TorchScript archive, read without executing any of its code.
 
-Layout: a zip file with one folder that holds `data.pkl` (the module tree), `data/N` (the storages, little-endian), and `code/`, which is not
-looked at. The unpickler below knows tensors, plain containers and lists of numbers; every class of the archive, `__torch__.*`, becomes an inert
-object that keeps its attributes, and any other name is refused.
+An archive is a zip file with one folder. `data.pkl` is the tree of modules, `data/N` are the storages of
+tensors, little-endian, and `code/` is never looked at. The unpickler here knows tensors, plain containers and
+lists of numbers. Every class of the archive, `__torch__.*`, becomes an object that has attributes and does
+nothing. Any other name is refused.
 """
 
 import pickle
@@ -30,15 +31,15 @@ STORAGES = {
 
 
 class Inert:
-    """An object of the archive: attributes, no behaviour."""
+    """An object of the archive, which has attributes and no behaviour."""
 
     def __setstate__(self, state: Any) -> None:
-        """What the unpickler does with an object's attributes: keep them."""
+        """Called by the unpickler with the object's attributes, which are kept."""
         self.attributes = state if isinstance(state, dict) else {}
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether `path` is a TorchScript archive, not a checkpoint of `torch.save`."""
+    """Whether `path` is a TorchScript archive, and no checkpoint of `torch.save`."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -47,7 +48,10 @@ def is_torchscript(path: Path) -> bool:
 
 
 def read_torchscript(path: Path) -> dict[str, Tensor]:
-    """Parameters and buffers by their dotted names, on the CPU. Raises pickle.UnpicklingError, naming what an archive should not hold."""
+    """Parameters and buffers by their dotted names, on the CPU, with the types and shapes of the archive.
+
+    Raises pickle.UnpicklingError, naming what an archive should not hold.
+    """
     with zipfile.ZipFile(path) as archive:
         folder = archive.namelist()[0].partition("/")[0]
         order = f"{folder}/byteorder"
@@ -59,6 +63,7 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
 
 
 def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+    """The tensors in a value and the attributes below it, with their dotted names below `name`."""
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, Inert):
@@ -67,7 +72,7 @@ def _tensors(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Refuses every name but those of tensors, containers and the archive's own, inert classes."""
+    """Refuses every name but those of tensors, of containers, and of the archive's own classes."""
 
     def __init__(self, file: Any, read: Callable[[str], bytes]) -> None:
         super().__init__(file)
@@ -83,17 +88,25 @@ class _Unpickler(pickle.Unpickler):
             ("torch._utils", "_rebuild_tensor_v2"): _tensor,
             ("collections", "OrderedDict"): OrderedDict,
             ("torch.jit._pickle", "restore_type_tag"): _first,
-        } | {("torch.jit._pickle", f"build_{kind}list"): _first for kind in ("int", "double", "bool", "tensor")}
+        } | {
+            ("torch.jit._pickle", f"build_{kind}list"): _first for kind in ("int", "double", "bool", "tensor")
+        }
         if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"the archive names {module}.{name}, expected tensors and plain containers only")
+            raise pickle.UnpicklingError(
+                f"the archive names {module}.{name}, expected tensors and plain containers only"
+            )
         return allowed[module, name]
 
     def persistent_load(self, pid: Any) -> Tensor:
-        """('storage', type, name, device, elements) -> a flat tensor."""
+        """The storage that ('storage', type, name, device, size) refers to, as a flat tensor."""
         _, kind, name, _, _ = pid
         if name not in self.storages:
             content = bytearray(self.read(name))
-            self.storages[name] = torch.frombuffer(content, dtype=STORAGES[kind]) if content else torch.empty(0, dtype=STORAGES[kind])
+            self.storages[name] = (
+                torch.frombuffer(content, dtype=STORAGES[kind])
+                if content
+                else torch.empty(0, dtype=STORAGES[kind])
+            )
         return self.storages[name]
 
 

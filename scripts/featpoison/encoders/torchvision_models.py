@@ -1,6 +1,7 @@
 """torchvision's image classifiers without their last linear layer.
 
-On GPUs those that pool to several places (VGG, AlexNet) have no deterministic gradient, and torch stops there with an error that says so.
+Those that pool to several places (VGG, AlexNet) have no deterministic gradient on GPUs; torch stops there
+with an error that says so.
 """
 
 import difflib
@@ -10,22 +11,34 @@ import torchvision
 from torch import nn
 from torchvision.models import get_model, list_models
 
-from featpoison.encoders.trunks import EncoderError, Trunk
+from featpoison.encoders.trunk import EncoderError, Trunk
 
-# What torchvision sets by itself where it loads published weights; their own initialisation takes a minute.
-OPTIONS: dict[str, dict[str, Any]] = {name: {"transform_input": True, "init_weights": False} for name in ("googlenet", "inception_v3")}
+# What torchvision itself sets where it loads published weights; initialising the models takes a minute.
+OPTIONS: dict[str, dict[str, Any]] = {
+    name: {"transform_input": True, "init_weights": False} for name in ("googlenet", "inception_v3")
+}
 
 
 def torchvision_model(name: str) -> Trunk:
-    """The untrained model `name`; features are what its last linear layer would see. Raises EncoderError."""
+    """The untrained model `name`; its features are what its last linear layer would see.
+
+    Raises EncoderError where torchvision does not know it, listing names that are close, or where it has no
+    linear layer.
+    """
     known = list_models(module=torchvision.models)
     if name not in known:
         close = difflib.get_close_matches(name, known)
-        raise EncoderError(f"torchvision:{name}: torchvision {torchvision.__version__} has no such model, closest are {close}")
+        raise EncoderError(
+            f"torchvision:{name}: torchvision {torchvision.__version__} has no such model, "
+            f"closest are {close}"
+        )
     network = get_model(name, weights=None, **OPTIONS.get(name, {}))
     linear = [(key, module) for key, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise EncoderError(f"torchvision:{name}: its classifier is no linear layer, expected a model with features before one")
+        raise EncoderError(
+            f"torchvision:{name}: its classifier is no linear layer, "
+            "expected a model with features before one"
+        )
     key, last = linear[-1]
     network.set_submodule(key, nn.Identity())
     return Trunk(network, last.in_features, (key,))

@@ -1,8 +1,9 @@
-"""The SimCLR augmentations (Chen et al., 2020, https://arxiv.org/abs/2002.05709, appendix A), batched: every image draws its own parameters.
+"""The SimCLR augmentations (Chen et al., 2020, https://arxiv.org/abs/2002.05709, appendix A).
 
-Each operation is a function of images (n, 3, h, w) in [0, 1] and of per-image parameters, and equals torchvision's functional of the same
-name applied image by image; `augment` draws the parameters from a generator. Jitter runs in the fixed order brightness, contrast,
-saturation, hue; no blur, as is usual at 32 px.
+They work on a batch, in which every image draws its own parameters. Each operation is a function of images
+(n, 3, h, w) in [0, 1] and of one parameter per image; applied image by image, torchvision's function of the
+same name gives the same. `augment` draws the parameters from a generator. Colours are jittered in the fixed
+order brightness, contrast, saturation, hue. There is no blur, as is usual at 32 px.
 """
 
 import math
@@ -26,13 +27,16 @@ class Augmentation(Settings):
     jitter_probability: float = 0.8
     """Probability that an image's colours are jittered."""
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
-    """Largest change of brightness, contrast, saturation (factors) and hue (turns)."""
+    """Largest change of brightness, contrast and saturation (factors) and of hue (turns)."""
     grayscale_probability: float = 0.2
     """Probability that an image loses its colours."""
 
 
 def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
-    """One random view of each image, (n, 3, h, w) in [0, 1]."""
+    """One random view of each image: (n, 3, h, w) in [0, 1] -> the same shape and range.
+
+    `generator` belongs to the images' device.
+    """
     n, device = len(images), images.device
 
     def uniform(low: float, high: float) -> Tensor:
@@ -45,7 +49,9 @@ def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) 
     views = crop_and_flip(images, top=top, left=left, height=height, width=width, flip=uniform(0, 1) < 0.5)
 
     jittered = (uniform(0, 1) < settings.jitter_probability).float()
-    brightness, contrast, saturation = (1 + jittered * uniform(-strength, strength) for strength in settings.jitter[:3])
+    brightness, contrast, saturation = (
+        1 + jittered * uniform(-strength, strength) for strength in settings.jitter[:3]
+    )
     hue = jittered * uniform(-settings.jitter[3], settings.jitter[3])
     views = adjust_brightness(views, brightness)
     views = adjust_contrast(views, contrast)
@@ -54,52 +60,63 @@ def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) 
     return adjust_saturation(views, (uniform(0, 1) >= settings.grayscale_probability).float())
 
 
-def crop_and_flip(images: Tensor, *, top: Tensor, left: Tensor, height: Tensor, width: Tensor, flip: Tensor) -> Tensor:
-    """Crop (all parameters (n,), in shares of the side), mirror where `flip`, resize bilinearly to the full size."""
+def crop_and_flip(
+    images: Tensor, *, top: Tensor, left: Tensor, height: Tensor, width: Tensor, flip: Tensor
+) -> Tensor:
+    """Crop each image (n, 3, h, w), mirror it where `flip` says so, and resize it to its old size.
+
+    `top` and `left`, the crop's corner, and `height` and `width`, its size, are shares of the image's side,
+    (n,) each; `flip` is boolean (n,). Pixels are interpolated bilinearly.
+    """
     sign = 1 - 2 * flip.float()
     zero = torch.zeros_like(top)
-    # affine_grid works in [-1, 1]: scale by the crop's size, move to its centre
-    theta = torch.stack(
-        [torch.stack([width * sign, zero, 2 * left + width - 1], 1), torch.stack([zero, height, 2 * top + height - 1], 1)], 1
-    )  # (n, 2, 3)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    # affine_grid has coordinates in [-1, 1]: scale by the crop's size, and move to its centre
+    x = torch.stack([width * sign, zero, 2 * left + width - 1], 1)  # (n, 3)
+    y = torch.stack([zero, height, 2 * top + height - 1], 1)
+    grid = F.affine_grid(torch.stack([x, y], 1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _luma(images: Tensor) -> Tensor:
+    """The grey value of each pixel, (n, 1, h, w)."""
     red, green, blue = images.unbind(1)
     return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).unsqueeze(1)  # (n, 1, h, w)
 
 
 def _blend(images: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
+    """factor * images + (1 - factor) * other, cut off at 0 and 1; one factor for each image, (n,)."""
     weight = factor.view(-1, 1, 1, 1)
     return (weight * images + (1 - weight) * other).clamp_(0, 1)
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend with black; factor (n,), 1 changes nothing."""
+    """Blend images (n, 3, h, w) with black; `factor` (n,), where 1 changes nothing."""
     return _blend(images, 0.0, factor)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the image's mean grey; factor (n,)."""
+    """Blend images (n, 3, h, w) with their mean grey value; `factor` (n,), where 1 changes nothing."""
     return _blend(images, _luma(images).mean((2, 3), keepdim=True), factor)
 
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Blend with the grey image; factor (n,), 0 is grayscale."""
+    """Blend images (n, 3, h, w) with their grey versions; `factor` (n,), where 0 leaves no colours."""
     return _blend(images, _luma(images), factor)
 
 
 def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
-    """Rotate the hue by `shift` (n,) turns, through HSV."""
-    value, largest = images.max(1)  # (n, h, w)
+    """Rotate the hue of images (n, 3, h, w) by `shift` (n,), in turns of the colour wheel, by way of HSV."""
+    value, largest = images.max(1)  # (n, h, w): the largest channel, and which it is
     chroma = value - images.amin(1)
     divisor = torch.where(chroma == 0, 1.0, chroma)
     red, green, blue = images.unbind(1)
-    sextant = torch.where(largest == 0, (green - blue) / divisor, torch.where(largest == 1, 2 + (blue - red) / divisor, 4 + (red - green) / divisor))
+    sextant = torch.where(
+        largest == 0,
+        (green - blue) / divisor,
+        torch.where(largest == 1, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
+    )
     hue = sextant + 6 * shift.view(-1, 1, 1)
-    # each channel is the value minus the chroma times a trapezoid of the hue (the closed form of HSV to RGB)
+    # HSV to RGB in closed form: each channel is the value minus the chroma times a trapezoid of the hue
     offset = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
     position = torch.remainder(offset + hue.unsqueeze(1), 6.0)  # (n, 3, h, w)
     return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(position, 4 - position).clamp(0, 1)

@@ -1,4 +1,7 @@
-"""SimCLR (Chen et al., 2020, https://arxiv.org/abs/2002.05709): pull two views of an image together, push all others away."""
+"""SimCLR (Chen et al., 2020, https://arxiv.org/abs/2002.05709): contrastive pre-training of an encoder.
+
+Two views of one image are pulled together, and all other views are pushed away.
+"""
 
 import logging
 import math
@@ -10,17 +13,23 @@ from torch import Tensor, nn
 
 from featpoison.common.precision import Precision, resolve
 from featpoison.common.progress import Progress
+from featpoison.common.schedules import half_cosine
 from featpoison.common.seeds import stream
 from featpoison.common.settings import Settings
-from featpoison.encoders.encoder import Architecture, Encoder
+from featpoison.encoders.architecture import Architecture
+from featpoison.encoders.encoder import Encoder
 from featpoison.pretraining.augment import Augmentation, augment
-from featpoison.records.checkpoints import Checkpoint
+from featpoison.records.checkpoints import Checkpoint, load_optimizer, optimizer_tensors, pack, unpack
 
 log = logging.getLogger(__name__)
+MOMENTUM = ".momentum_buffer"  # how torch's SGD names its only state
 
 
 class SimCLR(Settings):
-    """Pre-training settings. The paper fixes epochs (800) and batch (512); the rest is the usual recipe for CIFAR."""
+    """Settings of pre-training.
+
+    The paper gives epochs (800) and batch size (512); the rest is usual for CIFAR.
+    """
 
     architecture: Architecture = Architecture()
     """The encoder to train."""
@@ -29,7 +38,8 @@ class SimCLR(Settings):
     batch_size: PositiveInt = 512
     """Images a step; each gives two views."""
     learning_rate: PositiveFloat = 0.06
-    """Step size of SGD at batch 128, scaled linearly with the batch; warm-up, then a cosine to zero."""
+    """Step size of SGD at batch size 128, scaled linearly with the batch size. It warms up, and then falls to
+    zero along half a cosine."""
     warmup_epochs: NonNegativeInt = 10
     """Epochs of linear warm-up."""
     momentum: NonNegativeFloat = 0.9
@@ -39,19 +49,24 @@ class SimCLR(Settings):
     temperature: PositiveFloat = 0.5
     """tau of the NT-Xent loss."""
     projection: PositiveInt = 128
-    """Output dimension of the projection head, a two-layer perceptron that is thrown away afterwards."""
+    """Output dimension of the projection head, a perceptron of two layers that training throws away."""
     precision: Precision = "auto"
-    """Arithmetic of the network; auto is bfloat16 on GPUs and on CPUs with bfloat16 instructions, where it is faster."""
+    """Arithmetic of the network; auto is bfloat16 on GPUs and on CPUs with bfloat16 instructions, where it is
+    faster."""
     compile: bool = False
-    """Compile the network (a C++ compiler is needed on CPUs)."""
+    """Whether to compile the network, for which CPUs need a C++ compiler."""
     augmentation: Augmentation = Augmentation()
     """The two random views."""
     seed: int = 0
-    """Seed of weights, order and views."""
+    """Seed of weights, order of images, and views."""
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """NT-Xent loss, eq. 1 of SimCLR, mean over the 2n views; `first`, `second` (n, p), row i of both from image i."""
+    """The NT-Xent loss (SimCLR, eq. 1), the mean over the 2n views, ().
+
+    Rows i of `first` and `second`, (n, p) each, are the projections of two views of image i. `temperature` is
+    tau.
+    """
     n = len(first)
     views = F.normalize(torch.cat([first, second]).float(), dim=1)  # (2n, p)
     logits = views @ views.T / temperature
@@ -61,22 +76,30 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
 
 def learning_rate(settings: SimCLR, step: int, steps: int) -> float:
-    """The step size at `step`, with `steps` a pass: linear warm-up to the peak, then half a cosine to zero."""
+    """The step size at `step`, counted from 0, where an epoch has `steps` steps.
+
+    It rises linearly during the warm-up epochs and then falls to zero along half a cosine.
+    """
     peak = settings.learning_rate * settings.batch_size / 128
     warmup, total = settings.warmup_epochs * steps, settings.epochs * steps
     if step < warmup:
         return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+    return peak * half_cosine(step - warmup, max(1, total - warmup))
 
 
-def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoint: Checkpoint) -> tuple[Encoder, list[float]]:
-    """The trained, frozen encoder and the mean loss of each epoch.
+def pretrain(
+    images: Tensor, settings: SimCLR, *, device: torch.device, checkpoint: Checkpoint
+) -> tuple[Encoder, list[float]]:
+    """The trained, frozen encoder, on `device`, and the mean loss of each epoch.
 
-    `images` uint8 (n, 3, h, w), kept whole on the device. State is saved after each epoch and resumed from. Raises FloatingPointError
-    when the loss is no longer finite, naming the epoch and the step.
+    `images` uint8 (n, 3, h, w) are kept on the device as a whole. The state is saved after each epoch, and a
+    run that was cut off goes on from there. Raises ValueError where there are fewer images than a batch has,
+    and FloatingPointError naming the epoch whose loss is not finite.
     """
     network = _network(settings).to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(network.parameters(), momentum=settings.momentum, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.SGD(
+        network.parameters(), momentum=settings.momentum, weight_decay=settings.weight_decay
+    )
     losses = _restore(checkpoint, network, optimizer)
     steps = len(images) // settings.batch_size
     if not steps:
@@ -84,7 +107,8 @@ def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoi
     forward = torch.compile(network) if settings.compile else network
     dtype = resolve(settings.precision, device)
     images = images.to(device)
-    progress = Progress(settings.epochs * steps * settings.batch_size, "images", done=len(losses) * steps * settings.batch_size)
+    per_epoch = steps * settings.batch_size
+    progress = Progress(settings.epochs * per_epoch, "images", done=len(losses) * per_epoch)
     network.train()
     for epoch in range(len(losses), settings.epochs):
         generator = stream(settings.seed, epoch, device=device)
@@ -114,27 +138,35 @@ def pretrain(images: Tensor, settings: SimCLR, *, device: torch.device, checkpoi
 
 
 def _network(settings: SimCLR) -> nn.Sequential:
-    """Encoder and projection head with the seed's weights."""
+    """The encoder and the projection head with the seed's weights."""
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)  # module initialisation has no generator argument
         encoder = Encoder(settings.architecture)
         d = encoder.dimension
-        return nn.Sequential(encoder, nn.Linear(d, d), nn.ReLU(inplace=True), nn.Linear(d, settings.projection))
+        projection = nn.Linear(d, d), nn.ReLU(inplace=True), nn.Linear(d, settings.projection)
+        return nn.Sequential(encoder, *projection)
 
 
-def _save(checkpoint: Checkpoint, network: nn.Module, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
-    momenta = {f"momentum.{i}": state["momentum_buffer"] for i, state in optimizer.state_dict()["state"].items()}
-    checkpoint.save({f"network.{key}": value for key, value in network.state_dict().items()} | momenta, losses=losses)
+def _save(
+    checkpoint: Checkpoint, network: nn.Module, optimizer: torch.optim.Optimizer, losses: list[float]
+) -> None:
+    """The state after an epoch: `network.NAME`, and `momentum.INDEX` of each parameter."""
+    momenta = {key.removesuffix(MOMENTUM): value for key, value in optimizer_tensors(optimizer).items()}
+    checkpoint.save(pack(network=network.state_dict(), momentum=momenta), losses=losses)
 
 
 def _restore(checkpoint: Checkpoint, network: nn.Module, optimizer: torch.optim.Optimizer) -> list[float]:
+    """Set network and optimiser, in place, to the last finished epoch. Returns the losses up to there.
+
+    Where there is no state, nothing is set and the list is empty.
+    """
     state = checkpoint.load()
     if state is None:
         return []
     tensors, facts = state
-    network.load_state_dict({key.removeprefix("network."): value for key, value in tensors.items() if key.startswith("network.")})
-    full = optimizer.state_dict()
-    full["state"] = {int(key.removeprefix("momentum.")): {"momentum_buffer": value} for key, value in tensors.items() if key.startswith("momentum.")}
-    optimizer.load_state_dict(full)
+    groups = unpack(tensors)
+    network.load_state_dict(groups["network"])
+    momenta = groups.get("momentum", {})  # none where the momentum is 0
+    load_optimizer(optimizer, {f"{index}{MOMENTUM}": value for index, value in momenta.items()})
     log.info("resumed after epoch %d", len(facts["losses"]))
     return facts["losses"]

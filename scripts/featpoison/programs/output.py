@@ -19,3 +19,12 @@ def write(paths: Iterable[Path], record: Record, make: Callable[[Path], None]) -
             finally:
                 named.unlink(missing_ok=True)
             provenance.write_sidecar(path, record, temporary)  # here: where there is no space for it, the earlier file and record stay
+
+
+def write_text(path: Path, record: Record, text: str) -> None:
+    """Write a text with its provenance beside it."""
+
+    def make(temporary: Path) -> None:
+        temporary.write_text(text)
+
+    write([path], record, make)

@@ -70,10 +70,12 @@ def settings(model: type[S], text: str) -> S:
         raise SystemExit(f"settings do not fit {model.__name__}: {error}") from None
 
 
-def record(args: argparse.Namespace, inputs: Iterable[Path], values: dict[str, Any]) -> provenance.Record:
-    """The provenance record of the running program's product."""
+def record(
+    args: argparse.Namespace, inputs: Iterable[Path], values: dict[str, Any], chosen: Iterable[Path] = ()
+) -> provenance.Record:
+    """The provenance record of the running program's product; `chosen` are modules that it imports by name."""
     kind = device_kind(args.device) if "device" in args else "cpu"
-    return provenance.record(Path(sys.argv[0]), inputs, values, kind)
+    return provenance.record(Path(sys.argv[0]), inputs, values, kind, chosen)
 
 
 def device_kind(value: torch.device) -> str:

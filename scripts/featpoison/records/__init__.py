@@ -1,1 +1,1 @@
-"""What a product says of itself: provenance, checkpoints of long work, the seal of safetensors files."""
+"""What a product says of itself: provenance, the checkpoints of long work, the seal of safetensors files."""

@@ -1,19 +1,26 @@
-"""Resumable state of long work: tensors and JSON in a safetensors file beside the product, bound to what is being computed.
+"""Resumable state of long work: tensors and JSON in a safetensors file that lies hidden beside the product.
 
-Snakemake deletes a rule's outputs before it runs the rule, so state never lives in an output. A state that belongs to other inputs,
-settings or code is ignored: the binding is the digest of the product's provenance record.
+Snakemake deletes the outputs of a rule before it runs the rule, so a state cannot be an output. A state holds
+the digest of the provenance record that its product will have; one that belongs to other inputs, settings or
+code is so recognised and ignored.
+
+Importing this module does not import torch; only loading and saving do.
 """
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 
 from featpoison.common.files import replacing
 from featpoison.records.provenance import Record, canonical_json, sha256_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
 
 log = logging.getLogger(__name__)
 
@@ -22,32 +29,93 @@ class Checkpoint:
     """The state file of one product."""
 
     def __init__(self, output: Path, record: Record) -> None:
-        """State for `output`, whose provenance will be `record`."""
+        """The state of the work on `output`, whose provenance record will be `record`.
+
+        Nothing is read or written yet.
+        """
         self.path = output.with_name(f".{output.name}.state")
         self.binding = sha256_bytes(canonical_json(record).encode())
 
-    def load(self) -> tuple[dict[str, Tensor], dict] | None:
-        """Tensors and facts of the last `save`, or None where there is nothing to resume from."""
+    def load(self) -> "tuple[dict[str, Tensor], dict] | None":
+        """The tensors, on the CPU, and the facts of the last `save`.
+
+        None where there is nothing to resume from: there is no file, or it is damaged, or it belongs to other
+        inputs, settings or code.
+        """
         try:
             with safe_open(self.path, "pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("binding") != self.binding:
                     log.info("%s: belongs to other inputs, settings or code; starting anew", self.path)
                     return None
-                names = file.keys()  # safetensors files iterate only so
-                return {key: file.get_tensor(key) for key in names}, json.loads(metadata["facts"])
+                names = file.keys()  # the file itself is not iterable
+                tensors = {name: file.get_tensor(name) for name in names}
+                return tensors, json.loads(metadata["facts"])
         except FileNotFoundError:
             return None
         except SafetensorError as error:
             log.warning("%s: unreadable (%s); starting anew", self.path, error)
             return None
 
-    def save(self, tensors: dict[str, Tensor], **facts: object) -> None:
-        """Replace the state, atomically."""
-        content = save({key: value.contiguous().cpu() for key, value in tensors.items()}, {"binding": self.binding, "facts": canonical_json(facts)})
+    def save(self, tensors: "Mapping[str, Tensor]", **facts: object) -> None:
+        """Replace the state by `tensors`, of any shape and device, and by `facts`, which have to be JSON.
+
+        The file appears whole or not at all. Raises NotWritten where the disk is full.
+        """
+        from safetensors.torch import save
+
+        on_cpu = {name: value.contiguous().cpu() for name, value in tensors.items()}
+        metadata = {"binding": self.binding, "facts": canonical_json(facts)}
+        content = save(on_cpu, metadata)
         with replacing(self.path) as temporary:
             temporary.write_bytes(content)
 
     def remove(self) -> None:
-        """The product is finished."""
+        """Delete the state, because the product is finished. Nothing happens where there is none."""
         self.path.unlink(missing_ok=True)
+
+
+def pack(**groups: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """Named groups of named tensors as one dictionary with the keys "group.name"; `unpack` is the inverse.
+
+    A group's name has no dot, as no keyword has. Names within a group may have dots.
+    """
+    return {f"{group}.{name}": value for group, tensors in groups.items() for name, value in tensors.items()}
+
+
+def unpack(tensors: "Mapping[str, Tensor]") -> "dict[str, dict[str, Tensor]]":
+    """The groups that `pack` joined: every key "group.name" is split at its first dot.
+
+    A group that was empty is missing. Raises ValueError for a key without a dot, which `pack` never makes.
+    """
+    groups: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        group, dot, name = key.partition(".")
+        if not dot:
+            raise ValueError(f"key {key!r}, expected 'group.name'")
+        groups.setdefault(group, {})[name] = value
+    return groups
+
+
+def optimizer_tensors(optimizer: "Optimizer") -> "dict[str, Tensor]":
+    """The state of an optimiser under the keys "INDEX.NAME".
+
+    For optimisers whose state consists of tensors alone, such as SGD and Adam. INDEX is the position of the
+    parameter in the optimiser, from 0. NAME is torch's name, such as `momentum_buffer` or `exp_avg`. Before
+    the first step there are none. Step sizes and other settings are not included.
+    """
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
+
+
+def load_optimizer(optimizer: "Optimizer", tensors: "Mapping[str, Tensor]") -> None:
+    """Give `optimizer`, in place, the state that `optimizer_tensors` took from another one.
+
+    Both optimisers have to have the same parameters. Tensors move to the device of their parameter; step
+    sizes and other settings stay as they are. Raises ValueError for a key that is not "INDEX.NAME".
+    """
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})

@@ -1,12 +1,15 @@
-"""Where a file comes from: digests, the code that made it, the environment, and the record that every product carries.
+"""Where a file comes from: digests, the code that made it, the environment, and the record of every product.
 
-A record is plain JSON and holds nothing that depends on the clock, the host or the current directory, so products repeat byte for byte:
+A record is plain JSON. Nothing in it depends on the clock, the host or the current directory, so that
+products repeat byte for byte:
 
-    {"program", "code", "inputs": {path: sha256}, "settings": {...}, "environment": {...}, "product": its path}
+    {"program", "code", "inputs": {path: sha256}, "settings": {...}, "environment": {...},
+     "product": its path}
 
-HDF5 and safetensors products carry it inside; text and pictures have it beside them in ``NAME.provenance.json`` (`write_sidecar`). Each form has a
-seal over all of its bytes, so that a record cannot be changed, nor a product put in another's place, without anybody noticing. Seals are
-digests, not signatures: they find accidents and edits, not somebody who makes new ones.
+HDF5 and safetensors products carry their record inside. Texts and pictures have it beside them, in
+`NAME.provenance.json` (`write_sidecar`). Each form has a seal over all of its bytes: a changed record, or a
+product in another one's place, does not stay unnoticed. Seals are digests and not signatures. They find
+accidents and edits, but nobody who makes new seals.
 """
 
 import ast
@@ -24,7 +27,17 @@ from featpoison.common.files import replacing
 PACKAGE = Path(__file__).resolve().parents[1]
 SCRIPTS = PACKAGE.parent
 ROOT = SCRIPTS.parent
-LIBRARIES = ("torch", "torchvision", "timm", "numpy", "h5py", "safetensors", "pydantic", "matplotlib", "snakemake")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "h5py",
+    "safetensors",
+    "pydantic",
+    "matplotlib",
+    "snakemake",
+)
 
 Record = dict[str, Any]
 
@@ -44,18 +57,24 @@ def sha256_file(path: Path) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal bytes."""
+    """JSON with sorted keys and no spaces: equal values give equal bytes.
+
+    Raises TypeError for what is not JSON.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def import_closure(program: Path) -> tuple[Path, ...]:
-    """The program and every module of this package that it imports, directly or not, sorted.
+def import_closure(program: Path, *chosen: Path) -> tuple[Path, ...]:
+    """The program and every module of this package that it imports, directly or not, sorted by path.
 
-    Read from the syntax tree, imports inside functions included; nothing is executed. These are a rule's code inputs: the program is
-    rerun when one of them changes, and for no other change of code.
+    `chosen` are modules that the program imports by a name it is given, as the one attack that it runs.
+
+    Imports are read from the syntax tree, those inside functions too, and nothing is executed. These files
+    are the code inputs of the program's rule: the program runs again when one of them changes, and after no
+    other change of code. Raises FileNotFoundError where the program does not exist.
     """
     seen: set[Path] = set()
-    queue = [program.resolve()]
+    queue = [path.resolve() for path in (program, *chosen)]
     while queue:
         path = queue.pop()
         if path not in seen:
@@ -66,6 +85,7 @@ def import_closure(program: Path) -> tuple[Path, ...]:
 
 @cache
 def _imported_modules(path: Path) -> frozenset[Path]:
+    """Files of this package that the import statements of the file at `path` name."""
     found: set[Path] = set()
     for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
         if isinstance(node, ast.Import):
@@ -79,7 +99,10 @@ def _imported_modules(path: Path) -> frozenset[Path]:
 
 @cache
 def _module_files(dotted: str) -> frozenset[Path]:
-    """Files that ``import dotted`` executes: each package's __init__ on the way, and the module itself where it is one."""
+    """Files that `import dotted` executes: the __init__ of each package on the way, and the module itself.
+
+    Empty for modules of other packages. A name within a module counts as no file.
+    """
     parts = dotted.split(".")
     if parts[0] != PACKAGE.name:
         return frozenset()
@@ -90,20 +113,47 @@ def _module_files(dotted: str) -> frozenset[Path]:
     return frozenset(files)
 
 
-def code_version(program: Path) -> str:
-    """One digest over the import closure of `program`: names relative to the repository and contents."""
-    parts = (f"{relative(path)}:{sha256_file(path)}\n".encode() for path in import_closure(program))
-    return sha256_bytes(*parts)
+def module_file(dotted: str) -> Path:
+    """The file of a module of this package. Raises FileNotFoundError where there is none."""
+    path = SCRIPTS.joinpath(*dotted.split(".")).with_suffix(".py")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such module")
+    return path
+
+
+def code_version(program: Path, *chosen: Path) -> str:
+    """One digest over `import_closure`: names relative to the repository, and contents."""
+    closure = import_closure(program, *chosen)
+    return sha256_bytes(*(f"{relative(path)}:{sha256_file(path)}\n".encode() for path in closure))
+
+
+def code_of(entry: Record) -> tuple[Path, ...]:
+    """The files of the code that a record names, as they are here: the program and the modules it chose, with
+    what they import. Raises FileNotFoundError where one is no longer here."""
+    return import_closure(ROOT / entry["program"], *(ROOT / name for name in entry.get("chosen", [])))
+
+
+def code_is_current(entry: Record) -> bool:
+    """Whether the code that a record names is the code that is here.
+
+    Raises FileNotFoundError as `code_of`.
+    """
+    chosen = [ROOT / name for name in entry.get("chosen", [])]
+    return code_version(ROOT / entry["program"], *chosen) == entry["code"]
 
 
 def relative(path: Path) -> str:
-    """`path` as the record shows it: relative to the repository where it lies inside."""
+    """The path as a record shows it: relative to the repository where it lies inside, else as it is."""
     resolved = Path(path).resolve()
     return resolved.relative_to(ROOT).as_posix() if resolved.is_relative_to(ROOT) else Path(path).as_posix()
 
 
 def environment(device: str) -> dict[str, str]:
-    """Versions of the interpreter and the libraries, and the kind of processor (never its host name or count)."""
+    """Versions of the interpreter and the libraries, and the kind of processor.
+
+    `device` is the name of the GPU or CPU that computes. Neither the name of the host nor the number of
+    processors is included: they do not change products.
+    """
     versions = {"python": platform.python_version(), "machine": platform.machine(), "device": device}
     for name in LIBRARIES:
         try:
@@ -113,11 +163,24 @@ def environment(device: str) -> dict[str, str]:
     return versions
 
 
-def record(program: Path, inputs: Iterable[Path], settings: Mapping[str, Any], device: str) -> Record:
-    """The provenance record of a product that `program` is about to make from `inputs` under `settings` (seeds included)."""
+def record(
+    program: Path,
+    inputs: Iterable[Path],
+    settings: Mapping[str, Any],
+    device: str,
+    chosen: Iterable[Path] = (),
+) -> Record:
+    """The provenance record of the product that `program` is about to make from `inputs` under `settings`.
+
+    `chosen` are the modules that it imports by name; the record names them where there are any. `settings`
+    have to be JSON and include the seeds; `device` is the name of the GPU or CPU that computes. Raises
+    FileNotFoundError for an input that does not exist.
+    """
+    modules = sorted(chosen)
     return {
         "program": relative(program),
-        "code": code_version(program),
+        **({"chosen": [relative(path) for path in modules]} if modules else {}),
+        "code": code_version(program, *modules),
         "inputs": {relative(path): sha256_file(path) for path in sorted(set(inputs))},
         "settings": json.loads(canonical_json(dict(settings))),
         "environment": environment(device),
@@ -125,41 +188,62 @@ def record(program: Path, inputs: Iterable[Path], settings: Mapping[str, Any], d
 
 
 def of_product(entry: Record, path: Path) -> Record:
-    """The record with the product's own path, where that lies in the repository: two products that changed places are told apart."""
+    """The record with the path of its product, where that lies in the repository.
+
+    The path makes it visible when two products have changed places.
+    """
     name = relative(path)
     return entry if Path(name).is_absolute() else entry | {"product": name}
 
 
 def joint_device(records: Iterable[Record]) -> str:
-    """The kinds of device behind several records, as one says it: sorted, `+` between."""
-    return " + ".join(sorted({kind for record in records for kind in record["environment"]["device"].split(" + ")}))
+    """The devices behind several records as one name: the sorted names, joined by " + "."""
+    names = [record["environment"]["device"] for record in records]
+    kinds = {kind for name in names for kind in name.split(" + ")}
+    return " + ".join(sorted(kinds))
 
 
 def of_whole(shards: Sequence[Record]) -> list[Record]:
-    """Each shard's record as the whole has it: without path and number, made by the devices of all. Equal where shards belong together."""
+    """The record of each shard as the whole product would have it.
+
+    Path and shard number are left out, and the device is that of all shards. The results are equal where the
+    shards belong together.
+    """
     device = joint_device(shards)
-    settings = [{key: value for key, value in shard["settings"].items() if key != "shard"} for shard in shards]
+    settings = [
+        {key: value for key, value in shard["settings"].items() if key != "shard"} for shard in shards
+    ]
     bare = [{key: value for key, value in shard.items() if key != "product"} for shard in shards]
-    return [one | {"settings": own, "environment": one["environment"] | {"device": device}} for one, own in zip(bare, settings, strict=True)]
+    return [
+        one | {"settings": own, "environment": one["environment"] | {"device": device}}
+        for one, own in zip(bare, settings, strict=True)
+    ]
 
 
 class RecordError(ValueError):
-    """The record beside a product is damaged or was edited; the message names it."""
+    """The record beside a product is damaged or was edited. The message names the record."""
 
 
 def sidecar(path: Path) -> Path:
-    """Where the record of a text or a picture lies."""
+    """The path of the record of a text or a picture."""
     return path.with_name(path.name + ".provenance.json")
 
 
 def write_sidecar(path: Path, entry: Record, bytes_at: Path | None = None) -> None:
-    """Write the record beside `path`, sealed, with the digest of `path` itself, or of `bytes_at`, which is about to take its place."""
+    """Write the sealed record of `path` beside it, with the digest of its contents.
+
+    The contents are read from `bytes_at` where that is given: a file that is about to take the place of
+    `path`. Raises NotWritten where the disk is full.
+    """
     with replacing(sidecar(path)) as temporary:
         temporary.write_text(_sealed({"sha256": sha256_file(bytes_at or path), **of_product(entry, path)}))
 
 
 def read_sidecar(path: Path) -> Record:
-    """The record beside the product `path`. Raises FileNotFoundError, or RecordError where a byte of it was changed."""
+    """The record beside the product `path`.
+
+    Raises FileNotFoundError, or RecordError where any byte was changed.
+    """
     beside = sidecar(path)
     content = beside.read_bytes()
     try:
@@ -173,5 +257,7 @@ def read_sidecar(path: Path) -> Record:
 
 
 def _sealed(entry: Record) -> str:
-    """The text of a record beside its product: one form, so that the seal covers every byte."""
-    return json.dumps(entry | {"seal": sha256_bytes(canonical_json(entry).encode())}, indent=1, sort_keys=True) + "\n"
+    """The text of a record beside its product, in its one possible form, so that the seal covers every
+    byte."""
+    seal = sha256_bytes(canonical_json(entry).encode())
+    return json.dumps(entry | {"seal": seal}, indent=1, sort_keys=True) + "\n"

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+from featpoison.papers.lu2024 import as_printed
 from featpoison.records.provenance import relative
-from featpoison.render.layout import TITLES
 from featpoison.results.bootstrap import DRAWS
 from featpoison.results.claims import Comparison, Key
 from featpoison.results.intervals import Interval
 from featpoison.results.judging import NOT_RUN, Finding, Judgement
-from featpoison.results.samples import VICTIMS, Evidence
+from featpoison.results.samples import VICTIMS, Samples
 
 HEAD = f"""# The paper's claims, judged by our own numbers
 
@@ -20,16 +20,16 @@ epochs of SGD, and `converged`, the exact minimiser; what only `sgd100` shows is
 comparisons hold among the paper's printed drops, which come without intervals."""
 
 
-def page(judgements: Sequence[Judgement], evidence: Evidence, published: Mapping[Key, float]) -> str:
+def page(judgements: Sequence[Judgement], samples: Samples, published: Mapping[Key, float]) -> str:
     """The whole page."""
     lines = [HEAD, "", "| | claim | sgd100 | converged | paper |", "|---|---|---|---|---|"]
     for one in judgements:
         cells = [str(one.claim.number), one.claim.text, *(_short(one, victim) for victim in VICTIMS), _of(*one.published)]
         lines.append(f"| {' | '.join(cells)} |")
-    taus = [f"{scenario} {evidence.tau(scenario):.3f}" for scenario in evidence.files.scenarios]
+    taus = [f"{scenario} {samples.tau(scenario):.3f}" for scenario in samples.files.scenarios]
     lines += ["", f"Reachability threshold tau of the target heads: {', '.join(taus)}. Below it no poisons whatever make the target head stationary."]
     for one in judgements:
-        lines += ["", *_section(one, evidence, published)]
+        lines += ["", *_section(one, samples, published)]
     return "\n".join(lines) + "\n"
 
 
@@ -43,33 +43,33 @@ def _of(some: int, total: int) -> str:
     return f"{some} of {total}"
 
 
-def _section(judgement: Judgement, evidence: Evidence, published: Mapping[Key, float]) -> list[str]:
+def _section(judgement: Judgement, samples: Samples, published: Mapping[Key, float]) -> list[str]:
     """Verdict, sentences, the comparisons, their result files."""
     claim = judgement.claim
     lines = [f"## {claim.number}. {claim.text}", "", f"**{judgement.overall.capitalize()}.** {claim.note}".rstrip()]
     if judgement.overall == NOT_RUN:
         return [*lines, "", f"Needs result files of {claim.needs}; the configuration's tables declare none that this version makes."]
-    lines += ["", *(f"- {sentence(victim, judgement.findings[victim])}" for victim in VICTIMS), ""]
+    lines += ["", *(f"- {sentence(victim, judgement.findings[victim], samples)}" for victim in VICTIMS), ""]
     lines += ["| scenario | claimed | eps_d | tau | sgd100 | converged | paper |", "|---|---|---|---|---|---|---|"]
     for pair in zip(*(judgement.findings[victim] for victim in VICTIMS), strict=True):
         comparison = pair[0].comparison
-        tau = f"{evidence.tau(comparison.plus.scenario):.3f}"
-        cells = [_scenarios(comparison), claimed(comparison), f"{comparison.plus.eps_d:g}", tau, *map(_cell, pair), _printed(comparison, published)]
+        tau = f"{samples.tau(comparison.plus.scenario):.3f}"
+        cells = [_scenarios(comparison), claimed(comparison, samples), f"{comparison.plus.eps_d:g}", tau, *map(_cell, pair), _printed(comparison, published)]
         lines.append(f"| {' | '.join(cells)} |")
     sources = dict.fromkeys(
-        relative(evidence.paths[key]) for finding in judgement.findings[VICTIMS[0]] for key in (finding.comparison.plus, finding.comparison.minus)
+        relative(samples.source(key)) for finding in judgement.findings[VICTIMS[0]] for key in (finding.comparison.plus, finding.comparison.minus)
     )
     return [*lines, "", f"Sources: {', '.join(f'`{path}`' for path in sources)}."]
 
 
-def sentence(victim: str, findings: Sequence[Finding]) -> str:
+def sentence(victim: str, findings: Sequence[Finding], samples: Samples) -> str:
     """How many comparisons hold, and the one with the least to spare, in numbers."""
     weakest = min(findings, key=lambda finding: finding.slack)
     comparison = weakest.comparison
     count = _of(sum(finding.holds for finding in findings), len(findings))
     which = "The comparison" if len(findings) == 1 else "The one with the least to spare"
     text = (
-        f"`{victim}`: {count} comparisons hold. {which}, {claimed(comparison)} at eps_d = {comparison.plus.eps_d:g} ({_scenarios(comparison)}): "
+        f"`{victim}`: {count} comparisons hold. {which}, {claimed(comparison, samples)} at eps_d = {comparison.plus.eps_d:g} ({_scenarios(comparison)}): "
         f"drops {_interval(weakest.plus)} and {_interval(weakest.minus)}, {_statistic(comparison)} {_interval(weakest.difference)}"
     )
     if comparison.factor != 1:
@@ -79,9 +79,9 @@ def sentence(victim: str, findings: Sequence[Finding]) -> str:
     return f"{text}."
 
 
-def claimed(comparison: Comparison) -> str:
+def claimed(comparison: Comparison, samples: Samples) -> str:
     """The comparison in words."""
-    above, below = _title(comparison.plus), _title(comparison.minus)
+    above, below = samples.title(comparison.plus), samples.title(comparison.minus)
     if comparison.within is not None:
         return f"{above} within {comparison.within:g} point of {below}"
     if comparison.plus.scenario != comparison.minus.scenario:
@@ -91,10 +91,6 @@ def claimed(comparison: Comparison) -> str:
 
 def _statistic(comparison: Comparison) -> str:
     return "difference" if comparison.factor == 1 else f"first less {comparison.factor:g} times the second"
-
-
-def _title(key: Key) -> str:
-    return TITLES.get(key.method, key.method) + ("" if key.beta is None else f" (beta = {key.beta:g})")
 
 
 def _scenarios(comparison: Comparison) -> str:
@@ -121,5 +117,5 @@ def _interval(interval: Interval) -> str:
 
 def _printed(comparison: Comparison, published: Mapping[Key, float]) -> str:
     """The paper's two drops, a dash where it has none at this budget."""
-    drops = [published.get(key) for key in (comparison.plus, comparison.minus)]
+    drops = [published.get(as_printed(key)) for key in (comparison.plus, comparison.minus)]
     return " v ".join("–" if drop is None else f"{drop:.2f}" for drop in drops)

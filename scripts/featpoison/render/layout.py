@@ -5,36 +5,9 @@ from itertools import groupby
 
 from featpoison.results.cells import Cell
 
-TITLES = {
-    "gradpc-input": "GradPC (input space)",
-    "tgda-input": "TGDA-input",
-    "tgda-input-constrained": "TGDA-input (constrained)",
-    "gc-input": "GC-input",
-    "gc-input-constrained": "GC-input (constrained)",
-    "gradpc-feature": "GradPC (feature space)",
-    "gc-feature": "GC-feature",
-    "decoder-inversion": "Decoder inversion",
-    "feature-matching": "Feature matching",
-    "feature-matching-r": "Feature matching-r",
-    "exact-feature": "Exact bilevel, features (ours)",
-    "exact-input": "Exact bilevel, input (ours)",
-    "exact-input-constrained": "Exact bilevel, input (constrained, ours)",
-    "exact-feature-matching": "Exact bilevel, matched (ours)",
-    "emn-original": "EMN, from scratch",
-    "emn-end-to-end": "EMN, end to end",
-    "emn-input": "EMN, frozen encoder",
-}
-# The paper's colours of row groups: white for heads and features, blue for input-space attacks, pink for feature-targeted ones.
+# The paper's colours of row groups: white for heads and features, blue for attacks in input space, pink for those
+# that aim at features; as RRGGBB.
 TINTS = {"input": "DCE9F7", "targeted": "FBE3E4", "none": "FFFFFF"}
-
-
-def tint(method: str) -> str:
-    """The group's colour as RRGGBB."""
-    if method.startswith(("tgda-input", "gc-input", "exact-input", "emn-input")):
-        return TINTS["input"]
-    if method.startswith(("decoder", "feature-matching", "exact-feature-matching")):
-        return TINTS["targeted"]
-    return TINTS["none"]
 
 
 @dataclass(frozen=True)
@@ -47,40 +20,34 @@ class Line:
 
 
 COLUMNS = ("paper", "sgd100", "converged", "residual", "magnitude")
-UNLEARNABLE_COLUMNS = ("paper", "network", "sgd100", "converged", "clean")
+NOISE_COLUMNS = ("paper", "network", "sgd100", "converged", "clean")
 
 
-def unlearnable(cells: list[Cell]) -> bool:
+def of_noise(cells: list[Cell]) -> bool:
     """Whether a table is one of EMN."""
-    return all(cell.method.startswith("emn-") for cell in cells)
+    return all(cell.makes == "noise" for cell in cells)
 
 
 def columns_of(cells: list[Cell]) -> tuple[str, ...]:
     """The columns of each budget; EMN has other victims, a clean accuracy a row, and no target head."""
-    return UNLEARNABLE_COLUMNS if unlearnable(cells) else COLUMNS
+    return NOISE_COLUMNS if of_noise(cells) else COLUMNS
 
 
 def lines_of(cells: list[Cell]) -> list[Line]:
     """The lines of a table in the order of its cells."""
     lines = []
-    for (method, _), group in groupby(cells, key=lambda cell: (cell.method, cell.beta)):
+    for (title, tint), group in groupby(cells, key=lambda cell: (cell.title, TINTS[cell.group])):
         budgets = [list(same) for _, same in groupby(group, key=lambda cell: cell.eps_d)]
-        lines.append(Line(_title(budgets[0][0]), tint(method), tuple(_texts(same) for same in budgets)))
+        lines.append(Line(title, tint, tuple(_texts(same) for same in budgets)))
     return lines
-
-
-def _title(cell: Cell) -> str:
-    attack, _, scenario = cell.method.partition("/")
-    remark = f"beta = {cell.beta:g}" if cell.beta is not None else scenario
-    return TITLES[attack] + (f" ({remark})" if remark else "")
 
 
 def _texts(cells: list[Cell]) -> tuple[str, ...]:
     by_victim = {cell.victim: cell for cell in cells}
     first = cells[0]
-    if unlearnable(cells):
+    if of_noise(cells):
         clean = " / ".join(f"{cell.clean_accuracy:.2f}" for cell in cells)
-        return (_number(first.published_drop, 2), *(_drop(by_victim.get(victim)) for victim in UNLEARNABLE_COLUMNS[1:4]), clean)
+        return (_number(first.published_drop, 2), *(_drop(by_victim.get(victim)) for victim in NOISE_COLUMNS[1:4]), clean)
     ours = [_drop(by_victim.get(victim) or by_victim.get("target")) for victim in ("sgd100", "converged")]
     if "target" in by_victim:
         ours[1] = ""
@@ -118,8 +85,8 @@ class Facts:
 
 def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
     """What a reader has to know under the table."""
-    if unlearnable(cells):
-        return _unlearnable_notes(cells, facts)
+    if of_noise(cells):
+        return _noise_notes(cells, facts)
     clean = {cell.victim: cell.clean_accuracy for cell in cells}
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells if cell.victim != "target"})
     attack = next((cell for cell in cells if cell.victim != "target"), cells[0])
@@ -146,22 +113,22 @@ def _rounding_note(cells: list[Cell]) -> list[str]:
     change, most = max(changes, key=lambda pair: abs(pair[0]))
     return [
         "Image attacks after rounding to 8 bits, which also clips to the pixel range (CSV, column drop_8bit): no drop changes by more than "
-        f"{abs(change):.2f} points, the largest change being {_title(most)}, {most.victim}, eps_d = {most.eps_d:g}: "
+        f"{abs(change):.2f} points, the largest change being {most.title}, {most.victim}, eps_d = {most.eps_d:g}: "
         f"{most.drop:.2f} to {most.drop_8bit:.2f}."
     ]
 
 
 def _removal_note(cells: list[Cell]) -> list[str]:
-    """How many poisons the filter dropped."""
+    """How many poisons the defences removed."""
     texts = {
-        f"{_title(cell)}, eps_d = {cell.eps_d:g}: {cell.removed:.0f} of {cell.removed + cell.poisons:.0f}"
+        f"{cell.title}, eps_d = {cell.eps_d:g}: {cell.removed:.0f} of {cell.removed + cell.poisons:.0f}"
         for cell in cells
         if cell.removed and cell.poisons is not None
     }
-    return [f"Removed by the magnitude filter, mean over poison seeds: {'; '.join(sorted(texts))}."] if texts else []
+    return [f"Removed before training, mean over poison seeds: {'; '.join(sorted(texts))}."] if texts else []
 
 
-def _unlearnable_notes(cells: list[Cell], facts: Facts) -> list[str]:
+def _noise_notes(cells: list[Cell], facts: Facts) -> list[str]:
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells})
     return [
         "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds. "

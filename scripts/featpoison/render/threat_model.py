@@ -86,7 +86,7 @@ def _pretraining(figure: Figure, canvas: Axes, model: ThreatModel, columns: tupl
 def _downstream(figure: Figure, canvas: Axes, model: ThreatModel, columns: tuple[float, float, float]) -> None:
     """A linear head is trained on clean and poisoned images, then tested."""
     right, box, head = columns
-    canvas.text(0.05, 1.58, "Downstream training, poisoned", fontsize=9, fontweight="bold", va="center")
+    canvas.text(0.05, 1.58, "Task training, poisoned", fontsize=9, fontweight="bold", va="center")
     N, n = model.rows
     gap = 0.12  # room for labels
     rows = (("clean", model.clean, model.clean_labels, LOWER + gap), ("poisons", model.poisons, model.poison_labels, LOWER - STEP))

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from featpoison import store
 from featpoison.results.intervals import Interval, interval
+from featpoison.results.rows import Request, Row
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,44 @@ class Cell:
     drop_8bit_low: float | None = None
     drop_8bit_high: float | None = None
     """The drop after the poisons were rounded to 8 bits, with its interval."""
+    set: str | None = None
+    """What the poisons are kept in: free, valid, constrained, or a norm cap."""
+    target: str | None = None
+    """Target head of an attack that has one."""
+    defence: str | None = None
+    scenario: str | None = None
+    makes: str = "images"
+    """What the attack makes: target, features, images or noise."""
+    title: str = ""
+    group: str = "none"
+    """How the paper colours the row."""
 
 
+TEXTS = ("method", "seeds", "victim", "source", "makes", "title", "group")
+CHOICES = ("set", "target", "defence", "scenario")
+"""Columns of words that may be empty."""
 FACTS = {"residual": "residual", "magnitude_ratio": "feature_magnitude_ratio"} | {
     name: name for name in ("poisons", "removed", "feature_distance", "pixel_ratio", "psnr", "ssim")
 }
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a cell shows and the result file that it comes from."""
+def fields_of(request: Request) -> dict[str, Any]:
+    """What a request says of its cells."""
+    row = request.row
+    kept_in = f"{row.norm_cap:g}" if row.norm_cap is not None else row.set
+    own = {"method": row.method, "beta": row.beta, "set": kept_in, "target": row.target, "defence": row.defence}
+    said = {"eps_d": request.eps_d, "source": request.source, "makes": request.makes, "title": request.title}
+    return own | said | {"scenario": row.scenario, "group": request.group}
 
-    method: str
-    beta: float | None
-    eps_d: float
-    source: str
+
+def request_of(cell: Mapping[str, str]) -> Request:
+    """The request behind a line of a table's CSV. Raises KeyError for a missing column, ValueError for a value that does not fit."""
+    kept_in = float(cell["set"]) if cell["set"][:1].isdigit() else cell["set"] or None
+    values: dict[str, Any] = {"set": kept_in, "beta": float(cell["beta"]) if cell["beta"] else None}
+    values |= {name: cell[name] or None for name in ("method", "target", "defence", "scenario")}
+    row = Row(**values)
+    said: dict[str, Any] = {name: cell[name] for name in ("source", "makes", "title", "group")}
+    return Request(row=row, eps_d=float(cell["eps_d"]), **said)
 
 
 def cells_of(request: Request, clean: Path | None, tau: float | None, published: float | None) -> list[Cell]:
@@ -74,13 +98,14 @@ def cells_of(request: Request, clean: Path | None, tau: float | None, published:
     `tau` is the threshold of the attack's target, `clean` the file of clean heads; EMN has no target and brings its own clean victims.
     """
     path = Path(request.source)
-    common: dict[str, Any] = {**asdict(request), "published_drop": published}
-    if request.method.startswith("emn-"):
+    common = fields_of(request) | {"published_drop": published}
+    if request.makes == "noise":
         arrays = store.read(path)
-        return [unlearnable_cell(common, victim, arrays) for victim in ("network", "sgd100", "converged") if f"{victim}_accuracy" in arrays]
+        victims = [name for name in ("network", "sgd100", "converged") if f"{name}_accuracy" in arrays]
+        return [noise_cell(common, victim, arrays) for victim in victims]
     if clean is None:
-        raise ValueError(f"{request.method}: no file of clean heads, expected one for every attack but EMN")
-    if request.method.startswith("gradpc-"):
+        raise ValueError(f"{request.row.method}: no file of clean heads, expected one for every attack but EMN")
+    if request.makes == "target":
         facts = store.read_attributes(path)
         return [target_cell(common, facts["clean_accuracy"], facts["accuracy"], facts["tau"])]
     arrays, before = store.read(path), store.read(clean, "sgd100_accuracy", "converged_accuracy")
@@ -101,7 +126,7 @@ def victim_cell(common: dict[str, Any], victim: str, arrays: dict[str, np.ndarra
     return Cell(**common, **_drops(victim, before[f"{victim}_accuracy"], arrays), tau=tau, **facts)
 
 
-def unlearnable_cell(common: dict[str, Any], victim: str, arrays: dict[str, np.ndarray]) -> Cell:
+def noise_cell(common: dict[str, Any], victim: str, arrays: dict[str, np.ndarray]) -> Cell:
     """EMN perturbs the whole set: no target head, no share of poisons; the clean victims saw the same images unperturbed."""
     facts: dict[str, Any] = {"psnr": float(np.mean(arrays["psnr"]))}
     return Cell(**common, **_drops(victim, arrays[f"clean_{victim}_accuracy"], arrays), tau=None, residual=None, magnitude_ratio=None, **facts)
@@ -153,16 +178,6 @@ def training_images(results: Iterable[Path]) -> int | None:
     return counts.pop() if counts else None
 
 
-def published_drops(path: Path, table: int) -> dict[tuple[str, float | None, float], float]:
-    """The paper's drops of one table, by method, beta and eps_d."""
-    with open(path, newline="") as file:
-        return {
-            (row["method"], float(row["beta"]) if row["beta"] else None, float(row["eps_d"])): float(row["accuracy_drop"])
-            for row in csv.DictReader(file)
-            if int(row["table"]) == table
-        }
-
-
 def to_csv(cells: Iterable[Cell]) -> str:
     """CSV text; numbers with enough digits to be compared, empty where there is none."""
     text = io.StringIO()
@@ -179,6 +194,12 @@ def from_csv(text: str) -> list[Cell]:
     names = [field.name for field in fields(Cell)]
     if rows and list(rows[0]) != names:
         raise ValueError(f"columns are {list(rows[0])}, expected {names}")
-    texts = {"method", "seeds", "victim", "source"}
-    values: list[dict[str, Any]] = [{name: row[name] if name in texts else float(row[name]) if row[name] else None for name in names} for row in rows]
-    return [Cell(**one) for one in values]
+    return [Cell(**{name: _value(name, row[name]) for name in names}) for row in rows]
+
+
+def _value(name: str, text: str) -> Any:
+    if name in TEXTS:
+        return text
+    if name in CHOICES:
+        return text or None
+    return float(text) if text else None

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from featpoison.results.bootstrap import contrast
-from featpoison.results.claims import RESIDUAL_SMALL, Claim, Comparison, Key
+from featpoison.results.claims import Claim, Comparison, Key
 from featpoison.results.intervals import Interval
-from featpoison.results.samples import VICTIMS, Evidence
+from featpoison.results.samples import VICTIMS, Samples
 
 STREAM = 0
 """Stream of the bootstrap; the other side of an unpaired comparison draws from the next one."""
+RESIDUAL_SMALL = 0.1
+"""Largest ||R|| / ||G|| at the target head that counts as canceled."""
 SUPPORTED, NOT_SUPPORTED, NOT_RUN = "supported", "not supported", "not run"
 
 
@@ -73,22 +75,22 @@ class Judgement:
         return verdicts[0]
 
 
-def judge(claim: Claim, evidence: Evidence, published: Mapping[Key, float]) -> Judgement:
-    """The findings of one claim for both victims."""
-    comparisons = claim.compare(evidence.keys)
-    findings = {victim: [find(comparison, evidence, victim) for comparison in comparisons] for victim in VICTIMS}
+def judge(claim: Claim, samples: Samples, published: Mapping[Key, float]) -> Judgement:
+    """The findings of one claim for both victims; `published` are the drops that the publication printed."""
+    comparisons = claim.compare(samples.keys)
+    findings = {victim: [find(comparison, samples, victim) for comparison in comparisons] for victim in VICTIMS}
     said = [holds_in_print(comparison, published) for comparison in claim.compare(tuple(published))]
     return Judgement(claim, findings, (sum(said), len(said)))
 
 
-def find(comparison: Comparison, evidence: Evidence, victim: str) -> Finding:
+def find(comparison: Comparison, samples: Samples, victim: str) -> Finding:
     """Judge one comparison by its interval."""
-    plus = evidence.sample(comparison.plus, victim, STREAM)
-    minus = evidence.sample(comparison.minus, victim, STREAM if comparison.paired else STREAM + 1)
+    plus = samples.sample(comparison.plus, victim, STREAM)
+    minus = samples.sample(comparison.minus, victim, STREAM if comparison.paired else STREAM + 1)
     difference = contrast(plus, minus, factor=comparison.factor, paired=comparison.paired)
     above, below, residual = contrast(plus), contrast(minus), None
     if comparison.within is not None:
-        residual = evidence.residual(comparison.plus)
+        residual = samples.residual(comparison.plus)
         holds = max(-_low(difference), _high(difference)) <= comparison.within and residual <= RESIDUAL_SMALL
     else:
         holds = _low(difference) > 0 and (comparison.factor == 1 or _low(above) > 0)

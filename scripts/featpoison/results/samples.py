@@ -1,6 +1,5 @@
-"""What the claims are judged on: accuracy drops as samples over seeds and test images, read from result files."""
+"""Accuracy drops as samples over seeds and test images, read from result files: what claims are judged on."""
 
-import csv
 import json
 import math
 from collections.abc import Sequence
@@ -8,37 +7,27 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pydantic
 import torch
 from torch import Tensor
 
 from featpoison import store
 from featpoison.common.settings import Settings
-from featpoison.downstream.stored import read_task
+from featpoison.downstream.task import read_task
 from featpoison.results.bootstrap import Sample, of_accuracies, of_images
-from featpoison.results.claims import Key
+from featpoison.results.claims import Key, key_of
+from featpoison.results.rows import Request, read_request
 from featpoison.softmax import Head, logits
 
 VICTIMS = ("sgd100", "converged")
-NETWORKS = ("emn-original", "emn-end-to-end")
-TARGETS = ("gradpc-feature", "gradpc-input")
 AGREEMENT = 0.002  # share of test images: another processor's last bit may turn a tie, nothing more
-# The scenario of each of the paper's tables; Table 4 names it in its methods.
-PUBLISHED_SCENARIOS = {
-    "1": "fine-tuning",
-    "2": "transfer",
-    "3": "transfer",
-    "5": "transfer-vit",
-    "6": "transfer-clip",
-    "7": "transfer-cifar100",
-    "8": "transfer-pcam",
-}
 
 
-class EvidenceError(ValueError):
+class SampleError(ValueError):
     """A result file does not fit the others; the message names it, the value and what was expected."""
 
 
-class Task(Settings):
+class ScenarioFiles(Settings):
     """The files that all results of a scenario share."""
 
     features: str
@@ -49,50 +38,61 @@ class Task(Settings):
     """Target head of the attacks."""
 
 
-class Files(Settings):
+class ResultFiles(Settings):
     """Which file is which."""
 
-    scenarios: dict[str, Task]
+    scenarios: dict[str, ScenarioFiles]
     """By the scenario's name."""
-    results: tuple[tuple[str, str, float | None, float, str], ...]
-    """Scenario, method, beta, eps_d and file of each cell that the configuration's tables declare."""
+    results: tuple[Request, ...]
+    """Each cell that the configuration's tables declare; its row names its scenario."""
 
 
-def read_files(text: str) -> Files:
-    """`Files` from JSON; eps_d may be Infinity or "inf". Raises EvidenceError."""
+def read_files(text: str) -> ResultFiles:
+    """`ResultFiles` from JSON; eps_d may be "inf". Raises SampleError."""
     values = json.loads(text)
     try:
-        cells = [(scenario, method, beta, float(eps_d), path) for scenario, method, beta, eps_d, path in values["results"]]
-        files = Files.model_construct(
-            scenarios={name: Task(**task) for name, task in values["scenarios"].items()}, results=tuple(dict.fromkeys(cells))
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise EvidenceError(f"evidence: {error}; expected scenarios and results") from None
-    unknown = {cell[0] for cell in files.results} - files.scenarios.keys()
+        requests = [read_request(cell) for cell in values["results"]]
+        scenarios = {name: ScenarioFiles(**files) for name, files in values["scenarios"].items()}
+    except (KeyError, TypeError, ValueError, pydantic.ValidationError) as error:
+        raise SampleError(f"results: {error}; expected scenarios and results") from None
+    unknown = {request.row.scenario for request in requests} - scenarios.keys()
     if unknown:
-        raise EvidenceError(f"evidence: results of scenario {sorted(unknown)[0]!r}, expected one of {sorted(files.scenarios)}")
-    return files
+        name = sorted(map(str, unknown))[0]
+        raise SampleError(f"results: one is of scenario {name!r}, expected one of {sorted(scenarios)}")
+    return ResultFiles.model_construct(scenarios=scenarios, results=tuple(dict.fromkeys(requests)))
 
 
-class Evidence:
+class Samples:
     """Drops by key and victim; every file is read once."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: ResultFiles) -> None:
         self.files = files
-        self.paths = {Key(*cell[:4]): Path(cell[4]) for cell in files.results}
+        self.requests = {key_of(request.row, request.eps_d): request for request in files.results}
         self.task = cache(lambda scenario: read_task(Path(files.scenarios[scenario].features)))
         self.sample = cache(self._sample)
 
     @property
     def keys(self) -> Sequence[Key]:
         """What there are numbers for, in the order of the tables."""
-        return tuple(self.paths)
+        return tuple(self.requests)
 
     @property
     def inputs(self) -> list[Path]:
         """Every file that a number may come from."""
-        shared = [Path(path) for task in self.files.scenarios.values() for path in (task.features, task.clean, task.target)]
-        return sorted({*shared, *self.paths.values()})
+        shared = [
+            Path(path)
+            for files in self.files.scenarios.values()
+            for path in (files.features, files.clean, files.target)
+        ]
+        return sorted({*shared, *map(self.source, self.requests)})
+
+    def source(self, key: Key) -> Path:
+        """The result file of a key."""
+        return Path(self.requests[key].source)
+
+    def title(self, key: Key) -> str:
+        """The title of the key's row; of a key that only a publication has, its method."""
+        return self.requests[key].title if key in self.requests else key.method
 
     def tau(self, scenario: str) -> float:
         """The reachability threshold of the scenario's target head."""
@@ -100,18 +100,18 @@ class Evidence:
 
     def residual(self, key: Key) -> float:
         """Mean ||R|| / ||G|| over poison seeds."""
-        return float(np.mean(store.read(self.paths[key], "residual")["residual"]))
+        return float(np.mean(store.read(self.source(key), "residual")["residual"]))
 
     def _sample(self, key: Key, victim: str, stream: int) -> Sample:
         """The drop of one result for one victim; samples of one `stream` and scenario share their draws."""
-        path = self.paths[key]
-        if key.method in NETWORKS:
+        request, path = self.requests[key], self.source(key)
+        if request.makes == "noise" and "network_accuracy" in store.lengths(path):  # whole networks
             arrays = store.read(path, "clean_network_accuracy", "network_accuracy")
             return of_accuracies(arrays["clean_network_accuracy"], arrays["network_accuracy"], len(self.task(key.scenario).test), stream)
-        own = key.method == "emn-input"  # its clean heads were trained as its poisoned ones, with augmentation
+        own = request.makes == "noise"  # its clean heads were trained as its poisoned ones, with augmentation
         clean_file = path if own else Path(self.files.scenarios[key.scenario].clean)
         clean = self._correct(key.scenario, clean_file, f"clean_{victim}" if own else victim)
-        if key.method in TARGETS:
+        if request.makes == "target":
             omega = torch.from_numpy(store.read(path, "omega")["omega"])
             return of_images(clean, self._predict(key.scenario, omega[None, None]), stream)
         return of_images(clean, self._correct(key.scenario, path, victim), stream)
@@ -125,7 +125,7 @@ class Evidence:
         expected, found = float(np.mean(stored[..., -1] if sgd else stored)), float(correct.mean())
         if not math.isclose(expected, found, abs_tol=AGREEMENT):
             features = self.files.scenarios[scenario].features
-            raise EvidenceError(f"{path}: {victim}_accuracy is {expected:.4f}, but its heads give {found:.4f} on the test set of {features}")
+            raise SampleError(f"{path}: {victim}_accuracy is {expected:.4f}, but its heads give {found:.4f} on the test set of {features}")
         return correct
 
     def _predict(self, scenario: str, omega: Tensor) -> np.ndarray:
@@ -134,15 +134,3 @@ class Evidence:
         test = task.test.double()
         rows = [logits(test, Head.from_omega(one)).argmax(-1) == task.test_labels for one in omega.double().flatten(0, 1)]
         return torch.stack(rows).reshape(*omega.shape[:2], -1).numpy()
-
-
-def read_published(path: Path) -> dict[Key, float]:
-    """The paper's drops, in points."""
-    drops = {}
-    with open(path, newline="") as file:
-        for row in csv.DictReader(file):
-            method, _, scenario = row["method"].partition("/")
-            scenario = scenario or PUBLISHED_SCENARIOS[row["table"]]
-            beta = float(row["beta"]) if row["beta"] else None
-            drops[Key(scenario, method, beta, float(row["eps_d"]))] = float(row["accuracy_drop"])
-    return drops

@@ -1,1 +1,1 @@
-"""Solvers of the head's convex problem, and the training sets that it is posed on."""
+"""Solvers of the convex problem that a linear head poses, and the training sets that it is posed on."""

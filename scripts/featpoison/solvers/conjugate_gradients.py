@@ -1,4 +1,9 @@
-"""Preconditioned conjugate gradients (Hestenes and Stiefel, 1952) for many systems at once, vectors shaped as heads: (..., C, d+1)."""
+"""Preconditioned conjugate gradients for many linear systems at once.
+
+The method is that of Hestenes and Stiefel (1952) in its preconditioned form (Saad, Iterative Methods for
+Sparse Linear Systems, 2003, algorithm 9.1). A vector has the shape of a head's parameters, (C, d+1); leading
+dimensions number the systems.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +16,18 @@ Operator = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Solution:
-    """x (..., C, d+1), ||b - A x|| / ||b|| of each system (..., 1, 1), and how many products with A all of it took."""
+    """What `solve` found for systems A x = b."""
 
     x: Tensor
+    """The solutions (..., C, d+1)."""
     relative_residual: Tensor
+    """||b - A x|| / ||b|| of each system, (..., 1, 1); the residual is that of the method's recurrence."""
     products: int
+    """How many times vectors were multiplied with A, all systems at once."""
 
 
 def dot(first: Tensor, second: Tensor) -> Tensor:
-    """Inner products, (..., 1, 1)."""
+    """Inner products of vectors (..., C, d+1), with the shape (..., 1, 1)."""
     return (first * second).sum((-2, -1), keepdim=True)
 
 
@@ -32,10 +40,16 @@ def solve(
     start: Tensor | None = None,
     precondition: Operator = lambda residual: residual,
 ) -> Solution:
-    """Solve A x = b, A positive definite with `product` x -> A x, until every relative residual is at most `tolerance`.
+    """Solve A x = b for symmetric, positive definite A until each relative residual is at most `tolerance`.
 
-    One product an iteration, and one for a `start` other than zero. Systems that are done do not move. Whoever needs the tolerance
-    compares `relative_residual` with it: after `iterations` the last iterate is returned as it is.
+    `product` takes x (..., C, d+1) to A x, for all systems at once. `b`: right-hand sides (..., C, d+1).
+    `tolerance`: one number, or one for each system (..., 1, 1). `start`: where to begin, zero without it.
+    `precondition` takes a residual to an approximation of A^-1 times it, and has to be linear, symmetric and
+    positive definite.
+
+    Each iteration takes one product, and a `start` takes one more. Systems that are solved do not move while
+    others go on. Nothing is raised where `iterations` are not enough: the last iterate comes back, and the
+    caller compares `relative_residual` with what it needs.
     """
     size = dot(b, b).sqrt().clamp(min=torch.finfo(b.dtype).tiny)
     x = torch.zeros_like(b) if start is None else start

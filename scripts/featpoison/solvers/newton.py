@@ -1,10 +1,13 @@
-"""The exact victim: minimiser of mean loss + ridge/2 ||omega||^2 over a head, by Newton's method, to a certificate; float64.
+"""The exact victim: the head at which mean loss + ridge/2 ||omega||^2 is smallest, found by Newton's method.
 
-K problems that share their clean rows are solved together. An attack that moves poisons step by step follows the minimiser with one
-`Newton` object: the inverse that preconditions its linear systems stays useful for many steps.
+Every minimiser has a certificate, the largest absolute entry of the gradient there. All is computed in
+float64. K problems that share their clean rows are solved together. An attack that moves poisons step by step
+keeps one `Newton` object: the inverse that preconditions its linear systems stays useful for many steps.
 """
 
 import logging
+from dataclasses import replace
+from functools import partial
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -15,114 +18,177 @@ from featpoison.common.settings import Settings
 from featpoison.softmax import Head
 from featpoison.solvers import conjugate_gradients
 from featpoison.solvers.conjugate_gradients import Solution, dot
-from featpoison.solvers.training_sets import Mixture
+from featpoison.solvers.training_sets import TrainingSets
 
 log = logging.getLogger(__name__)
-PLAIN_PRODUCTS = 30  # of one problem each, cheaper than the first inverse
-STALE_ITERATIONS = 20  # conjugate-gradient steps, cheaper than a new one
-SHARED_ITERATIONS = 40  # and cheaper than an inverse of each problem's own
+PLAIN_PRODUCTS = 30
+"""Products with the Hessian of one problem that cost less than the first inverse."""
+STALE_ITERATIONS = 20
+"""Conjugate-gradient iterations with an old inverse that cost less than a new one."""
+SHARED_ITERATIONS = 40
+"""Iterations with one inverse for all problems that cost less than an inverse for each."""
 MOST_ITERATIONS = 500
-LARGEST_INVERSE = 30_000  # rows; 7 GB. Beyond it (CIFAR-100 at d = 2048) plain conjugate gradients go on
-PATIENCE = 20  # times MOST_ITERATIONS, there
-ROUNDING = 1e-6  # of the mean diagonal entry: more than float32 sums can be off
+"""Iterations after which conjugate gradients are given up."""
+LARGEST_INVERSE = 30_000
+"""Largest number of rows C (d+1) of an inverse, 7 GB. A larger head (CIFAR-100 at d = 2048) has none."""
+PATIENCE = 20
+"""Where there is no inverse, conjugate gradients may take this many times MOST_ITERATIONS."""
+ROUNDING = 1e-6
+"""Added to the diagonal of an inverted Hessian, times its mean: more than sums in float32 can be wrong by."""
 
 
 class Converged(Settings):
-    """The victim that follows the convex problem to its end."""
+    """The victim that is trained until its convex problem is solved."""
 
     ridge: PositiveFloat = 1e-6
-    """ridge/2 ||omega||^2, bias included: makes the minimiser unique."""
+    """ridge/2 ||omega||^2 is added to the mean loss, bias included; it makes the minimiser unique."""
     tolerance: PositiveFloat = 1e-8
-    """Largest entry of the mean gradient at which to stop; results are refused above `certificate`."""
+    """Training stops when no entry of the mean gradient is larger."""
     certificate: PositiveFloat = 1e-6
-    """Largest entry of the mean gradient (float64) that counts as converged."""
+    """Largest absolute entry of the mean gradient (float64) that counts as converged; others are refused."""
     iterations: PositiveInt = 200
     """Most Newton steps."""
 
 
-def train_converged(mixture: Mixture, settings: Converged, *, classes: int) -> tuple[Tensor, Tensor]:
-    """The minimisers omega (K, C, d+1), float64, and their certificates (K,): the largest entry of each mean gradient.
+def train_converged(sets: TrainingSets, settings: Converged, *, classes: int) -> tuple[Tensor, Tensor]:
+    """The minimisers omega (K, C, d+1), bias last, and their certificates (K,), both float64.
 
-    RuntimeError where a certificate does not get below `settings.certificate`.
+    A certificate is the largest absolute entry of the gradient of the objective (`objective`) at the
+    minimiser. Raises RuntimeError where one is above `settings.certificate`.
     """
-    newton = Newton(mixture, settings)
-    return newton.minimise(newton.mixture.clean.new_zeros(len(mixture.poisons), classes, mixture.clean.shape[1] + 1))
+    newton = Newton(sets, settings)
+    start = newton.sets.clean.new_zeros(len(sets.poisons), classes, sets.clean.shape[1] + 1)
+    return newton.minimise(start)
 
 
-def objective(mixture: Mixture, omega: Tensor, ridge: float) -> Tensor:
-    """Mean loss over all rows + ridge/2 ||omega||^2 of each of the K problems, (K,); omega (K, C, d+1)."""
-    return _objective(mixture, omega, ridge)[0]
+def objective(sets: TrainingSets, omega: Tensor, ridge: float) -> Tensor:
+    """Mean loss over the N + n rows plus ridge/2 ||omega||^2 of each of the K problems, (K,).
+
+    omega (K, C, d+1) has the bias in its last column.
+    """
+    return _objective_and_gradient(sets, omega, ridge)[0]
 
 
-def _objective(mixture: Mixture, omega: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+def _objective_and_gradient(sets: TrainingSets, omega: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """The objective (K,) and its gradient in omega, (K, C, d+1)."""
     head = Head.from_omega(omega)
-    clean, clean_gradient = softmax.loss_and_gradient(mixture.clean, mixture.clean_labels, head)
-    own, own_gradient = softmax.loss_and_gradient(mixture.poisons, mixture.poison_labels, head)
-    value = (clean + own) / mixture.rows + ridge / 2 * omega.square().sum((1, 2))
-    return value, (clean_gradient + own_gradient) / mixture.rows + ridge * omega
+    clean, clean_gradient = softmax.loss_and_gradient(sets.clean, sets.clean_labels, head)
+    own, own_gradient = softmax.loss_and_gradient(sets.poisons, sets.poison_labels, head)
+    value = (clean + own) / sets.rows + ridge / 2 * omega.square().sum((1, 2))
+    return value, (clean_gradient + own_gradient) / sets.rows + ridge * omega
 
 
 class Newton:
-    """Newton's method with Armijo backtracking on K mixtures at once; linear systems by conjugate gradients on closed-form products.
+    """Newton's method with backtracking on K training sets at once, in float64.
 
-    Where plain conjugate gradients take too long they are preconditioned by one dense inverse (Cholesky) of the problems' average
-    Hessian, 8 (C (d+1))^2 bytes, and where that is too far from each of them, by an inverse of each. These cost some hundred products, so
-    they are kept for as long as they pay: `mixture` may be replaced by a slightly different one.
+    Each step solves a linear system by conjugate gradients, which need only products with the Hessian
+    (`softmax`). Where that takes too many iterations, they are preconditioned by the dense inverse (Cholesky)
+    of the average Hessian of the K problems, 8 (C (d+1))^2 bytes; where one inverse for all is not enough, by
+    an inverse for each problem. An inverse costs as much as some hundred products. It is therefore kept for
+    as long as it helps, also when poisons move.
+
+    The object has its own copy of the training sets, `sets`. `move_poisons` and `set_poisons` change the
+    poisons there, and nothing that the caller holds. Read `sets.poisons`, but do not write to it; the next
+    move changes it.
     """
 
-    def __init__(self, mixture: Mixture, settings: Converged) -> None:
+    def __init__(self, sets: TrainingSets, settings: Converged) -> None:
+        """Works on the device of `sets.clean`. Nothing is computed yet."""
         self.settings = settings
-        self.mixture = mixture.to(mixture.clean.device, torch.float64)
+        own_poisons = sets.poisons.to(sets.clean.device, torch.float64, copy=True)
+        self.sets = replace(sets, poisons=own_poisons).to(sets.clean.device, torch.float64)
         self.forget()
 
+    def move_poisons(self, block: slice, features: Tensor) -> None:
+        """Replace the features of the poisons in rows `block` by `features` (b, d), of any float type.
+
+        For K = 1: the poisons of the first problem move. The inverse stays. What was minimised before is no
+        minimum any more, so call `minimise` again.
+        """
+        self.sets.poisons[0, block] = features.double()
+
+    def set_poisons(self, features: Tensor) -> None:
+        """Replace the features of all poisons by `features` (K, n, d), as a run does that is resumed.
+
+        Raises ValueError for another shape.
+        """
+        if features.shape != self.sets.poisons.shape:
+            raise ValueError(f"poisons {tuple(features.shape)}, expected {tuple(self.sets.poisons.shape)}")
+        self.sets.poisons.copy_(features)
+
     def forget(self) -> None:
-        """Drop the inverse and what was learned about its worth, so that what follows does not depend on the past."""
-        self.inverse = torch.empty(0)  # (1 or K, n, n)
+        """Drop the inverse and what was learned of its use.
+
+        What is computed afterwards depends on the poisons alone, and no more on what was computed before.
+        """
+        self.inverse = torch.empty(0)  # later (1, n, n), or (K, n, n) where `shared` is False, n = C (d+1)
         self.shared = True
         self.plain = 0  # products spent without an inverse
 
     def minimise(self, omega: Tensor) -> tuple[Tensor, Tensor]:
-        """The minimisers from `omega` (K, C, d+1), float64, and their certificates (K,); RuntimeError where they are not reached."""
+        """The minimisers (K, C, d+1) and their certificates (K,), both float64.
+
+        `omega` (K, C, d+1), float64, is where Newton's method starts. Raises RuntimeError where a certificate
+        is above `settings.certificate` after all iterations.
+        """
         settings = self.settings
         for _ in range(settings.iterations):
-            value, gradient = _objective(self.mixture, omega, settings.ridge)
+            value, gradient = _objective_and_gradient(self.sets, omega, settings.ridge)
             certificate = gradient.abs().amax((1, 2))
             if certificate.max() <= settings.tolerance:
                 break
             size = dot(gradient, gradient).sqrt()
-            forcing = size.sqrt().clamp(max=0.1)  # a residual that shrinks with the gradient: superlinear convergence
+            # a tolerance that shrinks with the gradient gives superlinear convergence
+            forcing = size.sqrt().clamp(max=0.1)
             direction = self.solve(omega, -gradient, forcing).x
             direction[certificate <= settings.tolerance] = 0
-            omega = _line_search(self.mixture, omega, direction, value=value, gradient=gradient, ridge=settings.ridge)
-        certificate = _objective(self.mixture, omega, settings.ridge)[1].abs().amax((1, 2))
+            omega = _line_search(
+                self.sets, omega, direction, value=value, gradient=gradient, ridge=settings.ridge
+            )
+        _, gradient = _objective_and_gradient(self.sets, omega, settings.ridge)
+        certificate = gradient.abs().amax((1, 2))
         worst = certificate.max().item()
         log.debug("converged victim: largest gradient entry %.1e", worst)
         if not worst <= settings.certificate:
             needed = f"{settings.certificate:.0e}"
-            raise RuntimeError(f"converged victim: largest gradient entry {worst:.1e} after at most {settings.iterations} steps, needed {needed}")
+            raise RuntimeError(
+                f"converged victim: largest gradient entry {worst:.1e} "
+                f"after at most {settings.iterations} steps, needed {needed}"
+            )
         return omega, certificate
 
-    def solve(self, omega: Tensor, b: Tensor, tolerance: float | Tensor, start: Tensor | None = None) -> Solution:
-        """H(omega)^-1 b, (K, C, d+1), H the Hessian of the mean loss with its ridge, to relative residuals of `tolerance`."""
-        product = self._hessian_at(omega)
+    def solve(
+        self, omega: Tensor, b: Tensor, tolerance: float | Tensor, start: Tensor | None = None
+    ) -> Solution:
+        """H^-1 b for the K Hessians H of the mean loss with its ridge, at omega (K, C, d+1); b (K, C, d+1).
+
+        `tolerance` is the relative residual to reach, one number or (K, 1, 1). `start`: where to begin, zero
+        without it. As in `conjugate_gradients.solve`, the caller looks at the residuals of the solution.
+        """
+        attempt = partial(conjugate_gradients.solve, self._hessian_at(omega), b, tolerance=tolerance)
         if omega[0].numel() > LARGEST_INVERSE:
-            return conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=PATIENCE * MOST_ITERATIONS, start=start)
+            return attempt(iterations=PATIENCE * MOST_ITERATIONS, start=start)
+        attempt = partial(attempt, precondition=self._precondition)
+        # first with the inverse that there is, or with none
         iterations = STALE_ITERATIONS if len(self.inverse) else max(0, PLAIN_PRODUCTS // len(b) - self.plain)
-        found = conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=iterations, start=start, precondition=self._precondition)
+        found = attempt(iterations=iterations, start=start)
         self.plain += found.products
         if (found.relative_residual <= tolerance).all():
             return found
+        # then with a new inverse for all problems
         if self.shared:
-            self.inverse = _inverse(self.mixture, omega.mean(0), self.settings.ridge).unsqueeze(0)
-            iterations = SHARED_ITERATIONS if len(b) > 1 else MOST_ITERATIONS
-            found = conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=iterations, precondition=self._precondition)
+            self.inverse = _inverse(self.sets, omega.mean(0), self.settings.ridge).unsqueeze(0)
+            found = attempt(iterations=SHARED_ITERATIONS if len(b) > 1 else MOST_ITERATIONS)
             if len(b) == 1 or (found.relative_residual <= tolerance).all():
                 return found
             self.shared = False
-        self.inverse = torch.stack([_inverse(one, at, self.settings.ridge) for one, at in zip(self.mixture.each(), omega, strict=True)])
-        return conjugate_gradients.solve(product, b, tolerance=tolerance, iterations=MOST_ITERATIONS, precondition=self._precondition)
+        # and last with an inverse for each
+        problems = zip(self.sets.each(), omega, strict=True)
+        self.inverse = torch.stack([_inverse(one, at, self.settings.ridge) for one, at in problems])
+        return attempt(iterations=MOST_ITERATIONS)
 
     def _precondition(self, residual: Tensor) -> Tensor:
+        """The residual (K, C, d+1) times the inverse; unchanged where there is none yet."""
         if not len(self.inverse):
             return residual
         if self.shared:
@@ -130,38 +196,50 @@ class Newton:
         return (residual.flatten(1).unsqueeze(1) @ self.inverse).view_as(residual)
 
     def _hessian_at(self, omega: Tensor) -> conjugate_gradients.Operator:
-        head, ridge, rows = Head.from_omega(omega), self.settings.ridge, self.mixture.rows
-        parts = [(X, softmax.probabilities(X, head)) for X in (self.mixture.clean, self.mixture.poisons)]
+        """The product of vectors (K, C, d+1) with the K Hessians at omega; what all products share is
+        kept."""
+        head, ridge, rows = Head.from_omega(omega), self.settings.ridge, self.sets.rows
+        parts = [(X, softmax.probabilities(X, head)) for X in (self.sets.clean, self.sets.poisons)]
 
         def product(vector: Tensor) -> Tensor:
-            total = sum((softmax.hessian_vector_product(X, head, vector, P=P) for X, P in parts), torch.zeros_like(vector))
+            total = sum(
+                (softmax.hessian_vector_product(X, head, vector, P=P) for X, P in parts),
+                torch.zeros_like(vector),
+            )
             return total / rows + ridge * vector
 
         return product
 
 
-def _inverse(mixture: Mixture, omega: Tensor, ridge: float) -> Tensor:
-    """The dense inverse of the problems' average Hessian at one omega (C, d+1), (C (d+1), C (d+1)).
+def _inverse(sets: TrainingSets, omega: Tensor, ridge: float) -> Tensor:
+    """The dense inverse of the problems' average Hessian at one omega (C, d+1).
 
-    It is a preconditioner, so sums in float32 and a few steps of age do.
+    Its shape is (C (d+1), C (d+1)). It is only a preconditioner. Sums in float32 are therefore good enough,
+    and it may be a few steps old.
     """
-    rough = mixture.to(mixture.clean.device, torch.float32)
+    rough = sets.to(sets.clean.device, torch.float32)
     one = Head.from_omega(omega.float())
     own = sum(softmax.hessian(poisons, one) for poisons in rough.poisons)
-    H = (softmax.hessian(rough.clean, one) + own / len(rough.poisons)).double() / mixture.rows
-    diagonal = H.diagonal()
+    H = (softmax.hessian(rough.clean, one) + own / len(rough.poisons)).double() / sets.rows
+    diagonal = H.diagonal()  # a view: what follows changes H
     diagonal += ridge + ROUNDING * diagonal.mean()
     return torch.cholesky_inverse(torch.linalg.cholesky(H))
 
 
-def _line_search(mixture: Mixture, omega: Tensor, direction: Tensor, *, value: Tensor, gradient: Tensor, ridge: float) -> Tensor:
-    """Backtrack each problem until its objective falls enough (Armijo, up to rounding); the new omega."""
+def _line_search(
+    sets: TrainingSets, omega: Tensor, direction: Tensor, *, value: Tensor, gradient: Tensor, ridge: float
+) -> Tensor:
+    """The new omega: each problem halves its step until the objective falls enough (Armijo's rule).
+
+    `direction` (K, C, d+1); `value` (K,) and `gradient` (K, C, d+1) are those at `omega`. A problem that
+    finds no such step in 40 halvings stays where it is. Rounding errors of the objective are allowed for.
+    """
     slope = dot(gradient, direction).flatten()
     step = torch.ones_like(value)
     rounding = 1e-14 * value.abs()
     for _ in range(40):
         trial = omega + step.view(-1, 1, 1) * direction
-        good = objective(mixture, trial, ridge) <= value + 1e-4 * step * slope + rounding
+        good = objective(sets, trial, ridge) <= value + 1e-4 * step * slope + rounding
         if good.all():
             return trial
         step = torch.where(good, step, step / 2)

@@ -8,32 +8,42 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """K training sets: clean rows (N, d), (N,) shared by all, and each its own poisons (K, n, d), (K, n)."""
+class TrainingSets:
+    """K training sets of N + n rows with d features.
+
+    All have the same N clean rows, and each of them has its own n poisons.
+    """
 
     clean: Tensor
+    """Clean features (N, d)."""
     clean_labels: Tensor
+    """Their labels (N,)."""
     poisons: Tensor
+    """Poisoned features (K, n, d)."""
     poison_labels: Tensor
+    """Their labels (K, n)."""
 
     @classmethod
     def of_clean(cls, clean: Tensor, labels: Tensor) -> Self:
-        """One training set without poisons."""
+        """One training set (K = 1) of clean features (N, d) with labels (N,), without poisons (n = 0)."""
         return cls(clean, labels, clean.new_empty(1, 0, clean.shape[1]), labels.new_empty(1, 0))
 
     @property
     def rows(self) -> int:
-        """N + n."""
+        """Rows of each training set, N + n."""
         return len(self.clean) + self.poisons.shape[1]
 
-    def each(self) -> list["Mixture"]:
-        """The K training sets, one by one."""
+    def each(self) -> list["TrainingSets"]:
+        """The K training sets, each by itself (K = 1)."""
         pairs = zip(self.poisons, self.poison_labels, strict=True)
-        return [Mixture(self.clean, self.clean_labels, poisons.unsqueeze(0), labels.unsqueeze(0)) for poisons, labels in pairs]
+        return [
+            TrainingSets(self.clean, self.clean_labels, poisons.unsqueeze(0), labels.unsqueeze(0))
+            for poisons, labels in pairs
+        ]
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> "Mixture":
-        """On `device`, features as `dtype`."""
-        return Mixture(
+    def to(self, device: torch.device, dtype: torch.dtype) -> "TrainingSets":
+        """The same sets on `device`, features as `dtype`. Tensors that are so already are not copied."""
+        return TrainingSets(
             self.clean.to(device, dtype),
             self.clean_labels.to(device),
             self.poisons.to(device, dtype),

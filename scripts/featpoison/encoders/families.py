@@ -1,42 +1,17 @@
-"""The networks behind encoders, by name. Model libraries are imported only by the architectures that need them."""
+"""The families of encoders by name. A model library is imported only for an architecture that needs it."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
 
-from torch import Tensor, nn
-
-from featpoison.encoders.architecture import Architecture, Channels
+from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.resnet import CifarResNet18
-
-
-class Trunk(NamedTuple):
-    """A network that takes normalised images, (n, 3, h, w), to features (n, dimension)."""
-
-    network: nn.Module
-    dimension: int
-    classifier: tuple[str, ...] = ()
-    """Names of the layers that the published model has after the features, and this one has not."""
-    normalisation: tuple[Channels, Channels] | None = None
-    """Mean and standard deviation, where only the library knows them."""
-
-
-@runtime_checkable
-class Staged(Protocol):
-    """A trunk that is a sequence of stages and a pooling."""
-
-    def maps(self, x: Tensor) -> list[Tensor]:
-        """The maps of the stem and of each stage, (n, channels, height, width) each."""
-
-    def pool(self, last: Tensor) -> Tensor:
-        """The last of them -> features (n, d)."""
-
-
-class EncoderError(ValueError):
-    """Not the encoder that it should be: a weights file with other keys, a name that no library knows; the message lists keys or names."""
+from featpoison.encoders.trunk import Trunk
 
 
 def build_trunk(architecture: Architecture) -> Trunk:
-    """The trunk with untrained weights. Raises EncoderError for a name that the library does not know."""
+    """The trunk of an architecture, with untrained weights.
+
+    Raises EncoderError for a name that timm or torchvision do not know.
+    """
     library, colon, name = architecture.name.partition(":")
     if not colon:
         return FAMILIES[library](architecture)

@@ -1,0 +1,81 @@
+"""What attacks that move images share: where poisons start, the range they may be kept in, the way through the encoder
+and back, and what their file holds."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from featpoison.attacks.attack import Made, Run
+from featpoison.attacks.base_rows import choose_initial, poison_count
+from featpoison.attacks.constraints import Box
+from featpoison.attacks.input_space import InputSpace, Objective, PullBack, optimise
+from featpoison.common.precision import resolve
+from featpoison.datasets.stored import pixel_range, training_pixels
+from featpoison.downstream.task import Task
+from featpoison.encoders.encoder import load_encoder
+from featpoison.encoders.features import extract, pull_back
+
+
+@dataclass(frozen=True)
+class Start:
+    """The base images of an attack: rows of the training set (n,), images (n, 3, h, w) in [0, 1], features (n, d), labels (n,)."""
+
+    rows: Tensor
+    images: Tensor
+    features: Tensor
+    labels: Tensor
+
+
+def random_start(task: Task, run: Run) -> Start:
+    """Where a poison seed starts: a random choice of training images, on the run's device."""
+    rows = choose_initial(task.train_labels, poison_count(run.budget, len(task.train)), run.seed)
+    pixels = training_pixels(run.files["images"], rows)
+    return Start(
+        rows,
+        pixels.to(run.device),
+        task.train[rows].to(run.device),
+        task.train_labels[rows].to(run.device),
+    )
+
+
+def allowed(constrained: bool, images: Path) -> Box:
+    """The set that an attack keeps its images in: the range of the clean training images where constrained."""
+    return Box(*pixel_range(images)) if constrained else Box()
+
+
+def through(encoder: Path, settings: InputSpace, device: torch.device) -> PullBack:
+    """Gradients pushed back through the encoder in `encoder`, with BatchNorm folded."""
+    folded = load_encoder(encoder).fold_batchnorm().to(device)
+    return partial(pull_back, encoder=folded, dtype=resolve(settings.precision, device))
+
+
+def move_images(run: Run, start: Start, objective: Objective, *, threshold: float) -> Made:
+    """Minimise `objective` from the base images; resumes after a kill.
+
+    Made are the images, their features by the unfolded encoder, labels and base rows, and how far the objective came.
+    """
+    settings: InputSpace = run.settings
+    constrained = run.choice.set == "constrained"
+    found = optimise(
+        start.images,
+        objective,
+        settings,
+        constrained=constrained,
+        pull_back=through(run.files["encoder"], settings, run.device),
+        within=allowed(constrained, run.files["images"]),
+        threshold=threshold,
+        checkpoint=run.checkpoint,
+    )
+    images = found.poisons.cpu()
+    encoder = load_encoder(run.files["encoder"]).to(run.device)
+    features = extract(images, encoder, batch_size=settings.batch_size)
+    arrays = {
+        "images": images.numpy(),
+        "features": features.numpy(),
+        "labels": start.labels.cpu().numpy(),
+        "base": start.rows.numpy(),
+    }
+    return Made(arrays, found.facts())

@@ -1,0 +1,53 @@
+"""The attacks by name, in the order of tables. A name is that of the attack's file, with `_` for `-`."""
+
+import importlib
+
+from featpoison.attacks.attack import Attack, Makes
+
+NAMES = (
+    "gradpc-input",
+    "tgda-input",
+    "gc-input",
+    "gradpc-feature",
+    "gc-feature",
+    "decoder-inversion",
+    "feature-matching",
+    "exact-feature",
+    "exact-feature-matching",
+    "exact-input",
+    "emn-original",
+    "emn-end-to-end",
+    "emn-input",
+)
+
+
+def module_of(name: str) -> str:
+    """The module that says everything about an attack. Raises ValueError for an unknown name.
+
+    It is imported by name and not by an `import` statement, so that a product's code version covers the chosen
+    attack and no other one.
+    """
+    if name not in NAMES:
+        raise ValueError(f"attack {name!r} is unknown, expected one of {', '.join(NAMES)}")
+    return f"featpoison.attacks.{name.replace('-', '_')}"
+
+
+def load(name: str) -> Attack:
+    """The attack of a name. Raises ValueError for an unknown one."""
+    return importlib.import_module(module_of(name)).ATTACK
+
+
+def load_all() -> dict[str, Attack]:
+    """All attacks by name, in the order of tables."""
+    return {name: load(name) for name in NAMES}
+
+
+def is_targeted(name: str) -> bool:
+    """Whether an attack aims at a target head, itself or through the poisoned features that it turns into images."""
+    attack = load(name)
+    return "target" in attack.needs or (attack.poisoned_by is not None and is_targeted(attack.poisoned_by))
+
+
+def making(*makes: Makes) -> tuple[str, ...]:
+    """The names of the attacks that make one of these."""
+    return tuple(name for name, attack in load_all().items() if attack.makes in makes)

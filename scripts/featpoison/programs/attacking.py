@@ -1,0 +1,104 @@
+"""The programs that run an attack: its arguments and inputs follow from what the attack says of itself."""
+
+import argparse
+from pathlib import Path
+from typing import get_args
+
+from featpoison import store
+from featpoison.attacks import names
+from featpoison.attacks.attack import Attack, Makes, Need, Run
+from featpoison.attacks.choices import Choice
+from featpoison.common.shards import Shard
+from featpoison.programs import program
+from featpoison.records.checkpoints import Checkpoint
+from featpoison.records.provenance import module_file
+
+HELP = {
+    "features": "feature cache",
+    "images": "image file of the data set",
+    "encoder": "encoder",
+    "clean": "clean heads",
+    "target": "target head",
+    "poisoned": "poisoned features that are to be turned into images",
+    "pairs": "poisoned features paired with base images",
+    "decoder": "decoder on this encoder: skip or plain",
+}
+
+
+def main(description: str | None, makes: Makes) -> None:
+    """Run an attack that makes heads, features, images or noise: its inputs -> its product; resumes after a kill."""
+    arguments = _parser(description, makes)
+    args = program.start(arguments)
+    attack = names.load(args.attack)
+    if attack.makes != makes:
+        arguments.error(f"--attack: {attack.name} makes {attack.makes}, expected one that makes {makes}")
+    files = _files(arguments, args, attack)
+    settings = program.settings(attack.settings, args.settings)
+    victim = program.settings(attack.victim, args.victim) if attack.victim else None
+    choice = program.settings(Choice, args.choice)
+    if choice.method != attack.name:
+        arguments.error(f"--choice: of {choice.method}, expected one of {attack.name}")
+    values = settings.model_dump() | choice.model_dump(exclude_none=True)
+    values |= {name: value for name in ("eps_d", "seed") if (value := getattr(args, name, None)) is not None}
+    values |= {"victim": victim.model_dump()} if victim else {}
+    shard = getattr(args, "shard", None)
+    values |= {"shard": str(shard)} if shard else {}
+    record = program.record(args, files.values(), values, chosen=[module_file(names.module_of(attack.name))])
+    checkpoint = Checkpoint(args.output, record)
+    run = Run(
+        settings=settings,
+        choice=choice,
+        files=files,
+        device=args.device,
+        checkpoint=checkpoint,
+        budget=getattr(args, "eps_d", float("inf")),
+        seed=getattr(args, "seed", 0),
+        victim=victim,
+        shard=shard or Shard(),
+        devices=max(getattr(args, "devices", 1), 1),
+    )
+    made = attack.run(run)
+    budget = {"eps_d": args.eps_d} if "eps_d" in args else {}
+    store.write(args.output, made.arrays, record, **budget, **made.facts)
+    checkpoint.remove()
+
+
+def _parser(description: str | None, makes: Makes) -> argparse.ArgumentParser:
+    result = program.parser(description)
+    result.add_argument("--attack", required=True, choices=names.NAMES, metavar="ATTACK", help=_known())
+    for need in get_args(Need):
+        result.add_argument(f"--{need}", type=Path, help=HELP[need])
+    result.add_argument("--settings", default="{}", help="JSON of the attack's settings")
+    result.add_argument("--choice", required=True, help="JSON of method, set, beta and target, as the row has them")
+    result.add_argument("--victim", default="{}", help="JSON of the settings of the victim that the attack follows")
+    if makes != "target":
+        result.add_argument("--seed", type=int, required=True, help="poison seed")
+    if makes in ("features", "images"):
+        text = "eps_d: poisons for each clean training row"
+        result.add_argument("--budget", dest="eps_d", type=float, required=True, help=text)
+    if makes == "images":
+        result.add_argument("--shard", type=Shard.parse, help="which shard of how many, as 2-of-7")
+    if makes == "noise":
+        result.add_argument("--devices", type=int, default=1, help="GPUs that share the work; 0: no more than one")
+    result.add_argument("output", type=Path)
+    return result
+
+
+def _known() -> str:
+    return f"one of {', '.join(names.NAMES)}"
+
+
+def _files(arguments: argparse.ArgumentParser, args: argparse.Namespace, attack: Attack) -> dict[str, Path]:
+    """The files that the attack needs, by need; a usage error where one is missing or has nothing to do there."""
+    given = {need: path for need in get_args(Need) if (path := getattr(args, need)) is not None}
+    for need in attack.needs:
+        if need not in given:
+            arguments.error(f"--{need} is missing, expected for {attack.name}")
+    for need in given:
+        if need not in attack.needs:
+            arguments.error(f"--{need}: {attack.name} does not read it, expected only --{' --'.join(attack.needs)}")
+    if getattr(args, "shard", None) and not attack.shardable:
+        arguments.error(f"--shard: the rows of {attack.name} depend on each other, expected none")
+    if getattr(args, "devices", 1) < 0:
+        arguments.error(f"--devices: {args.devices}, expected 0 or more")
+    return given

@@ -1,0 +1,49 @@
+rule make_emn_noise:
+    """EMN, one poison seed: noise for the whole training set; resumes from its last round."""
+    input:
+        unpack(G.attack_inputs),
+        code=G.attack_code("make_emn_noise.py"),
+    output:
+        NOISE,
+    log:
+        "logs/make_emn_noise/{dataset}/{encoder}/{attack}/seed{seed}.log",
+    benchmark:
+        "benchmarks/make_emn_noise/{dataset}/{encoder}/{attack}/seed{seed}.jsonl"
+    wildcard_constraints:
+        attack=segments_making("noise"),
+    threads: CONFIG.emn_shards
+    resources:
+        gpu=GPU * CONFIG.emn_shards,
+        mem_mb=R.memory(8, "make_emn_noise"),
+        runtime=R.minutes(30, "make_emn_noise"),
+    params:
+        options=G.attack_options,
+    shell:
+        "python scripts/make_emn_noise.py {params.options:q} --seed {wildcards.seed} --devices {resources.gpu} {output} 2> {log}"
+
+
+rule evaluate_emn:
+    """Victims trained on the perturbed, the 8-bit and the clean images, all seeds; whole networks resume after the last
+    finished one."""
+    input:
+        images=IMAGES,
+        encoder=ENCODER,
+        noise=G.noise_files,
+        code=code("evaluate_emn.py"),
+    output:
+        expand(VICTIMS, defence="none", budget="inf", allow_missing=True),
+    log:
+        "logs/evaluate_emn/{dataset}/{encoder}/{attack}.log",
+    benchmark:
+        "benchmarks/evaluate_emn/{dataset}/{encoder}/{attack}.jsonl"
+    wildcard_constraints:
+        attack=segments_making("noise"),
+    resources:
+        gpu=GPU,
+        mem_mb=R.memory(8, "evaluate_emn"),
+        runtime=R.minutes(30, "evaluate_emn"),
+    params:
+        settings=G.settings("evaluate_emn"),
+    shell:
+        "python scripts/evaluate_emn.py --images {input.images} --encoder {input.encoder} --noise {input.noise}"
+        " --settings {params.settings:q} -- {output} 2> {log}"
