@@ -1,17 +1,23 @@
 """Print where files come from, down to downloads and embedded data, and check every digest on the way.
 
     audit.py figures/demo/table1.csv data/poisons/.../eps0.03-seed0.h5
-    audit.py figures/demo/table1.csv --cell feature-matching,0.25,0.03      where that number comes from, and the number computed again
+    audit.py figures/demo/table1.csv --cell feature-matching,0.25,0.03
 
-Checked are the bytes of all files (in parallel; a file whose size and times are those of the last audit is not read again, so who changes a
-byte and puts the times back is found by --full alone), each record against its seal, and the place of each product. Seals are digests, not
-signatures: they find damage, edits, and files that changed places or were made anew. Who forges a table with new seals is found by --cell.
+The second says where that number comes from, and computes it again.
+
+Checked are the bytes of all files, each record against its seal, and the place of each product. Files are
+read in parallel, and a file whose size and times are those of the last audit is not read again: somebody who
+changes a byte and puts the times back is found by --full alone. Seals are digests, not signatures: they find
+damage, edits, and files that changed places or were made anew. A table that was forged together with new
+seals is found by --cell.
 
 Exit codes:
   0  all is well; downloads that no published digest vouches for are listed, and are no failure
-  1  something differs from what was recorded: bytes, a record, a place, a setting (--configfile), a cell; each is named on standard error
+  1  something differs from what was recorded: bytes, a record, a place, a setting (--configfile), a cell
   2  wrong usage: no such cell, no such option
-  3  nothing differs, but something is missing: a file that others were made from, a record, a path that was asked for; each is named
+  3  nothing differs, but something is missing: a file that others were made from, a record, a path asked for
+
+Everything that differs or is missing is named on standard error.
 """
 
 import argparse
@@ -31,13 +37,31 @@ OK, DIFFERS, USAGE, MISSING = range(4)
 
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="products: tables, figures, anything under data/")
-    parser.add_argument("--cell", metavar="METHOD[,BETA],EPS[,WORD...]", help="a cell of the one table in PATH, a .csv; without words, of all sets and victims")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "paths", type=Path, nargs="+", metavar="PATH", help="products: tables, figures, anything under data/"
+    )
+    parser.add_argument(
+        "--cell",
+        metavar="METHOD[,BETA],EPS[,WORD...]",
+        help="a cell of the one table in PATH, a .csv; without words, of all sets and victims",
+    )
     parser.add_argument("--full", action="store_true", help="read every byte, whatever the last audit found")
-    parser.add_argument("--json", action="store_true", help="one JSON document: roots, nodes, failures, unverified, and with --cell cells")
-    parser.add_argument("--configfile", type=Path, help="compare the recorded settings with those of this YAML too")
-    parser.add_argument("--device", default="auto", help="where --cell computes: auto (a GPU where there is one), cpu, cuda, ...")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON document: roots, nodes, failures, unverified, and with --cell cells",
+    )
+    parser.add_argument(
+        "--configfile", type=Path, help="compare the recorded settings with those of this YAML too"
+    )
+    parser.add_argument(
+        "--device",
+        default="auto",
+        help="where --cell computes: auto (a GPU where there is one), cpu, cuda, ...",
+    )
     return parser
 
 
@@ -61,10 +85,18 @@ def main() -> int:
     if args.configfile:
         compare_settings(found, args.configfile, parser)
     digests.save()
-    failures = [problem for node in found.having("tampered", "outdated", "missing") for problem in node.problems]
+    failures = [
+        problem for node in found.having("tampered", "outdated", "missing") for problem in node.problems
+    ]
     failures += [line for cell in cells for line in cell["differences"]]
     if args.json:
-        print(json.dumps(json.loads(lineage.document(found)) | {"failures": failures, "cells": cells}, indent=1, sort_keys=True))
+        print(
+            json.dumps(
+                json.loads(lineage.document(found)) | {"failures": failures, "cells": cells},
+                indent=1,
+                sort_keys=True,
+            )
+        )
     else:
         report(found, cells, failures, len(digests.read))
     for line in failures:
@@ -81,9 +113,15 @@ def report(found: Lineage, cells: list[dict[str, Any]], failures: list[str], rea
     for cell in cells:
         print(f"\n{cell['cell']} from {cell.get('source')}\n  {'':16} {'printed':>10} {'again':>10}")
         for name, column in cell.get("columns", {}).items():
-            print(f"  {name:16} {column['printed']:>10} {column['again']:>10}  {'' if column['agrees'] else 'DIFFERS  '}{column['from']}")
+            print(
+                f"  {name:16} {column['printed']:>10} {column['again']:>10}  "
+                f"{'' if column['agrees'] else 'DIFFERS  '}{column['from']}"
+            )
     if unverified := found.unverified:
-        print(f"\n{len(unverified)} unverified downloads, trusted on first use because nobody published a digest:")
+        print(
+            f"\n{len(unverified)} unverified downloads, trusted on first use because nobody published a "
+            "digest:"
+        )
         for node in unverified:
             print(f"  {node.path} sha256 {node.record['archive'] if node.record else node.sha256}")
     files = sum(node.kind != "download" and node.sha256 is not None for node in found.nodes.values())
@@ -92,23 +130,35 @@ def report(found: Lineage, cells: list[dict[str, Any]], failures: list[str], rea
 
 
 def of_cell(table: Path, text: str, digests: Digests, device: str) -> tuple[Lineage, list[dict[str, Any]]]:
-    """The lineage of a cell's result files, and its rows with every column computed again. Raises CellNameError."""
+    """The lineage of a cell's result files, and its rows with every column computed again. Raises
+    CellNameError."""
     rows = find(table, parse(text))
     try:
         entry = provenance.read_sidecar(table)
     except (FileNotFoundError, provenance.RecordError):  # the lineage names it
         entry = None
-    shared = [name for name in (entry or {}).get("inputs", {}) if name.startswith(("data/heads/", "data/published/"))]
+    shared = [
+        name
+        for name in (entry or {}).get("inputs", {})
+        if name.startswith(("data/heads/", "data/published/"))
+    ]
     needed = [*dict.fromkeys(row["source"] for row in rows), *shared]
-    found = trace([table, *(provenance.ROOT / name for name in needed)], digests, only={lineage.name_of(table): needed})
+    found = trace(
+        [table, *(provenance.ROOT / name for name in needed)], digests, only={lineage.name_of(table): needed}
+    )
     if entry is None or any(node.path != found.roots[0] for node in found.having("tampered", "missing")):
         return found, []  # what is broken is named; nothing sound is left to compute from
     sources = dict.fromkeys(row["source"] for row in rows)
-    return found, [cell for source in sources for cell in computed([row for row in rows if row["source"] == source], entry, device)]
+    return found, [
+        cell
+        for source in sources
+        for cell in computed([row for row in rows if row["source"] == source], entry, device)
+    ]
 
 
 def computed(rows: list[Row], table: provenance.Record, device: str) -> list[dict[str, Any]]:
-    """Of each row its columns as printed and as computed again, with where they come from, and a line for each that differs."""
+    """Of each row its columns as printed and as computed again, with where they come from, and a line for
+    each that differs."""
     from featpoison.audit.recompute import differences, recompute  # torch
     from featpoison.programs import program
 
@@ -116,15 +166,30 @@ def computed(rows: list[Row], table: provenance.Record, device: str) -> list[dic
     try:
         found = recompute(rows, table, program.device(device))
     except (ValueError, LookupError, OSError) as error:
-        return [{"cell": name_of(row), "differences": [f"{name_of(row)}: cannot be computed again: {error}"]} for row in rows]
+        return [
+            {"cell": name_of(row), "differences": [f"{name_of(row)}: cannot be computed again: {error}"]}
+            for row in rows
+        ]
     for row, again in zip(rows, found, strict=True):
-        cell: dict[str, Any] = {"cell": name_of(row), "source": row["source"], "columns": {}, "differences": []}
+        cell: dict[str, Any] = {
+            "cell": name_of(row),
+            "source": row["source"],
+            "columns": {},
+            "differences": [],
+        }
         cell["tolerance"] = {"relative": again.slack, "points": again.slack_points}
         for name, printed, value, agrees in differences(row, again):
             if name in again.origins and (printed or value):
-                cell["columns"][name] = {"printed": printed, "again": value, "agrees": agrees, "from": again.origins[name]}
+                cell["columns"][name] = {
+                    "printed": printed,
+                    "again": value,
+                    "agrees": agrees,
+                    "from": again.origins[name],
+                }
             if not agrees:
-                text = f"{name} is printed as {printed or 'nothing'}, computed again it is {value or 'nothing'}"
+                text = (
+                    f"{name} is printed as {printed or 'nothing'}, computed again it is {value or 'nothing'}"
+                )
                 cell["differences"].append(f"{name_of(row)}: {text}")
         cells.append(cell)
     return cells

@@ -11,19 +11,24 @@ from featpoison.records.provenance import module_file
 
 
 def main() -> None:
-    """Poisons, and what the defence reads beside them -> the poisons that it lets pass, with how many it removed."""
+    """Poisons, and what the defence reads beside them -> the poisons that it lets pass, with how many it
+    removed."""
     parser = program.parser(__doc__)
     parser.add_argument("--defence", required=True, choices=names.NAMES, help="name of the defence")
     parser.add_argument("--poisons", type=Path, required=True, help="poison file")
     for need in get_args(Need):
-        parser.add_argument(f"--{need}", type=Path, help="clean images" if need == "images" else "feature cache")
+        parser.add_argument(
+            f"--{need}", type=Path, help="clean images" if need == "images" else "feature cache"
+        )
     parser.add_argument("--settings", default="{}", help="JSON of the defence's settings")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
     defence = names.load(args.defence)
     files = {need: path for need in get_args(Need) if (path := getattr(args, need)) is not None}
     if set(files) != set(defence.needs):
-        parser.error(f"{defence.name} reads {sorted(defence.needs)} beside the poisons, given are {sorted(files)}")
+        parser.error(
+            f"{defence.name} reads {sorted(defence.needs)} beside the poisons, given are {sorted(files)}"
+        )
     settings = program.settings(defence.settings, args.settings)
     record = program.record(
         args,

@@ -1,4 +1,5 @@
-"""State what an encoder is worth: loss of each epoch, linear accuracy on a data set's full test set, and where both come from."""
+"""State what an encoder is worth: loss of each epoch, linear accuracy on a data set's full test set, and
+where both come from."""
 
 import json
 from pathlib import Path
@@ -22,7 +23,11 @@ def main() -> None:
     heads = store.read(args.clean, "sgd100_accuracy", "converged_accuracy")
     last = heads["sgd100_accuracy"][0, :, -1]
     facts = {
-        "encoder": {"file": args.encoder.name, "sha256": provenance.sha256_file(args.encoder), "architecture": metadata["architecture"]},
+        "encoder": {
+            "file": args.encoder.name,
+            "sha256": provenance.sha256_file(args.encoder),
+            "architecture": metadata["architecture"],
+        },
         "linear_accuracy_percent": {
             "sgd100": [round(100 * value, 2) for value in last.tolist()],
             "converged": round(100 * heads["converged_accuracy"].item(), 2),

@@ -1,7 +1,8 @@
-"""Write a class-balanced subset of CIFAR-10 as an archive of the official binary layout: the demo's embedded data.
+"""Write a class-balanced subset of CIFAR-10 as an archive of the official binary layout: the demo's embedded
+data.
 
-The rows are `balanced_subset(labels, per_class, seed)` in the order of the official files. Members repeat byte for byte; the container's
-bytes also depend on the xz library.
+The rows are `balanced_subset(labels, per_class, seed)` in the order of the official files. Members repeat
+byte for byte; the container's bytes also depend on the xz library.
 """
 
 import io
@@ -26,7 +27,10 @@ def main() -> None:
     args = program.start(parser)
     arrays = store.read(args.images)
     members = {"batches.meta.txt": ("\n".join(store.read_attributes(args.images)["classes"]) + "\n").encode()}
-    for name, part, count in (("data_batch_1.bin", "train", args.train), ("test_batch.bin", "test", args.test)):
+    for name, part, count in (
+        ("data_batch_1.bin", "train", args.train),
+        ("test_batch.bin", "test", args.test),
+    ):
         labels = arrays[f"{part}_labels"]
         rows = balanced_subset(labels, count, args.seed)
         members[name] = to_records(arrays[f"{part}_images"][rows], labels[rows])

@@ -1,7 +1,9 @@
-"""Retrain both victims on clean plus poisoned features, for all poison seeds of one attack and budget together.
+"""Retrain both victims on clean plus poisoned features, for all poison seeds of one attack and budget
+together.
 
-With --images and --encoder, for attacks that make images, the same again after rounding to 8 bits, and how much they look like their bases.
-The rounded images' features are computed here, or read from shards; the result does not depend on which.
+With --images and --encoder, for attacks that make images, the same again after rounding to 8 bits, and how
+much they look like their bases. The rounded images' features are computed here, or read from shards; the
+result does not depend on which.
 """
 
 from collections.abc import Sequence
@@ -34,33 +36,49 @@ def rounded(poisons: Poisons) -> Tensor:
     return rounded_to_8bit(poisons.images)
 
 
-def joined(shards: Sequence[Path], poisons: Sequence[Path], encoder: Path) -> tuple[list[Tensor], list[Record]]:
+def joined(
+    shards: Sequence[Path], poisons: Sequence[Path], encoder: Path
+) -> tuple[list[Tensor], list[Record]]:
     """The features in the shards of `extract_quantized`, of each poison file, and the shards' records.
 
-    Exits naming the first shard that is not the next one of these files, made by this code with these libraries.
+    Exits naming the first shard that is not the next one of these files, made by this code with these
+    libraries.
     """
     records = [store.read_provenance(path) for path in shards]
     settings = {"poisons": [provenance.relative(path) for path in poisons]}
     program_file = provenance.SCRIPTS / "extract_quantized.py"
     whole = provenance.record(program_file, [*poisons, encoder], settings, provenance.joint_device(records))
-    for number, (path, record, own) in enumerate(zip(shards, records, provenance.of_whole(records), strict=True), 1):
+    for number, (path, record, own) in enumerate(
+        zip(shards, records, provenance.of_whole(records), strict=True), 1
+    ):
         expected = f"{number}-of-{len(shards)}"
         if own != whole or record["settings"]["shard"] != expected:
             found = f"{record['settings'].get('shard')} of {record['settings'].get('poisons')}"
-            raise SystemExit(f"{path}: {found}, expected {expected} of {settings['poisons']} and {encoder} as they are, by this code")
+            raise SystemExit(
+                f"{path}: {found}, expected {expected} of {settings['poisons']} and {encoder} as they are, "
+                "by this code"
+            )
     parts = [store.read(path) for path in shards]
-    return [torch.from_numpy(np.concatenate([part[str(index)] for part in parts])) for index in range(len(poisons))], records
+    return [
+        torch.from_numpy(np.concatenate([part[str(index)] for part in parts]))
+        for index in range(len(poisons))
+    ], records
 
 
 def main() -> None:
-    """Feature cache, target head, poisons of each seed (and images, encoder) -> retrained heads, accuracies, facts."""
+    """Feature cache, target head, poisons of each seed (and images, encoder) -> retrained heads, accuracies,
+    facts."""
     parser = program.parser(__doc__)
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--target", type=Path, required=True)
-    parser.add_argument("--poisons", type=Path, nargs="+", required=True, help="poison files, one per poison seed")
+    parser.add_argument(
+        "--poisons", type=Path, nargs="+", required=True, help="poison files, one per poison seed"
+    )
     parser.add_argument("--images", type=Path, help="with --encoder: the clean images")
     parser.add_argument("--encoder", type=Path)
-    parser.add_argument("--quantized", type=Path, nargs="+", default=[], help="the 8-bit images' features in shards, in order")
+    parser.add_argument(
+        "--quantized", type=Path, nargs="+", default=[], help="the 8-bit images' features in shards, in order"
+    )
     parser.add_argument("--settings", default="{}", help="JSON of the victims' settings")
     parser.add_argument("output", type=Path)
     args = program.start(parser)

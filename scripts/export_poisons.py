@@ -1,6 +1,8 @@
-"""Export poison images for other training code: 8-bit PNG files in a folder per class, a table of them, and the exact floats.
+"""Export poison images for other training code: 8-bit PNG files in a folder per class, a table of them, and
+the exact floats.
 
-The folder can be read by torchvision.datasets.ImageFolder. Pixels outside [0, 1] are clipped in the PNG files, not in poisons.safetensors.
+The folder can be read by torchvision.datasets.ImageFolder. Pixels outside [0, 1] are clipped in the PNG
+files, not in poisons.safetensors.
 """
 
 import logging
@@ -9,25 +11,31 @@ from pathlib import Path
 import numpy as np
 from featpoison import store
 from featpoison.programs import program
-from featpoison.render.export import ExportError, Poisons, export
+from featpoison.render.export import ExportedImages, ExportError, export
 
 
 def main() -> None:
     """Poisons, image file -> folder."""
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--poisons", type=Path, required=True, help="poison file with images")
-    parser.add_argument("--images", type=Path, required=True, help="image file of the data set, for the names of its classes")
+    parser.add_argument(
+        "--images", type=Path, required=True, help="image file of the data set, for the names of its classes"
+    )
     parser.add_argument("output", type=Path, help="a new or empty folder")
     args = program.start(parser)
     record = program.record(args, [args.poisons, args.images], {})
     classes = tuple(store.read_attributes(args.images)["classes"])
     try:
-        poisons = Poisons(**store.read(args.poisons, "images", "labels", "base"), classes=classes)
+        poisons = ExportedImages(**store.read(args.poisons, "images", "labels", "base"), classes=classes)
         export(poisons, args.output, record)
     except ExportError as error:
         raise SystemExit(str(error)) from None
     outside = 100 * np.mean((poisons.images < 0) | (poisons.images > 1))
-    logging.info("%d poisons; the PNG files clip the %.1f %% of their pixels that lie outside [0, 1]", len(poisons.labels), outside)
+    logging.info(
+        "%d poisons; the PNG files clip the %.1f %% of their pixels that lie outside [0, 1]",
+        len(poisons.labels),
+        outside,
+    )
 
 
 if __name__ == "__main__":

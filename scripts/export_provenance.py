@@ -1,10 +1,15 @@
-"""Write the lineage of products as a Workflow Run RO-Crate: files with digests and sizes, jobs with settings, times and use of resources.
+"""Write the lineage of products as a Workflow Run RO-Crate: files with digests and sizes, jobs with settings,
+times and use of resources.
 
-    export_provenance.py figures/demo/table1.csv                 ro-crate-metadata.json at the root of the repository, which is the crate
-    export_provenance.py figures/demo/table1.csv --copy FOLDER   a crate of its own, with a copy of every file
+    export_provenance.py figures/demo/table1.csv
+    export_provenance.py figures/demo/table1.csv --copy FOLDER
 
-Times are those of Snakemake's records, where they are still here. Only a lineage whose every digest agrees is exported.
-Exit codes are those of audit.py: 1 something differs, 3 something is missing; nothing is written then.
+The first writes ro-crate-metadata.json at the root of the repository, which is then the crate; the second
+makes a crate of its own, with a copy of every file.
+
+Times are those of Snakemake's records, where they are still here. Only a lineage whose every digest agrees is
+exported. Exit codes are those of audit.py: 1 something differs, 3 something is missing; nothing is written
+then.
 """
 
 import argparse
@@ -24,10 +29,18 @@ METADATA = "ro-crate-metadata.json"
 
 def main() -> int:
     """Products -> crate."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="products: tables, figures, anything under data/")
-    parser.add_argument("--copy", type=Path, metavar="FOLDER", help="a new or empty folder for a crate that holds all files")
-    parser.add_argument("--name", default="Products of featpoison and their provenance", help="the crate's name")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "paths", type=Path, nargs="+", metavar="PATH", help="products: tables, figures, anything under data/"
+    )
+    parser.add_argument(
+        "--copy", type=Path, metavar="FOLDER", help="a new or empty folder for a crate that holds all files"
+    )
+    parser.add_argument(
+        "--name", default="Products of featpoison and their provenance", help="the crate's name"
+    )
     args = parser.parse_args()
     if args.copy and args.copy.exists() and (not args.copy.is_dir() or any(args.copy.iterdir())):
         parser.error(f"--copy: {args.copy} exists and is not an empty folder; expected a new or an empty one")
@@ -45,7 +58,10 @@ def main() -> int:
         copy_files(document, folder)
     with replacing(folder / METADATA) as temporary:
         temporary.write_text(json.dumps(document, indent=1) + "\n")
-    jobs = sum(entity["@id"].startswith("#job-") and entity["@type"] == "CreateAction" for entity in document["@graph"])
+    jobs = sum(
+        entity["@id"].startswith("#job-") and entity["@type"] == "CreateAction"
+        for entity in document["@graph"]
+    )
     print(f"{folder / METADATA}: {jobs} jobs, {len(lineage.nodes)} files")
     return 0
 

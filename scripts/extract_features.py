@@ -14,11 +14,15 @@ def main() -> None:
     parser = program.parser(__doc__)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, required=True)
-    parser.add_argument("--shard", type=Shard.parse, default=Shard(), help="which shard of how many, as 2-of-7")
+    parser.add_argument(
+        "--shard", type=Shard.parse, default=Shard(), help="which shard of how many, as 2-of-7"
+    )
     parser.add_argument("output", type=Path)
     args = program.start(parser)
     # The whole has the record that gathered shards have.
-    record = program.record(args, [args.images, args.encoder], {"shard": str(args.shard)} if args.shard.count > 1 else {})
+    record = program.record(
+        args, [args.images, args.encoder], {"shard": str(args.shard)} if args.shard.count > 1 else {}
+    )
     encoder = load_encoder(args.encoder).to(args.device)
     arrays = {}
     for part in ("train", "test"):

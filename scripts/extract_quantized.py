@@ -1,4 +1,5 @@
-"""Features of the 8-bit copies of an attack's poisons: one shard of the rows of each poison file. `evaluate_attack` joins the shards."""
+"""Features of the 8-bit copies of an attack's poisons: one shard of the rows of each poison file.
+`evaluate_attack` joins the shards."""
 
 from pathlib import Path
 
@@ -13,9 +14,12 @@ from featpoison.records import provenance
 
 
 def main() -> None:
-    """Poisons of each seed, encoder -> one shard of the features, an array a poison file, named by its position."""
+    """Poisons of each seed, encoder -> one shard of the features, an array a poison file, named by its
+    position."""
     parser = program.parser(__doc__)
-    parser.add_argument("--poisons", type=Path, nargs="+", required=True, help="poison files, one per poison seed")
+    parser.add_argument(
+        "--poisons", type=Path, nargs="+", required=True, help="poison files, one per poison seed"
+    )
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--shard", type=Shard.parse, required=True, help="which shard of how many, as 2-of-7")
     parser.add_argument("output", type=Path)

@@ -12,12 +12,16 @@ def main() -> None:
     """Settings (a data set of the configuration) -> images."""
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--settings", required=True, help="JSON of the data set's entry in the configuration")
-    parser.add_argument("--downloads", type=Path, default=Path("data/downloads"), help="folder for downloaded archives")
+    parser.add_argument(
+        "--downloads", type=Path, default=Path("data/downloads"), help="folder for downloaded archives"
+    )
     parser.add_argument("output", type=Path)
     args = program.start(parser, made=("downloads",))
     dataset = program.settings(Dataset, args.settings)
     images, digests = load(dataset, args.downloads)
-    inside = [ROOT / source.path for source in dataset.sources if source.path and dataset.format != "image-folder"]
+    inside = [
+        ROOT / source.path for source in dataset.sources if source.path and dataset.format != "image-folder"
+    ]
     record = program.record(args, inside, dataset.model_dump()) | {"download": digests}
     store.write(args.output, images.arrays(), record, classes=images.classes)
 

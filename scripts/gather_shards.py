@@ -1,4 +1,5 @@
-"""Join the shards of one product, in order. The whole carries the shards' provenance, so its bytes do not depend on their number."""
+"""Join the shards of one product, in order. The whole carries the shards' provenance, so its bytes do not
+depend on their number."""
 
 from pathlib import Path
 
@@ -17,7 +18,10 @@ def main() -> None:
     records = provenance.of_whole([store.read_provenance(path) for path in args.shards])
     for path, record in zip(args.shards, records, strict=True):
         if record != records[0]:
-            raise SystemExit(f"{path}: made from other inputs, settings, code or libraries than {args.shards[0]}; expected shards of one product")
+            raise SystemExit(
+                f"{path}: made from other inputs, settings, code or libraries than {args.shards[0]}; "
+                "expected shards of one product"
+            )
     parts = [store.read(path) for path in args.shards]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     store.write(args.output, arrays, records[0], **store.read_attributes(args.shards[0]))

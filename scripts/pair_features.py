@@ -1,6 +1,8 @@
-"""Pair every poisoned feature with its nearest clean training feature; that image is the poison's base, its label the poison's label.
+"""Pair every poisoned feature with its nearest clean training feature; that image is the poison's base, its
+label the poison's label.
 
-With --within-class only clean rows of the poisoned feature's own label count, so the label that the attack chose survives.
+With --within-class only clean rows of the poisoned feature's own label count, so the label that the attack
+chose survives.
 """
 
 from pathlib import Path
@@ -18,7 +20,9 @@ def main() -> None:
     parser = program.parser(__doc__)
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--poisoned", type=Path, required=True, help="poisoned features")
-    parser.add_argument("--within-class", action="store_true", help="search only among clean rows of the same label")
+    parser.add_argument(
+        "--within-class", action="store_true", help="search only among clean rows of the same label"
+    )
     parser.add_argument("output", type=Path)
     args = program.start(parser)
     record = program.record(args, [args.features, args.poisoned], {"within_class": args.within_class})
@@ -31,7 +35,12 @@ def main() -> None:
     else:
         pairs = nearest_clean(zeta.to(args.device), clean)
     base = pairs.index.cpu()
-    arrays = {"features": zeta.numpy(), "base": base.numpy(), "labels": task.train_labels[base].numpy(), "distance": pairs.distance.cpu().numpy()}
+    arrays = {
+        "features": zeta.numpy(),
+        "base": base.numpy(),
+        "labels": task.train_labels[base].numpy(),
+        "distance": pairs.distance.cpu().numpy(),
+    }
     store.write(args.output, arrays, record, eps_d=store.read_attributes(args.poisoned)["eps_d"])
 
 

@@ -17,7 +17,10 @@ def main() -> None:
     parser.add_argument("output", type=Path, nargs="+", help="the picture, one path per form (.pdf, .png)")
     args = program.start(parser)
     record = program.record(args, [args.images], {"count": args.count})
-    labels, classes = store.read(args.images, "train_labels")["train_labels"], store.read_attributes(args.images)["classes"]
+    labels, classes = (
+        store.read(args.images, "train_labels")["train_labels"],
+        store.read_attributes(args.images)["classes"],
+    )
     rows = [(name, examples.first_of(labels, value, args.count)) for value, name in enumerate(classes)]
     write(args.output, record, partial(style.save, examples.draw(args.images, rows, len(labels))))
 

@@ -4,10 +4,10 @@ from functools import partial
 from pathlib import Path
 
 from featpoison import store
+from featpoison.datasets.stored import largest_pixel, training_images
 from featpoison.programs import program
 from featpoison.programs.output import write
 from featpoison.render import input_poisons, style
-from featpoison.render.poison_images import base_images
 from featpoison.results.cells import cells_of
 from featpoison.results.rows import Request, Row
 
@@ -15,22 +15,32 @@ from featpoison.results.rows import Request, Row
 def main() -> None:
     """Images, poisons, result file, clean heads -> picture."""
     parser = program.parser(__doc__, compute=False)
-    parser.add_argument("--images", type=Path, required=True, help="image file that the poisons' base images come from")
-    parser.add_argument("--poisons", type=Path, required=True, help="poison file of the attack without constraints")
+    parser.add_argument(
+        "--images", type=Path, required=True, help="image file that the poisons' base images come from"
+    )
+    parser.add_argument(
+        "--poisons", type=Path, required=True, help="poison file of the attack without constraints"
+    )
     parser.add_argument("--victims", type=Path, required=True, help="the attack's result file")
     parser.add_argument("--clean", type=Path, required=True, help="clean heads")
     parser.add_argument("--count", type=int, default=10, help="images of a row (default 10)")
     parser.add_argument("output", type=Path, nargs="+", help="the picture, one path per form (.pdf, .png)")
     args = program.start(parser)
-    record = program.record(args, [args.images, args.poisons, args.victims, args.clean], {"count": args.count})
+    record = program.record(
+        args, [args.images, args.poisons, args.victims, args.clean], {"count": args.count}
+    )
     arrays = store.read(args.poisons, "images", "base")
     eps_d, tau = store.read_attributes(args.poisons)["eps_d"], store.read_attributes(args.victims)["tau"]
     row = Row(method="gc-input", set="free")
     request = Request(row=row, eps_d=eps_d, source=str(args.victims), makes="images", title="GC-input")
     cells = cells_of(request, args.clean, tau, None)
-    largest = store.extent(args.images, "train_images")[1] / 255
-    clean = base_images(args.images, arrays["base"])
-    write(args.output, record, partial(style.save, input_poisons.draw(arrays["images"], clean, largest, cells, args.count)))
+    largest = largest_pixel(args.images)
+    clean = training_images(args.images, arrays["base"])
+    write(
+        args.output,
+        record,
+        partial(style.save, input_poisons.draw(arrays["images"], clean, largest, cells, args.count)),
+    )
 
 
 if __name__ == "__main__":

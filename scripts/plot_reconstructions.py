@@ -1,4 +1,5 @@
-"""Figure 4: test images and their reconstructions by each kind of decoder, with the errors over the test set."""
+"""Figure 4: test images and their reconstructions by each kind of decoder, with the errors over the test
+set."""
 
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,11 @@ def main() -> None:
     args = program.start(parser)
     record = program.record(args, [args.reconstructions], {})
     shown, facts = store.read(args.reconstructions), store.read_attributes(args.reconstructions)
-    write(args.output, record, partial(style.save, reconstructions.draw(shown, facts["errors"], facts["test_images"])))
+    write(
+        args.output,
+        record,
+        partial(style.save, reconstructions.draw(shown, facts["errors"], facts["test_images"])),
+    )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
-"""Figure 1: the threat model. An encoder is pre-trained on clean images and frozen; the head that is trained on it sees poisons."""
+"""Figure 1: the threat model. An encoder is pre-trained on clean images and frozen; the head that is trained
+on it sees poisons."""
 
 import argparse
 from functools import partial
 from pathlib import Path
 
 from featpoison import store
+from featpoison.datasets.stored import training_images
 from featpoison.encoders.encoder import load_encoder
 from featpoison.programs import program
 from featpoison.programs.output import write
 from featpoison.render import style, threat_model
 from featpoison.render.contrastive_pairs import recorded_training, two_views
-from featpoison.render.poison_images import base_images, first_distinct
+from featpoison.render.poison_images import first_distinct
 from featpoison.results.cells import cells_of
 from featpoison.results.rows import Request, Row
 
@@ -34,17 +36,23 @@ def main() -> None:
 
 
 def read(args: argparse.Namespace) -> threat_model.ThreatModel:
-    """The files as the figure wants them: the first training images of distinct classes, the first poisons of distinct base images."""
+    """The files as the figure wants them: the first training images of distinct classes, the first poisons of
+    distinct base images."""
     arrays, classes = store.read(args.images, "train_labels"), store.read_attributes(args.images)["classes"]
     poisons, facts = store.read(args.poisons, "images", "labels", "base"), store.read_attributes(args.poisons)
     beta = store.read_provenance(args.poisons)["settings"]["beta"]
-    rows, shown = first_distinct(arrays["train_labels"], args.count), first_distinct(poisons["base"], args.count)
-    clean = base_images(args.images, rows)
+    rows, shown = (
+        first_distinct(arrays["train_labels"], args.count),
+        first_distinct(poisons["base"], args.count),
+    )
+    clean = training_images(args.images, rows)
     training, strengths = recorded_training(args.encoder)
     views, similarity = two_views(clean, strengths, load_encoder(args.encoder), args.seed)
     tau = store.read_attributes(args.victims)["tau"]
     row = Row(method="feature-matching", beta=beta)
-    request = Request(row=row, eps_d=facts["eps_d"], source=str(args.victims), makes="images", title="feature matching")
+    request = Request(
+        row=row, eps_d=facts["eps_d"], source=str(args.victims), makes="images", title="feature matching"
+    )
     return threat_model.ThreatModel(
         training=training,
         views=views,

@@ -1,4 +1,5 @@
-"""Pre-train an encoder with SimCLR on the training images of a data set, without labels; resumes after a kill."""
+"""Pre-train an encoder with SimCLR on the training images of a data set, without labels; resumes after a
+kill."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""What decoders make of the test images: the first reconstructions, and the mean reconstruction errors over all of them."""
+"""What decoders make of the test images: the first reconstructions, and the mean reconstruction errors over
+all of them."""
 
 from pathlib import Path
 
@@ -12,13 +13,18 @@ from featpoison.programs import program
 
 
 def main() -> None:
-    """Images, encoder, decoders -> the first test images and their reconstructions by each decoder; errors over the whole test set."""
+    """Images, encoder, decoders -> the first test images and their reconstructions by each decoder; errors
+    over the whole test set."""
     parser = program.parser(__doc__)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, required=True)
-    parser.add_argument("--decoders", type=Path, nargs="+", required=True, help="decoders of this encoder, one of each kind")
+    parser.add_argument(
+        "--decoders", type=Path, nargs="+", required=True, help="decoders of this encoder, one of each kind"
+    )
     parser.add_argument("--count", type=int, default=10, help="images to keep (default 10)")
-    parser.add_argument("--settings", default="{}", help="JSON of the decoder inversion settings, for the measure")
+    parser.add_argument(
+        "--settings", default="{}", help="JSON of the decoder inversion settings, for the measure"
+    )
     parser.add_argument("output", type=Path)
     args = program.start(parser)
     settings = program.settings(DecoderInversion, args.settings)
@@ -34,7 +40,10 @@ def main() -> None:
         found = reconstruct(images, network)
         distance, similarity = reconstruction_errors(found, to_pixels(images), settings)
         shown[network.kind] = found[: args.count].numpy()
-        errors[network.kind] = {"l1": distance.double().mean().item(), "ms_ssim": similarity.double().mean().item()}
+        errors[network.kind] = {
+            "l1": distance.double().mean().item(),
+            "ms_ssim": similarity.double().mean().item(),
+        }
     store.write(args.output, shown, record, errors=errors, test_images=len(images))
 
 

@@ -14,7 +14,9 @@ def main() -> None:
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--numbers", type=Path, required=True, help="CSV of the table")
     parser.add_argument("--eps-w", type=float, default=1.0, help="eps_w of the target head, for the notes")
-    parser.add_argument("--victims", type=Path, nargs="*", default=[], help="result files of the table's victims")
+    parser.add_argument(
+        "--victims", type=Path, nargs="*", default=[], help="result files of the table's victims"
+    )
     parser.add_argument("output", type=Path, nargs="+", help="one path per form (.tex, .pdf, .png)")
     args = program.start(parser)
     record = program.record(args, [args.numbers, *args.victims], {"eps_w": args.eps_w})

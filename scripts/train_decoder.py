@@ -1,4 +1,5 @@
-"""Train a decoder to reconstruct the training images from an encoder's features, without labels; resumes after a kill."""
+"""Train a decoder to reconstruct the training images from an encoder's features, without labels; resumes
+after a kill."""
 
 from pathlib import Path
 from typing import get_args
@@ -18,7 +19,10 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument(
-        "--kind", choices=get_args(Kind), required=True, help="skip: U-Net; plain: no skip connections; end-to-end: encoder trained too"
+        "--kind",
+        choices=get_args(Kind),
+        required=True,
+        help="skip: U-Net; plain: no skip connections; end-to-end: encoder trained too",
     )
     parser.add_argument("--settings", default="{}", help="JSON of the decoder inversion settings")
     parser.add_argument("output", type=Path)
@@ -27,7 +31,9 @@ def main() -> None:
     record = program.record(args, [args.images, args.encoder], settings.model_dump() | {"kind": args.kind})
     images = torch.from_numpy(store.read(args.images, "train_images")["train_images"])
     checkpoint = Checkpoint(args.output, record)
-    network, losses = train_decoder(images, load_encoder(args.encoder).to(args.device), args.kind, settings, checkpoint=checkpoint)
+    network, losses = train_decoder(
+        images, load_encoder(args.encoder).to(args.device), args.kind, settings, checkpoint=checkpoint
+    )
     save_decoder(args.output, network, record, losses=losses)
     checkpoint.remove()
 

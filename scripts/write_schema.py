@@ -1,4 +1,5 @@
-"""Write the JSON Schema of the configuration, each knob with its documentation, for editors and for readers."""
+"""Write the JSON Schema of the configuration, each knob with its documentation, for editors and for
+readers."""
 
 import argparse
 from pathlib import Path

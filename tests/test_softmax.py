@@ -31,7 +31,11 @@ def test_head_gradient_equals_autograd(n, d, classes):
 def test_canceling_step_equals_double_backward(n, d, classes):
     X, labels, head = random_problem(n, d, classes)
     clean = torch.randn(classes, d + 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    for ours, oracle in zip(softmax.canceling_step(X, labels, head, clean), slow.canceling_step(X, labels, head, clean), strict=True):
+    for ours, oracle in zip(
+        softmax.canceling_step(X, labels, head, clean),
+        slow.canceling_step(X, labels, head, clean),
+        strict=True,
+    ):
         torch.testing.assert_close(ours, oracle)
 
 
@@ -45,7 +49,9 @@ def test_canceling_gradient_equals_finite_differences():
             shift = torch.zeros_like(X)
             shift[row, column] = step
             up, down = (softmax.canceling_step(X + sign * shift, labels, head, clean)[0] for sign in (1, -1))
-            assert gradient[row, column].item() == pytest.approx(((up - down) / (2 * step)).item(), rel=1e-6, abs=1e-8)
+            assert gradient[row, column].item() == pytest.approx(
+                ((up - down) / (2 * step)).item(), rel=1e-6, abs=1e-8
+            )
 
 
 @sizes
@@ -56,7 +62,9 @@ def test_hessian_and_its_product_equal_autograd(n, d, classes):
     oracle = slow.hessian(X, labels, head)
     torch.testing.assert_close(softmax.hessian(X, head), oracle)
     vector = torch.randn(classes, d + 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(softmax.hessian_vector_product(X, head, vector).flatten(), oracle @ vector.flatten())
+    torch.testing.assert_close(
+        softmax.hessian_vector_product(X, head, vector).flatten(), oracle @ vector.flatten()
+    )
 
 
 def test_feature_gradient_is_the_derivative_of_the_inner_product():
@@ -87,7 +95,12 @@ def test_gpu_agrees_with_cpu(dtype):
     for gpu, cpu in zip(there, softmax.canceling_step(X, labels, head, clean), strict=True):
         torch.testing.assert_close(gpu.cpu(), cpu, rtol=1e-4, atol=1e-4 * cpu.abs().max().item())
     product = softmax.hessian_vector_product(X.to(device), head.to(device), clean.to(device)).cpu()
-    torch.testing.assert_close(product, softmax.hessian_vector_product(X, head, clean), rtol=1e-4, atol=1e-4 * product.abs().max().item())
+    torch.testing.assert_close(
+        product,
+        softmax.hessian_vector_product(X, head, clean),
+        rtol=1e-4,
+        atol=1e-4 * product.abs().max().item(),
+    )
 
 
 def test_batches_equal_single_problems():
@@ -127,9 +140,13 @@ def test_no_point_beats_the_bound_and_the_extremal_one_meets_it(classes):
     w = lambertw((classes - 1) / math.e).real
     d = classes + 2
     head = random_problem(1, d, classes, seed=3)[2]
-    X = torch.randn(64, d, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
+    X = torch.randn(64, d, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_(
+        True
+    )
     labels = torch.arange(64) % classes
-    optimizer = torch.optim.LBFGS([X], max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-12, tolerance_change=1e-16)
+    optimizer = torch.optim.LBFGS(
+        [X], max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-12, tolerance_change=1e-16
+    )
 
     def values():
         S = softmax.logits(X, head)
@@ -184,7 +201,9 @@ def test_threshold_with_ridge_is_larger_and_equals_its_formula():
     plain = softmax.reachability_threshold(G, head, 50)
     assert plain == pytest.approx(max(0.0, inner / w))
     ridge = 0.01 * w / square
-    assert softmax.reachability_threshold(G, head, 50, ridge=ridge) == pytest.approx((inner + 0.01 * w) / (0.99 * w))
+    assert softmax.reachability_threshold(G, head, 50, ridge=ridge) == pytest.approx(
+        (inner + 0.01 * w) / (0.99 * w)
+    )
     assert softmax.reachability_threshold(G, head, 50, ridge=ridge) > plain
     assert softmax.reachability_threshold(G, head, 50, ridge=2 * w / square) == math.inf
 

@@ -6,7 +6,11 @@ from helpers import RECORD
 from hypothesis import given
 from hypothesis import strategies as st
 
-ARRAYS = {"features": np.arange(12.0, dtype=np.float32).reshape(4, 3), "labels": np.arange(4), "scalar": np.float64(2.5)}
+ARRAYS = {
+    "features": np.arange(12.0, dtype=np.float32).reshape(4, 3),
+    "labels": np.arange(4),
+    "scalar": np.float64(2.5),
+}
 
 
 @pytest.fixture
@@ -23,7 +27,9 @@ def test_round_trip(path):
     assert store.read_attributes(path) == {"classes": ["cat", "dog"], "tau": 1.5}
     assert store.read_provenance(path) == RECORD
     assert store.lengths(path.parent / path.name)["features"] == 4
-    np.testing.assert_array_equal(store.read(path, "features", rows=np.array([1, 3]))["features"], ARRAYS["features"][[1, 3]])
+    np.testing.assert_array_equal(
+        store.read(path, "features", rows=np.array([1, 3]))["features"], ARRAYS["features"][[1, 3]]
+    )
     assert store.verify(path) is None
 
 
@@ -99,7 +105,9 @@ class Squares(store.Rows):
 
     def __getitem__(self, rows):
         self.asked.append(rows)
-        return np.broadcast_to((np.arange(rows.start, rows.stop) ** 2)[:, None, None], (rows.stop - rows.start, 100, 100)).astype(self.dtype)
+        return np.broadcast_to(
+            (np.arange(rows.start, rows.stop) ** 2)[:, None, None], (rows.stop - rows.start, 100, 100)
+        ).astype(self.dtype)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +134,9 @@ def test_rows_made_on_the_way_are_written_chunk_by_chunk(large, tmp_path):
 def test_rows_that_are_not_finite_are_refused(tmp_path):
     class Bad(Squares):
         def __getitem__(self, rows):
-            return np.where(np.arange(rows.start, rows.stop)[:, None, None] == 70, np.nan, super().__getitem__(rows))
+            return np.where(
+                np.arange(rows.start, rows.stop)[:, None, None] == 70, np.nan, super().__getitem__(rows)
+            )
 
     with pytest.raises(store.StoreError, match="'bad' holds NaN"):
         store.write(tmp_path / "bad.h5", {"bad": Bad(100, float)}, RECORD)
@@ -149,7 +159,9 @@ def test_of_rows_only_their_chunks_are_read_and_once(large, monkeypatch):
 
 @pytest.mark.parametrize("rows", [[100], [-1, 5], [3, 10**12]])
 def test_rows_that_do_not_exist_are_named(large, rows):
-    with pytest.raises(store.StoreError, match=r"large\.h5: dataset 'squares' has 100 rows, expected none of"):
+    with pytest.raises(
+        store.StoreError, match=r"large\.h5: dataset 'squares' has 100 rows, expected none of"
+    ):
         store.read(large, "squares", rows=np.array(rows))
     with pytest.raises(store.StoreError, match=r"rows float64 \(1,\), expected integers"):
         store.read(large, "squares", rows=np.array([0.5]))
@@ -163,9 +175,15 @@ def test_a_stream_gives_rows_and_its_readers_errors_stay_theirs(large):
         assert sum(len(block) for block in squares.blocks()) == 100
     with pytest.raises(RuntimeError, match="mine"), store.rows(large, "squares"):
         raise RuntimeError("mine")
-    with pytest.raises(store.StoreError, match="no dataset 'cubes'; it holds squares"), store.rows(large, "cubes"):
+    with (
+        pytest.raises(store.StoreError, match="no dataset 'cubes'; it holds squares"),
+        store.rows(large, "cubes"),
+    ):
         pass
-    with pytest.raises(FileNotFoundError, match=r"absent\.h5"), store.rows(large.with_name("absent.h5"), "squares"):
+    with (
+        pytest.raises(FileNotFoundError, match=r"absent\.h5"),
+        store.rows(large.with_name("absent.h5"), "squares"),
+    ):
         pass
 
 

@@ -17,8 +17,10 @@ from featpoison.records.provenance import sha256_file
 from helpers import RECORD, ROOT
 
 PARTS = ("Snakefile", "workflow", "scripts", "data/published")
-POISON = "data/poisons/toy/tiny/feature-matching-beta0.25/eps0.2-seed1.h5"
-RESULT = "data/victims/toy/tiny/gc-input/eps0.2.h5"
+MATCHING = "feature-matching_free_beta0.25_gradpc-feature"
+POISON = f"data/poisons/toy/tiny/{MATCHING}/eps0.2-seed1.h5"
+RESULT = "data/victims/toy/tiny/gc-input_free_gradpc-feature/none/eps0.2.h5"
+PROFILE = ("--workflow-profile", "workflow/profiles/default")
 TABLE_ROWS = [
     {"method": "gradpc-input"},
     {"method": "gc-input"},
@@ -36,8 +38,17 @@ class Toy:
         self.folder = folder
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--configfile", "toy.yaml", "--workflow-profile", "workflow/profiles/default"]
-        return subprocess.run([*command, *arguments], cwd=self.folder, capture_output=True, text=True, env=self.environment(), check=False)
+        return self.python("-m", "snakemake", "--configfile", "toy.yaml", *PROFILE, *arguments)
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess:
+        """This interpreter in the copy."""
+        command, environment = [sys.executable, *arguments], self.environment()
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, env=environment, check=False
+        )
+
+    def audit(self, *arguments: str) -> subprocess.CompletedProcess:
+        return self.python("scripts/audit.py", *arguments)
 
     def environment(self) -> dict[str, str]:
         """Jobs find this interpreter first."""
@@ -65,9 +76,13 @@ class Toy:
             jobs[parts[0]] = int(parts[1])
         return {name: count for name, count in jobs.items() if name != "all"}
 
+    @property
+    def config(self) -> dict:
+        """What toy.yaml holds."""
+        return yaml.safe_load((self.folder / "toy.yaml").read_text())
+
     def configure(self, **changes) -> None:
-        path = self.folder / "toy.yaml"
-        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
+        (self.folder / "toy.yaml").write_text(yaml.safe_dump(self.config | changes))
 
     def append(self, name: str, text: str = "\n# edited\n") -> None:
         with open(self.folder / name, "a") as file:
@@ -115,7 +130,7 @@ def make_toy(folder: Path) -> Toy:
         "victims": {"seeds": [0, 1], "sgd100": {"epochs": 12, "batch_size": 16}},
         "poison_seeds": [0, 1],
         "attacks": {
-            "gradient_canceling": {"iterations": 50},
+            "gc_feature": {"iterations": 50},
             "feature_matching": {"steps": 5, "batch_size": 4},
             "gc_input": {"epochs": 5},
             "tgda_input": {"epochs": 5},
@@ -124,7 +139,13 @@ def make_toy(folder: Path) -> Toy:
             "decoder_inversion": {"epochs": 1, "batch_size": 16, "channels": [8, 8, 8, 8, 8]},
         },
         "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": TABLE_ROWS}},
-        "figures": {"transfer": "transfer", "budget": 0.2, "betas": [0.25], "transfer_betas": [0.25], "images": 4},
+        "figures": {
+            "transfer": "transfer",
+            "budget": 0.2,
+            "betas": [0.25],
+            "transfer_betas": [0.25],
+            "images": 4,
+        },
     }
     (folder / "toy.yaml").write_text(yaml.safe_dump(config))
     return Toy(folder)

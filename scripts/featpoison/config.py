@@ -1,4 +1,5 @@
-"""The configuration: frozen, typed models of the YAML. The one source of defaults, schema and the documentation of every knob."""
+"""The configuration: frozen, typed models of the YAML. The one source of defaults, schema and the
+documentation of every knob."""
 
 import json
 import math
@@ -28,7 +29,8 @@ from featpoison.results.rows import Row
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 DEFAULT_TARGET = "gradpc-feature"
-"""Target head of a targeted row that names none, and the one at which the residual of the other attacks is reported."""
+"""Target head of a targeted row that names none, and the one at which the residual of the other attacks is
+reported."""
 Budget = Annotated[float, Field(gt=0, allow_inf_nan=True)]
 
 
@@ -53,7 +55,8 @@ class EncoderEntry(Settings):
     pretraining: Pretraining | None = None
     """Trained by this workflow."""
     format: Literal["featpoison", Format] = "featpoison"
-    """Of the weights: `featpoison` is a safetensors file of this project, which says what it holds; others are converted at import."""
+    """Of the weights: `featpoison` is a safetensors file of this project, which says what it holds; others
+    are converted at import."""
     architecture: Architecture | None = None
     """What the weights are of; required for every format but `featpoison`."""
 
@@ -67,7 +70,10 @@ class EncoderEntry(Settings):
     def _conversion_fits(self) -> Self:
         if self.format == "featpoison":
             if self.architecture is not None:
-                raise ValueError("'architecture' is given, expected none for format 'featpoison', whose files name their own")
+                raise ValueError(
+                    "'architecture' is given, expected none for format 'featpoison', whose files name their "
+                    "own"
+                )
             return self
         if self.weights is None:
             raise ValueError(f"'format' is {self.format!r}, expected only with 'weights'")
@@ -99,9 +105,9 @@ class TableRow(Row):
     method: Annotated[str, Field(json_schema_extra={"enum": list(attacks.NAMES)})]
     """Attack."""
     set: Set | None = None
-    """What its poisons are kept in: `free`, `valid`, `constrained`, or a number, the largest norm of a poisoned feature
-    in units of clean norms; of an attack that turns poisoned features into images, the set of these features. Null: the
-    attack's usual set."""
+    """What its poisons are kept in: `free`, `valid`, `constrained`, or a number, the largest norm of a
+    poisoned feature in units of clean norms; of an attack that turns poisoned features into images, the set
+    of these features. Null: the attack's usual set."""
     beta: PositiveFloat | None = None
     """Feature matching of any kind: weight of staying close to the base image."""
     target: str | None = None
@@ -181,7 +187,10 @@ class Table(Settings):
     def _budgets_fit(self) -> Self:
         for row in self.rows:
             if any(math.isinf(budget) != row.perturbs_all for budget in self.budgets):
-                raise ValueError(f"budgets {list(self.budgets)} do not fit {row.method}, expected .inf for EMN and finite ones for the others")
+                raise ValueError(
+                    f"budgets {list(self.budgets)} do not fit {row.method}, expected .inf for EMN and "
+                    "finite ones for the others"
+                )
         return self
 
 
@@ -211,12 +220,15 @@ class Figures(Settings):
 
 
 def _sections(name: str, parts: Iterable[Attack | Defence], documentation: str) -> type[Settings]:
-    """Settings of attacks or defences: one field for each section that one of them names, with its defaults."""
+    """Settings of attacks or defences: one field for each section that one of them names, with its
+    defaults."""
     fields: dict[str, Any] = {part.key: (part.settings, part.settings()) for part in parts}
     return pydantic.create_model(name, __base__=Settings, __doc__=documentation, **fields)
 
 
-Attacks = _sections("Attacks", attacks.load_all().values(), "Settings of the attacks; some attacks share a section.")
+Attacks = _sections(
+    "Attacks", attacks.load_all().values(), "Settings of the attacks; some attacks share a section."
+)
 Defences = _sections("Defences", defences.load_all().values(), "Settings of the defences.")
 
 
@@ -240,15 +252,18 @@ class Config(Settings):
     poison_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
     """Seeds of the poisons: which clean images they start from."""
     shards: PositiveInt = 1
-    """Jobs over which one feature matching is spread. Results do not depend on it, but changing it, or the program that joins the shards,
-    runs the matching again: shards are not kept."""
+    """Jobs over which one feature matching is spread. Results do not depend on it, but changing it, or the
+    program that joins the shards, runs the matching again: shards are not kept."""
     feature_shards: PositiveInt = 1
-    """The same for one extraction of features. It pays where that takes long: on a CPU, with large images. Its own key, because everything
-    follows from features: changing it runs everything again, to the same bits."""
+    """The same for one extraction of features. It pays where that takes long: on a CPU, with large images.
+    Its own key, because everything follows from features: changing it runs everything again, to the same
+    bits."""
     evaluation_shards: PositiveInt = 1
-    """The same for the features of one attack's 8-bit images; changing it trains the victims again, to the same bits."""
+    """The same for the features of one attack's 8-bit images; changing it trains the victims again, to the
+    same bits."""
     emn_shards: PositiveInt = 1
-    """GPUs of one job over which EMN spreads the noise steps of its images: training comes between them, so its shards cannot be jobs."""
+    """GPUs of one job over which EMN spreads the noise steps of its images: training comes between them, so
+    its shards cannot be jobs."""
     attacks: Attacks = Attacks()  # type: ignore[valid-type]
     """Settings of the attacks."""
     defences: Defences = Defences()  # type: ignore[valid-type]
@@ -269,8 +284,13 @@ class Config(Settings):
                 raise ValueError(f"{key}: {value!r} is unknown, expected one of {sorted(known)}")
         for name, kind in self._local_files():
             if name and not ((ROOT / name).is_dir() if kind == "folder" else (ROOT / name).is_file()):
-                raise ValueError(f"the {kind} {name} does not exist, expected a path relative to the repository")
-        lists: dict[str, tuple[float, ...]] = {"poison_seeds": self.poison_seeds, "victims.seeds": self.victims.seeds}
+                raise ValueError(
+                    f"the {kind} {name} does not exist, expected a path relative to the repository"
+                )
+        lists: dict[str, tuple[float, ...]] = {
+            "poison_seeds": self.poison_seeds,
+            "victims.seeds": self.victims.seeds,
+        }
         lists["network_victims.seeds"] = self.network_victims.seeds
         lists |= {f"tables.{name}.budgets": table.budgets for name, table in self.tables.items()}
         for name, values in lists.items():
@@ -307,11 +327,16 @@ class Config(Settings):
 
 
 def parse(values: dict, origin: str) -> Config:
-    """The validated configuration; ConfigError lists each offending key with its value and the expectation."""
+    """The validated configuration; ConfigError lists each offending key with its value and the
+    expectation."""
     try:
         return Config.model_validate_json(json.dumps(values))  # JSON mode: strict types, lists for tuples
     except pydantic.ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc'])) or 'configuration'}: {item['msg']} (found {_short(item['input'])})" for item in error.errors()]
+        lines = [
+            f"  {'.'.join(map(str, item['loc'])) or 'configuration'}: {item['msg']} (found "
+            f"{_short(item['input'])})"
+            for item in error.errors()
+        ]
         raise ConfigError("\n".join([f"{origin}: the configuration does not fit", *lines])) from None
 
 

@@ -1,5 +1,6 @@
-"""The file graph in Python: where each file lies, what each step reads, under which settings, and what a table or a
-figure needs. `workflow/rules/common.smk` hands these functions to Snakemake; the audit asks the same ones.
+"""The file graph in Python: where each file lies, what each step reads, under which settings, and what a
+table or a figure needs. `workflow/rules/common.smk` hands these functions to Snakemake; the audit asks the
+same ones.
 
 A path says what a file is. Its wildcards are names of the configuration, an attack with its choices
 (`attacks/choices.py`), a budget and a seed. Functions take wildcards as attributes, as Snakemake passes them.
@@ -109,7 +110,8 @@ def wildcards_of(path: str) -> dict[str, str]:
 
 
 def code(program: str, *chosen: str) -> list[str]:
-    """A program and the modules that it imports, or chooses by name: editing one of them runs its rule again."""
+    """A program and the modules that it imports, or chooses by name: editing one of them runs its rule
+    again."""
     files = [provenance.module_file(module) for module in chosen]
     closure = provenance.import_closure(provenance.SCRIPTS / program, *files)
     return [provenance.relative(path) for path in closure]
@@ -123,7 +125,9 @@ class Graph:
         self.output = config.output
         self.pretrained = [name for name, entry in config.encoders.items() if entry.pretraining]
         self.imported = [name for name, entry in config.encoders.items() if entry.weights]
-        self.shardable = [name for name, one in attacks.load_all().items() if one.shardable and config.shards > 1]
+        self.shardable = [
+            name for name, one in attacks.load_all().items() if one.shardable and config.shards > 1
+        ]
         self.whole = [name for name in attacks.making("images") if name not in self.shardable]
 
     # Settings of the steps, for the workflow and for the audit.
@@ -133,33 +137,8 @@ class Graph:
 
         The settings are None where the configuration has no such entry any more.
         """
-        config = self.config
-        if program == "fetch_dataset":
-            return f"datasets.{wildcards.dataset}", config.datasets.get(wildcards.dataset)
-        if program in ("import_encoder", "pretrain_encoder"):
-            return self._encoder_settings(program, wildcards.encoder)
-        if program in ("train_heads", "evaluate_attack"):
-            return "victims", config.victims
-        if program == "evaluate_emn":  # linear victims where the encoder is frozen, whole networks elsewhere
-            linear = wildcards.attack == FROZEN_NOISE
-            return ("victims", config.victims) if linear else ("network_victims", config.network_victims)
-        if program == "defend_poisons":
-            defence = defences.load(wildcards.defence)
-            return f"defences.{defence.key}", config.settings_of(defence)
-        if program == "train_decoder":
-            attack = attacks.load("decoder-inversion")
-            return f"attacks.{attack.key}", config.settings_of(attack)
-        if program in ("make_target_head", "poison_features", "poison_images", "make_emn_noise"):
-            attack = self.attack(wildcards)
-            return f"attacks.{attack.key}", config.settings_of(attack)
-        return None
-
-    def _encoder_settings(self, program: str, name: str) -> tuple[str, Settings | None]:
-        entry = self.config.encoders.get(name)
-        if program == "import_encoder":
-            return f"encoders.{name}.weights", entry.weights if entry else None
-        simclr = entry.pretraining.simclr if entry and entry.pretraining else None
-        return f"encoders.{name}.pretraining.simclr", simclr
+        config, found = self.config, SETTINGS.get(program)
+        return found(self, config, wildcards) if found else None
 
     def settings(self, program: str) -> Callable[[Wildcards], str]:
         """The settings of a program's step as JSON, by wildcards."""
@@ -210,7 +189,12 @@ class Graph:
             "decoder": DECODER,
         }
         known = dict(wildcards.items()) if hasattr(wildcards, "items") else dict(vars(wildcards))
-        own = {"attack": self.source(choice), "target": choice.target, "pairing": attack.pairing, "kind": "skip"}
+        own = {
+            "attack": self.source(choice),
+            "target": choice.target,
+            "pairing": attack.pairing,
+            "kind": "skip",
+        }
         return {need: patterns[need].format(**(known | own)) for need in attack.needs}
 
     def attack_options(self, wildcards: Wildcards) -> list[str]:
@@ -249,7 +233,12 @@ class Graph:
     def defence_options(self, wildcards: Wildcards) -> list[str]:
         """The arguments of the program that runs a defence, without the output."""
         defence = defences.load(wildcards.defence)
-        options = ["--defence", defence.name, "--settings", self.config.settings_of(defence).model_dump_json()]
+        options = [
+            "--defence",
+            defence.name,
+            "--settings",
+            self.config.settings_of(defence).model_dump_json(),
+        ]
         for need, path in self.defence_inputs(wildcards).items():
             options += [f"--{need}", path]
         return options
@@ -273,7 +262,8 @@ class Graph:
         return [pattern.format(**known, seed=seed) for seed in self.config.poison_seeds]
 
     def victim_inputs(self, wildcards: Wildcards) -> dict[str, Any]:
-        """The files that the victims of an attack are trained from; for images also what their 8-bit copies need."""
+        """The files that the victims of an attack are trained from; for images also what their 8-bit copies
+        need."""
         known = dict(wildcards.items())
         target = self.choice(wildcards).target or DEFAULT_TARGET
         files: dict[str, Any] = {
@@ -300,7 +290,8 @@ class Graph:
     # Inputs of the first stages.
 
     def embedded_archive(self, wildcards: Wildcards) -> list[str]:
-        """The archive where it lies in the repository, or the images of a folder; a download is no input of the graph."""
+        """The archive where it lies in the repository, or the images of a folder; a download is no input of
+        the graph."""
         return self.config.datasets[wildcards.dataset].local_files
 
     def embedded_weights(self, wildcards: Wildcards) -> list[str]:
@@ -349,8 +340,9 @@ class Graph:
         else:
             known = {"defence": row.defence or defences.NONE, "budget": number(budget)}
             source = self.of_scenario(VICTIMS, scenario, attack=row.choice.segment, **known)
-        said = {"makes": row.attack.makes, "title": self.title(own), "group": row.attack.tint}
-        return Request(row=own, eps_d=budget, source=source, **said)
+        attack = row.attack
+        said = {"makes": attack.makes, "title": self.title(own), "group": attack.tint}
+        return Request.model_validate({"row": own, "eps_d": budget, "source": source, **said})
 
     def requests(self, table: str) -> list[Request]:
         """The cells of a table, row by row."""
@@ -371,7 +363,8 @@ class Graph:
         return sorted({request.source for request in requests if request.makes != "target"})
 
     def _shared(self, pattern: str, table: str, **known: str) -> str | list[str]:
-        """A file that all rows of a table share; none for rows of EMN alone, which bring their own clean accuracy."""
+        """A file that all rows of a table share; none for rows of EMN alone, which bring their own clean
+        accuracy."""
         if all(row.perturbs_all for row in self.config.tables[table].rows):
             return []
         return self.of_scenario(pattern, self.config.tables[table].scenario, **known)
@@ -385,7 +378,8 @@ class Graph:
         return self._shared(TARGET, wildcards.table, target=DEFAULT_TARGET)
 
     def judged(self) -> dict[str, Any]:
-        """What the claims are judged on: the shared files of each scenario of a table, and all tables' cells."""
+        """What the claims are judged on: the shared files of each scenario of a table, and all tables'
+        cells."""
         requests = [request for table in self.config.tables for request in self.requests(table)]
         scenarios = sorted({str(request.row.scenario) for request in requests})
         shared = {"features": FEATURES, "clean": CLEAN_HEADS, "target": TARGET}
@@ -423,7 +417,9 @@ class Graph:
     def _poisons(self, scenario: str, attack: str) -> str:
         """The poisons that figures show: those of the first seed at the figures' budget."""
         budget = number(self.config.figures.budget)
-        return self.of_scenario(POISONS, scenario, attack=attack, budget=budget, seed=self.config.poison_seeds[0])
+        return self.of_scenario(
+            POISONS, scenario, attack=attack, budget=budget, seed=self.config.poison_seeds[0]
+        )
 
     def shown_poisons(self, wildcards: Wildcards) -> list[str]:
         """Poisons of feature matching, one file for each beta."""
@@ -445,11 +441,16 @@ class Graph:
         return self._poisons(self.config.figures.scenario, self._input_attack)
 
     def shown(self, pattern: str, **known: str) -> Callable[[Wildcards], str]:
-        """A product of the figures' scenario, at their budget and of the first seed where its path has these."""
+        """A product of the figures' scenario, at their budget and of the first seed where its path has
+        these."""
 
         def path(wildcards: Wildcards) -> str:
             figures = self.config.figures
-            usual = {"budget": number(figures.budget), "seed": self.config.poison_seeds[0], "defence": defences.NONE}
+            usual = {
+                "budget": number(figures.budget),
+                "seed": self.config.poison_seeds[0],
+                "defence": defences.NONE,
+            }
             return self.of_scenario(pattern, figures.scenario, **(usual | known))
 
         return path
@@ -512,6 +513,60 @@ class Graph:
         return [f"{self.output}/claims.md"] if self.config.tables else []
 
 
+Found = tuple[str, Settings | None]
+"""A key of the configuration and its settings."""
+
+
+def _attack_settings(graph: Graph, config: Config, wildcards: Wildcards) -> Found:
+    attack = graph.attack(wildcards)
+    return f"attacks.{attack.key}", config.settings_of(attack)
+
+
+def _decoder_settings(graph: Graph, config: Config, wildcards: Wildcards) -> Found:
+    attack = attacks.load("decoder-inversion")
+    return f"attacks.{attack.key}", config.settings_of(attack)
+
+
+def _defence_settings(graph: Graph, config: Config, wildcards: Wildcards) -> Found:
+    defence = defences.load(wildcards.defence)
+    return f"defences.{defence.key}", config.settings_of(defence)
+
+
+def _emn_victim_settings(graph: Graph, config: Config, wildcards: Wildcards) -> Found:
+    """Linear victims where the encoder is frozen, whole networks elsewhere."""
+    if wildcards.attack == FROZEN_NOISE:
+        return "victims", config.victims
+    return "network_victims", config.network_victims
+
+
+def _weights_settings(graph: Graph, config: Config, wildcards: Wildcards) -> Found:
+    entry = config.encoders.get(wildcards.encoder)
+    return f"encoders.{wildcards.encoder}.weights", entry.weights if entry else None
+
+
+def _pretraining_settings(graph: Graph, config: Config, wildcards: Wildcards) -> Found:
+    entry = config.encoders.get(wildcards.encoder)
+    simclr = entry.pretraining.simclr if entry and entry.pretraining else None
+    return f"encoders.{wildcards.encoder}.pretraining.simclr", simclr
+
+
+SETTINGS: dict[str, Callable[[Graph, Config, Wildcards], Found]] = {
+    "fetch_dataset": lambda graph, config, w: (f"datasets.{w.dataset}", config.datasets.get(w.dataset)),
+    "import_encoder": _weights_settings,
+    "pretrain_encoder": _pretraining_settings,
+    "train_heads": lambda graph, config, w: ("victims", config.victims),
+    "make_target_head": _attack_settings,
+    "poison_features": _attack_settings,
+    "poison_images": _attack_settings,
+    "make_emn_noise": _attack_settings,
+    "train_decoder": _decoder_settings,
+    "defend_poisons": _defence_settings,
+    "evaluate_attack": lambda graph, config, w: ("victims", config.victims),
+    "evaluate_emn": _emn_victim_settings,
+}
+"""Where the settings of each program's product stand: said once, for the workflow and for the audit."""
+
+
 def _json(values: Any) -> str:
     """Sorted JSON, in which an infinite budget is the text "inf"."""
     return provenance.canonical_json(_finite(values))
@@ -526,7 +581,8 @@ def _finite(values: Any) -> Any:
 
 
 def declared_settings(graph: Graph, path: str, program: str) -> tuple[str, dict[str, Any] | None] | None:
-    """The key and the declared settings, as plain JSON, of the product at `path`; None for one without settings."""
+    """The key and the declared settings, as plain JSON, of the product at `path`; None for one without
+    settings."""
     known = wildcards_of(path)
     if not known:
         return None

@@ -18,7 +18,7 @@ from featpoison.encoders.decoder import build, load_decoder, save_decoder, stage
 from featpoison.encoders.encoder import Architecture, Encoder, EncoderError, save_encoder
 from featpoison.encoders.features import extract
 from featpoison.records.checkpoints import Checkpoint
-from helpers import RECORD, ROOT
+from helpers import RECORD, ROOT, Fragile, Killed
 
 SMALL = DecoderInversion(epochs=2, batch_size=16, channels=(16, 16, 16, 8, 8), precision="float32")
 every_kind = pytest.mark.parametrize("kind", ["skip", "plain", "end-to-end"])
@@ -138,17 +138,11 @@ def test_a_killed_training_resumes_bit_for_bit(kind, encoder, images, tmp_path):
     settings = SMALL.model_copy(update={"epochs": 3})
     whole, losses = train(images, encoder, kind, tmp_path / "whole", settings=settings)
 
-    class Killed(Exception):
-        pass
-
-    class Fragile(Checkpoint):
-        def save(self, tensors, **facts):
-            super().save(tensors, **facts)
-            if len(facts["losses"]) == 2:
-                raise Killed
+    def fragile(path, record):
+        return Fragile(path, record, lambda facts: len(facts["losses"]) == 2)
 
     with pytest.raises(Killed):
-        train(images, encoder, kind, tmp_path / "cut", settings=settings, checkpoint=Fragile)
+        train(images, encoder, kind, tmp_path / "cut", settings=settings, checkpoint=fragile)
     resumed, again = train(images, encoder, kind, tmp_path / "cut", settings=settings)
     assert again == losses
     assert all(torch.equal(value, resumed.state_dict()[key]) for key, value in whole.state_dict().items())
@@ -281,7 +275,9 @@ def test_programs_make_poisons_and_figure_4(encoder, images, tmp_path):
         run("train_decoder.py", *common, "--kind", kind, "--settings", settings, tmp_path / f"{kind}.safetensors")
         assert not list(tmp_path.glob(".*.state"))
     decoders = [tmp_path / f"{kind}.safetensors" for kind in kinds]
-    run("invert_features.py", *common, "--decoder", decoders[-1], "--features-of-poisons", zeta, tmp_path / "poisons.h5")
+    choice = '{"method": "decoder-inversion", "set": "free", "target": "gradpc-feature"}'
+    inversion = ["--attack", "decoder-inversion", "--choice", choice, "--budget", 0.05, "--seed", 0]
+    run("poison_images.py", *inversion, *common, "--decoder", decoders[-1], "--poisoned", zeta, tmp_path / "poisons.h5")
     poisons = store.read(tmp_path / "poisons.h5")
     assert store.read_attributes(tmp_path / "poisons.h5")["eps_d"] == 0.05
     assert np.array_equal(poisons["base"], base)

@@ -10,6 +10,7 @@ from featpoison.attacks.emn import EMN, LEVEL, balanced_rows, minimise, perturb,
 from featpoison.common.pixels import to_pixels
 from featpoison.downstream.networks import SGD, Classifier, Training
 from featpoison.records.checkpoints import Checkpoint
+from helpers import Fragile, Killed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -212,20 +213,14 @@ def test_global_random_state_plays_no_part(task, encoder, tmp_path):
 
 @every_variant
 def test_a_killed_search_resumes_bit_for_bit(variant, task, encoder, tmp_path, monkeypatch):
-    changes = {"max_rounds": 3, "training_steps": 3, "padding": 1}  # rounds end within an epoch
+    # Rounds end within an epoch.
+    changes = {"max_rounds": 3, "training_steps": 3, "padding": 1}
     whole = run(task, encoder, tmp_path / "whole", variant, **changes)
 
-    class Killed(Exception):
-        pass
-
-    class Fragile(Checkpoint):
-        def save(self, tensors, **facts):
-            super().save(tensors, **facts)
-            if len(facts["errors"]) == 2:
-                raise Killed
-
+    fragile = Fragile(tmp_path / "out", {}, lambda facts: len(facts["errors"]) == 2)
+    settings = QUICK.model_copy(update=changes)
     with pytest.raises(Killed):
-        perturb(*task, encoder, QUICK.model_copy(update=changes), variant=variant, classes=3, seed=0, checkpoint=Fragile(tmp_path / "out", {}))
+        perturb(*task, encoder, settings, variant=variant, classes=3, seed=0, checkpoint=fragile)
     seen = spy(monkeypatch)
     resumed = run(task, encoder, tmp_path, variant, **changes)
     assert len(seen) == 3  # the last round only

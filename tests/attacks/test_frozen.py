@@ -14,7 +14,8 @@ from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder
 from featpoison.encoders.features import extract
 from featpoison.softmax import Head
-from test_invariants import ATTACKS, Forgetful, Problem
+from helpers import Forgetful
+from test_invariants import ATTACKS, Problem
 
 QUICK = EMN(steps=2, step_size=4.0, training_steps=2, max_rounds=1, stop_error=0.0, training=Training(batch_size=16), precision="float32")
 

@@ -12,7 +12,7 @@ from featpoison.attacks.base_rows import choose_initial
 from featpoison.attacks.constraints import Box, NormBall
 from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.feature_matching import FeatureMatching, match
-from featpoison.attacks.gc_feature import GradientCanceling, cancel
+from featpoison.attacks.gc_feature import GCFeature, cancel
 from featpoison.attacks.gc_input import Canceling
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
 from featpoison.attacks.pairing import nearest_clean
@@ -21,16 +21,10 @@ from featpoison.common.pixels import to_pixels
 from featpoison.encoders.features import extract, pull_back
 from featpoison.softmax import Head
 from featpoison.solvers.newton import Converged
+from helpers import Forgetful
 
 BATCH = 3  # divides neither 1 nor 7
-
-
-class Forgetful:
-    def load(self):
-        return None
-
-    def save(self, tensors, **facts):
-        pass
+BETA = 0.25
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ def problem(request, encoder, images):
 def gc_feature(p, n, seed):
     base = choose_initial(p.labels, n, seed)
     labels = p.labels[base]
-    found = cancel(p.X[base], labels, p.target, p.G, GradientCanceling(iterations=20), largest_norm=1.0)
+    found = cancel(p.X[base], labels, p.target, p.G, GCFeature(iterations=20), within=NormBall(math.inf))
     return Outcome(found.features, labels, found.first_loss, found.last_loss)
 
 
@@ -77,10 +71,10 @@ def feature_matching(p, n, seed):
     zeta = 1.5 * p.X[base]
     base = nearest_clean(zeta, p.X).index
     settings = FeatureMatching(steps=10, precision="float32")
-    nu, _ = match(zeta, p.pixels[base], p.encoder, settings)
+    nu, _ = match(zeta, p.pixels[base], p.encoder, settings, beta=BETA)
 
     def loss(images):
-        distance = (p.encoder(images) - zeta).square().sum() + settings.beta * (images - p.pixels[base]).square().sum()
+        distance = (p.encoder(images) - zeta).square().sum() + BETA * (images - p.pixels[base]).square().sum()
         return distance.item()
 
     return Outcome(nu, p.labels[base], loss(p.pixels[base]), loss(nu))
@@ -89,11 +83,12 @@ def feature_matching(p, n, seed):
 def image_attack(objective_of, constrained, p, n, seed):
     base = choose_initial(p.labels, n, seed)
     labels = p.labels[base]
-    settings = InputSpace(constrained=constrained, epochs=6, step_size=0.05, batch_size=BATCH)
+    settings = InputSpace(epochs=6, step_size=0.05, batch_size=BATCH)
     found = optimise(
         p.pixels[base],
         objective_of(p, p.X[base], labels),
         settings,
+        constrained=constrained,
         pull_back=partial(pull_back, encoder=p.encoder, dtype=torch.float32),
         within=Box(0.0, 1.0) if constrained else Box(),
         threshold=-math.inf,

@@ -28,7 +28,10 @@ def inputs(tmp_path, encoder):
     generator = np.random.default_rng(0)
     arrays = {}
     for part, count in COUNTS.items():
-        arrays |= {f"{part}_images": generator.integers(0, 256, (count, 3, 8, 8), np.uint8), f"{part}_labels": np.arange(count) % 3}
+        arrays |= {
+            f"{part}_images": generator.integers(0, 256, (count, 3, 8, 8), np.uint8),
+            f"{part}_labels": np.arange(count) % 3,
+        }
     store.write(tmp_path / "images.h5", arrays, RECORD, classes=["a", "b", "c"])
     save_encoder(tmp_path / "encoder.safetensors", encoder, RECORD)
     base = generator.integers(0, COUNTS["train"], 25)
@@ -43,8 +46,24 @@ def attack(monkeypatch, tmp_path, inputs):
     """Features, a target head, and two poison files whose rows are more than a batch, as options of `evaluate_attack`."""
     images, encoder = inputs[1], inputs[3]
     run(monkeypatch, "extract_features", *inputs, tmp_path / "features.h5")
-    run(monkeypatch, "train_heads", "--features", tmp_path / "features.h5", "--settings", VICTIMS, tmp_path / "clean.h5")
-    run(monkeypatch, "make_target_head", "--features", tmp_path / "features.h5", "--clean", tmp_path / "clean.h5", tmp_path / "target.h5")
+    run(
+        monkeypatch,
+        "train_heads",
+        "--features",
+        tmp_path / "features.h5",
+        "--settings",
+        VICTIMS,
+        tmp_path / "clean.h5",
+    )
+    run(
+        monkeypatch,
+        "make_target_head",
+        "--features",
+        tmp_path / "features.h5",
+        "--clean",
+        tmp_path / "clean.h5",
+        tmp_path / "target.h5",
+    )
     generator = np.random.default_rng(1)
     poisons = []
     for seed, count in enumerate((BATCH_SIZE + 9, 2 * BATCH_SIZE + 9)):
@@ -52,10 +71,24 @@ def attack(monkeypatch, tmp_path, inputs):
         clean = store.read(images, "train_images", rows=base)["train_images"] / np.float32(255)
         pixels = clean + generator.uniform(-0.1, 0.1, clean.shape).astype(np.float32)
         features = extract(pixels, load_encoder(encoder)).numpy()
-        arrays = {"images": pixels, "features": features, "labels": base % 3, "base": base, "distance": np.ones(count)}
+        arrays = {
+            "images": pixels,
+            "features": features,
+            "labels": base % 3,
+            "base": base,
+            "distance": np.ones(count),
+        }
         poisons.append(tmp_path / f"poisons-seed{seed}.h5")
         store.write(poisons[-1], arrays, RECORD, eps_d=0.3)
-    return ["--poisons", *poisons], ["--features", tmp_path / "features.h5", "--target", tmp_path / "target.h5", "--settings", VICTIMS, *inputs]
+    return ["--poisons", *poisons], [
+        "--features",
+        tmp_path / "features.h5",
+        "--target",
+        tmp_path / "target.h5",
+        "--settings",
+        VICTIMS,
+        *inputs,
+    ]
 
 
 def gathered(monkeypatch, folder, count, program, *arguments):
@@ -79,7 +112,13 @@ def test_features_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inpu
 
 
 def test_matched_poisons_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs):
-    arguments = [*inputs, "--pairs", tmp_path / "pairs.h5", "--settings", '{"steps": 4, "batch_size": 5, "precision": "float32"}']
+    arguments = [
+        *inputs,
+        "--pairs",
+        tmp_path / "pairs.h5",
+        "--settings",
+        '{"steps": 4, "batch_size": 5, "precision": "float32"}',
+    ]
     wholes = []
     for count in (1, 3, 7):
         whole, shards = gathered(monkeypatch, tmp_path, count, "match_features", *arguments)
@@ -88,7 +127,13 @@ def test_matched_poisons_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_pat
         assert [path for path in tmp_path.iterdir() if path.name.endswith(".state")] == []
     assert wholes[0] == wholes[1] == wholes[2]
     poisons = store.read(tmp_path / "whole.h5")
-    assert np.abs(poisons["images"] - store.read(tmp_path / "images.h5", "train_images", rows=poisons["base"])["train_images"] / 255).max() > 1e-3
+    assert (
+        np.abs(
+            poisons["images"]
+            - store.read(tmp_path / "images.h5", "train_images", rows=poisons["base"])["train_images"] / 255
+        ).max()
+        > 1e-3
+    )
 
 
 def test_victims_of_8_bit_images_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs, attack):
@@ -101,8 +146,19 @@ def test_victims_of_8_bit_images_are_the_same_from_1_3_and_7_shards(monkeypatch,
         for name, total in (("0", BATCH_SIZE + 9), ("1", 2 * BATCH_SIZE + 9)):
             lengths = [store.lengths(shard)[name] for shard in shards]
             assert sum(lengths) == total
-            assert sum(length % BATCH_SIZE != 0 for length in lengths) == 1  # on other hardware bits depend on a batch's size
-        run(monkeypatch, "evaluate_attack", *others, *poisons, "--quantized", *shards, "--", tmp_path / "spread.h5")
+            assert (
+                sum(length % BATCH_SIZE != 0 for length in lengths) == 1
+            )  # on other hardware bits depend on a batch's size
+        run(
+            monkeypatch,
+            "evaluate_attack",
+            *others,
+            *poisons,
+            "--quantized",
+            *shards,
+            "--",
+            tmp_path / "spread.h5",
+        )
         assert (tmp_path / "spread.h5").read_bytes() == (tmp_path / "direct.h5").read_bytes()
     found = store.read(tmp_path / "direct.h5")
     assert not np.array_equal(found["quantized_converged_omega"], found["converged_omega"])
@@ -127,18 +183,40 @@ def test_shards_of_other_poisons_or_code_or_out_of_order_are_refused(monkeypatch
     poisons, others = attack
     older = under({"code": "0" * 64}, halves[0], tmp_path / "older.h5")
     swapped = [poisons[0], *poisons[:0:-1]]
-    for given, of in ((halves[::-1], poisons), (halves[:1], poisons), (halves, swapped), (halves, poisons[:2]), ([older, halves[1]], poisons)):
+    for given, of in (
+        (halves[::-1], poisons),
+        (halves[:1], poisons),
+        (halves, swapped),
+        (halves, poisons[:2]),
+        ([older, halves[1]], poisons),
+    ):
         with pytest.raises(SystemExit, match=rf"{given[0].name}: .*, expected "):
-            run(monkeypatch, "evaluate_attack", *others, *of, "--quantized", *given, "--", tmp_path / "out.h5")
+            run(
+                monkeypatch, "evaluate_attack", *others, *of, "--quantized", *given, "--", tmp_path / "out.h5"
+            )
     assert not (tmp_path / "out.h5").exists()
 
 
 def test_the_result_names_the_devices_of_its_shards(monkeypatch, tmp_path, attack, halves):
     poisons, others = attack
     environment = store.read_provenance(halves[1])["environment"]
-    elsewhere = under({"environment": environment | {"device": "A GPU"}}, halves[1], tmp_path / "2-of-2-elsewhere.h5")
-    run(monkeypatch, "evaluate_attack", *others, *poisons, "--quantized", halves[0], elsewhere, "--", tmp_path / "out.h5")
-    assert store.read_provenance(tmp_path / "out.h5")["environment"] == environment | {"device": f"A GPU + {environment['device']}"}
+    elsewhere = under(
+        {"environment": environment | {"device": "A GPU"}}, halves[1], tmp_path / "2-of-2-elsewhere.h5"
+    )
+    run(
+        monkeypatch,
+        "evaluate_attack",
+        *others,
+        *poisons,
+        "--quantized",
+        halves[0],
+        elsewhere,
+        "--",
+        tmp_path / "out.h5",
+    )
+    assert store.read_provenance(tmp_path / "out.h5")["environment"] == environment | {
+        "device": f"A GPU + {environment['device']}"
+    }
 
 
 @pytest.mark.parametrize("variant", ["end-to-end", "input"])
@@ -147,13 +225,19 @@ def test_unlearnable_noise_is_the_same_from_1_3_and_7_shards(monkeypatch, tmp_pa
     wholes, sizes = [], []
     minimise = emn.minimise
     monkeypatch.setattr(
-        emn, "minimise", lambda network, images, *rest, **named: sizes.append(len(images)) or minimise(network, images, *rest, **named)
+        emn,
+        "minimise",
+        lambda network, images, *rest, **named: (
+            sizes.append(len(images)) or minimise(network, images, *rest, **named)
+        ),
     )
     for count in (0, 1, 3, 7):  # of four blocks
         options = ["--variant", variant, "--seed", 0, "--settings", settings, "--shards", count]
         run(monkeypatch, "make_unlearnable", *inputs, *options, tmp_path / "noise.h5")
         wholes.append((tmp_path / "noise.h5").read_bytes())
-        assert sorted(sizes) == [12, 12] + 6 * [16]  # two rounds; on other hardware bits depend on a block's size
+        assert sorted(sizes) == [12, 12] + 6 * [
+            16
+        ]  # two rounds; on other hardware bits depend on a block's size
         sizes.clear()
     assert wholes == wholes[:1] * 4
     assert (np.abs(store.read(tmp_path / "noise.h5")["noise"]).reshape(60, -1).max(1) > 1 / 255).all()
@@ -161,7 +245,18 @@ def test_unlearnable_noise_is_the_same_from_1_3_and_7_shards(monkeypatch, tmp_pa
 
 def test_a_negative_number_of_shards_is_refused(monkeypatch, tmp_path, inputs, capsys):
     with pytest.raises(SystemExit):
-        run(monkeypatch, "make_unlearnable", *inputs, "--variant", "input", "--seed", 0, "--shards", -1, tmp_path / "noise.h5")
+        run(
+            monkeypatch,
+            "make_unlearnable",
+            *inputs,
+            "--variant",
+            "input",
+            "--seed",
+            0,
+            "--shards",
+            -1,
+            tmp_path / "noise.h5",
+        )
     assert "--shards: -1, expected 0 or more" in capsys.readouterr().err
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from featpoison import store
+from featpoison.attacks.operations import Sizes
 from featpoison.config import load
 from featpoison.costs import plan
 from featpoison.encoders.encoder import Architecture, Encoder, save_encoder
@@ -25,8 +26,8 @@ import torch
 sys.path.insert(0, "scripts")
 import extract_features
 from featpoison import store
-from featpoison.attacks import base_images
-from featpoison.attacks.input_space import InputSpace
+from featpoison.attacks.attack import Run
+from featpoison.attacks.image_poisons import allowed, random_start
 from featpoison.downstream.task import Task
 
 
@@ -51,9 +52,10 @@ def features(images, output):
 def attack(images, output):
     labels = torch.zeros(store.lengths(Path(images))["train_images"], dtype=torch.int64)
     task = Task(torch.zeros(len(labels), 3), labels, torch.zeros(1, 3), labels[:1], 1)
-    rows = torch.arange(len(labels) - 1, 0, -len(labels) // 100)
-    base_images.start_at(rows, task, Path(images), torch.device("cpu"))
-    base_images.allowed(InputSpace(constrained=True), Path(images))
+    files, budget = {"images": Path(images)}, 100 / len(labels)
+    start = random_start(task, Run(None, None, files, torch.device("cpu"), None, budget))
+    assert len(start.images) == 100
+    assert allowed(True, Path(images)).high > 0.99
 
 
 def verify(images, output):
@@ -111,10 +113,18 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 VICTIMS = '{"sgd100": {"epochs": 1, "tail": 1}, "converged": {"ridge": 0.01}, "seeds": [0]}'
-SETTINGS = {
-    "poison_by_canceling": '{"epochs": 21, "step_size": 0.001, "threshold": 0, "batch_size": 100}',
-    "make_unlearnable": '{"steps": 1, "training_steps": 1, "max_rounds": 1, "training": {"batch_size": 100}}',
+CANCELING = '{"epochs": 21, "step_size": 0.001, "threshold": 0, "batch_size": 100}'
+NOISE = '{"steps": 1, "training_steps": 1, "max_rounds": 1, "training": {"batch_size": 100}}'
+PLACE = {"dataset": "cifar10", "encoder": "simclr-resnet18-cifar10"}
+PLACES = {
+    "make_target_head": {"target": "gradpc-feature"},
+    "poison_images": {"attack": "gc-input_free_gradpc-feature", "budget": "1"},
+    "extract_quantized": {"attack": "gc-input_free_gradpc-feature", "budget": "1"},
+    "evaluate_attack": {"attack": "gc-input_free_gradpc-feature", "budget": "1"},
+    "make_emn_noise": {"attack": "emn-input"},
+    "evaluate_emn": {"attack": "emn-input"},
 }
+"""The wildcards of the rules beside data set and encoder."""
 
 
 def peaks(folder: Path, count: int, encoder: Path) -> dict[str, int]:
@@ -138,18 +148,21 @@ def peaks(folder: Path, count: int, encoder: Path) -> dict[str, int]:
     found = {"extract_features": run("extract_features", *both, at("features"))}
     known = ["--features", at("features")]
     found["train_heads"] = run("train_heads", *known, "--settings", VICTIMS, at("clean"))
-    found["make_target_head"] = run("make_target_head", *known, "--clean", at("clean"), at("target"))
+    head = ["--attack", "gradpc-feature", "--choice", '{"method": "gradpc-feature"}', "--clean", at("clean")]
+    found["make_target_head"] = run("make_target_head", *head, *known, at("target"))
     known += ["--target", at("target")]
-    canceling = [*both, *known, "--budget", 1, "--seed", 0, "--settings", SETTINGS["poison_by_canceling"]]
-    found["poison_by_canceling"] = run("poison_by_canceling", *canceling, at("poisons"))
+    choice = '{"method": "gc-input", "set": "free", "target": "gradpc-feature"}'
+    canceling = ["--attack", "gc-input", "--choice", choice, "--budget", 1, "--seed", 0]
+    found["poison_images"] = run(
+        "poison_images", *canceling, "--settings", CANCELING, *both, *known, at("poisons")
+    )
     poisons = ["--poisons", *[at("poisons")] * 3]
     found["extract_quantized"] = run("extract_quantized", "--encoder", encoder, *poisons, "--shard", "1-of-1", "--", at("quantized"))
-    found["evaluate_images"] = run("evaluate_attack", *both, *known, *poisons, "--settings", VICTIMS, "--", at("victims"))
-    found["make_unlearnable"] = run(
-        "make_unlearnable", *both, "--variant", "input", "--seed", 0, "--settings", SETTINGS["make_unlearnable"], at("noise")
-    )
+    found["evaluate_attack"] = run("evaluate_attack", *both, *known, *poisons, "--settings", VICTIMS, "--", at("victims"))
+    variant = ["--attack", "emn-input", "--choice", '{"method": "emn-input"}', "--seed", 0]
+    found["make_emn_noise"] = run("make_emn_noise", *variant, "--settings", NOISE, *both, at("noise"))
     noise = ["--noise", *[at("noise")] * 3]
-    found["evaluate_unlearnable"] = run("evaluate_unlearnable", *both, *noise, "--settings", VICTIMS, "--", at("unlearned"))
+    found["evaluate_emn"] = run("evaluate_emn", *both, *noise, "--settings", VICTIMS, "--", at("unlearned"))
     return found
 
 
@@ -164,11 +177,11 @@ def test_programs_hold_no_more_than_the_plan_grants(tmp_path):
     less, more = (peaks(tmp_path / str(count), count, tmp_path / "encoder.safetensors") for count in (few, many))
     config = load(ROOT / "workflow/config/paper.yaml")
 
-    def task(*_: str) -> plan.Task:
-        return plan.Task(many - few, 0, SIDE, 2, encoder.dimension, 0.0)
+    def sizes(*_: str) -> Sizes:
+        return Sizes(many - few, 0, SIDE, 2, encoder.dimension, 0.0)
 
     for rule, size in more.items():
-        budget = {} if "unlearnable" in rule or rule in ("extract_features", "train_heads", "make_target_head") else {"budget": "1"}
-        granted = plan.memory_of(plan.Job(rule, {"dataset": "cifar10", "encoder": "simclr-resnet18-cifar10"} | budget), config, task)
+        granted = plan.memory_of(plan.PlannedJob(rule, PLACE | PLACES.get(rule, {})), config, sizes)
         held, tolerance = size - less[rule], 30e6  # of libraries and their allocators
-        assert granted / 3 - tolerance < held < granted + tolerance, f"{rule}: {held / 1e6:.0f} MB, granted {granted / 1e6:.0f} MB"
+        text = f"{rule}: {held / 1e6:.0f} MB, granted {granted / 1e6:.0f} MB"
+        assert granted / 3 - tolerance < held < granted + tolerance, text

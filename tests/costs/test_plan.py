@@ -5,17 +5,29 @@ import sys
 
 import pytest
 import torch
+from featpoison.attacks import names
+from featpoison.attacks.choices import Choice
+from featpoison.attacks.operations import Sizes, Work
 from featpoison.config import load
 from featpoison.costs import plan
-from featpoison.costs.plan import Job, Task, Work
+from featpoison.costs.plan import PlannedJob
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder
 from helpers import ROOT
 from torch import nn
 
 DEMO, PAPER = (load(ROOT / f"workflow/config/{name}.yaml") for name in ("demo", "paper"))
-TASK = Task(train=5000, test=2000, side=32, classes=10, features=128, forward=1e7)
-PLACE = {"dataset": "cifar10-5k", "encoder": "embedded-simclr-cifar10", "budget": "0.03", "attack": "gc-input", "constrained": "", "seed": "0"}
+SIZES = Sizes(train=5000, test=2000, side=32, classes=10, features=128, forward=1e7)
+PLACE = {"dataset": "cifar10-5k", "encoder": "embedded-simclr-cifar10", "budget": "0.03", "seed": "0"}
+PLACE |= {"attack": "gc-input_free_gradpc-feature", "defence": "none", "pairing": "all"}
+MATCHING = PLACE | {"attack": "feature-matching_free_beta0.25_gradpc-feature"}
+NOISE = tuple(names.making("noise"))
+RULES = {
+    "target": "make_target_head",
+    "features": "poison_features",
+    "images": "poison_images",
+    "noise": "make_emn_noise",
+}
 PLAN = """rule fetch_dataset:
     output: data/images/a.h5
     wildcards: dataset=a
@@ -27,6 +39,25 @@ rule all:
 Job stats:
 job    count
 """
+
+
+def job_of(name):
+    """The job that runs an attack with its usual choices."""
+    attack = names.load(name)
+    if attack.makes == "target":
+        return PlannedJob("make_target_head", {**PLACE, "target": name})
+    usual = attack.default_cap or (attack.sets[0] if attack.sets else None)
+    beta = 0.25 if attack.has_beta else None
+    target = "gradpc-feature" if names.is_targeted(name) else None
+    segment = Choice(method=name, set=usual, beta=beta, target=target).segment
+    return PlannedJob(RULES[attack.makes], PLACE | {"attack": segment})
+
+
+every_attack = pytest.mark.parametrize("name", names.load_all())
+
+
+def sizes(train):
+    return Sizes(train, 2 * train // 5, 32, 10, 128, 1e7)
 
 
 def convolution_flops(network, pixels):
@@ -54,85 +85,159 @@ def test_a_pass_costs_its_convolutions(width, stride, side):
 
 def test_jobs_of_a_plan():
     assert plan.planned_jobs(PLAN) == [
-        Job("fetch_dataset", {"dataset": "a"}),
-        Job("gather_shards", {"dataset": "a", "encoder": "b", "budget": "0.03", "seed": "1"}),
-        Job("all", {}),
+        PlannedJob("fetch_dataset", {"dataset": "a"}),
+        PlannedJob("gather_shards", {"dataset": "a", "encoder": "b", "budget": "0.03", "seed": "1"}),
+        PlannedJob("all", {}),
     ]
 
 
-@pytest.mark.parametrize("rule", [rule for rule in plan.COSTS if rule not in ("pretrain_encoder", "make_unlearnable", "evaluate_unlearnable")])
-def test_every_stage_costs_something_and_grows_with_the_training_set(rule):
+@every_attack
+def test_a_job_knows_its_attack(name):
+    assert job_of(name).attack is names.load(name)
+    assert PlannedJob("extract_features", {"dataset": "a", "encoder": "b"}).attack is None
+
+
+def bigger_training_sets_cost_more(job, config):
     def work(train):
-        return plan.work_of(Job(rule, PLACE), DEMO, lambda *_: Task(train, 2000, 32, 10, 128, 1e7))
+        return plan.work_of(job, config, lambda *_: sizes(train))
 
     small, large = work(5000), work(10_000)
     assert small.flops + small.double_flops > 0
     assert large.flops + large.double_flops > 1.4 * (small.flops + small.double_flops)
 
 
-@pytest.mark.parametrize("rule", ["make_unlearnable", "evaluate_unlearnable"])
-@pytest.mark.parametrize("variant", ["original", "end-to-end", "input"])
-def test_unlearnable_examples_cost_something(rule, variant):
-    assert plan.work_of(Job(rule, PLACE | {"variant": variant}), DEMO, lambda *_: TASK).flops > 0
+@every_attack
+def test_every_attack_costs_something_and_grows_with_the_training_set(name):
+    if name == "gradpc-feature":  # two gradients of the head
+        assert plan.work_of(job_of(name), DEMO, lambda *_: SIZES) == Work()
+        return
+    whole = DEMO.model_copy(update={"attacks": PAPER.attacks})  # EMN on all images
+    bigger_training_sets_cost_more(job_of(name), whole)
+
+
+STAGES = [rule for rule in plan.WORK if rule not in ("pretrain_encoder", "evaluate_emn")]
+
+
+@pytest.mark.parametrize("rule", STAGES)
+def test_every_stage_costs_something_and_grows_with_the_training_set(rule):
+    bigger_training_sets_cost_more(PlannedJob(rule, PLACE), DEMO)
+
+
+def test_pretraining_grows_with_its_images():
+    job = PlannedJob("pretrain_encoder", {"encoder": "simclr-resnet18-cifar10"})
+    bigger_training_sets_cost_more(job, PAPER)
+
+
+@pytest.mark.parametrize("rule", ["make_emn_noise", "evaluate_emn"])
+@pytest.mark.parametrize("variant", NOISE)
+def test_emn_costs_something(rule, variant):
+    assert plan.work_of(PlannedJob(rule, PLACE | {"attack": variant}), DEMO, lambda *_: SIZES).flops > 0
 
 
 def test_matching_costs_what_its_formula_says():
     n, steps = 150, DEMO.attacks.feature_matching.steps
-    assert plan.work_of(Job("match_features", PLACE), DEMO, lambda *_: TASK) == Work(n * steps * 2 * 1e7, 0, n * 3 * 32 * 32 * 4)
+    expected = Work(n * steps * 2 * 1e7, 0, n * 3 * 32 * 32 * 4)
+    assert plan.work_of(PlannedJob("poison_images", MATCHING), DEMO, lambda *_: SIZES) == expected
+
+
+def test_features_cost_what_their_formulas_say():
+    """Five products of n x d x C operations, two each, in every step; of the exact attack forty Hessian
+    products of two such products over all rows and the bias."""
+    n, gc, exact = 150, DEMO.attacks.gc_feature, DEMO.attacks.exact_feature
+    found = plan.work_of(job_of("gc-feature"), DEMO, lambda *_: SIZES)
+    assert found == Work(0, gc.iterations * 5 * 2 * n * 128 * 10, n * 128 * 4)
+    found = plan.work_of(job_of("exact-feature"), DEMO, lambda *_: SIZES)
+    assert found == Work(0, exact.epochs * 40 * 2 * 2 * (5000 + n) * 129 * 10, n * 128 * 4)
+
+
+def test_hours_are_those_of_the_two_peaks_together():
+    work = Work(flops=3.6e15, double_flops=7.2e13)
+    assert work.hours(peak=1e12, double_peak=1e11, efficiency=0.5) == pytest.approx(2 * (1.0 + 0.2))
+    assert Work(1, 2, 3) + Work(10, 20, 30) == Work(11, 22, 33)
 
 
 def test_shards_share_the_work():
     spread = DEMO.model_copy(update={"shards": 4, "feature_shards": 8, "evaluation_shards": 2})
 
-    def work(rule, config):
-        return plan.work_of(Job(rule, PLACE), config, lambda *_: TASK)
+    def work(rule, config, place=PLACE):
+        return plan.work_of(PlannedJob(rule, place), config, lambda *_: SIZES)
 
-    for rule, count in (("match_features", 4), ("extract_features", 8), ("extract_quantized", 2)):
+    for rule, count in (("extract_features", 8), ("extract_quantized", 2)):
         one, whole = work(rule, spread), work(rule, DEMO)
         assert (count * one.flops, count * one.bytes) == (whole.flops, whole.bytes)
+    one, whole = work("poison_shard", spread, MATCHING), work("poison_images", DEMO, MATCHING)
+    assert (4 * one.flops, 4 * one.bytes) == (whole.flops, whole.bytes)
+    assert work("poison_images", spread) == work("poison_images", DEMO)  # attacks whose rows are not independent
     elsewhere = 2 * work("extract_quantized", spread).flops
-    assert work("evaluate_images", spread).flops + elsewhere == pytest.approx(work("evaluate_images", DEMO).flops)
+    together = work("evaluate_attack", spread).flops + elsewhere
+    assert together == pytest.approx(work("evaluate_attack", DEMO).flops)
 
 
-@pytest.mark.parametrize("rule", plan.HELD)
-def test_memory_grows_with_the_data_and_is_shared_by_shards(rule):
+def test_only_images_have_8_bit_copies_to_evaluate():
+    """Twice as many training sets, and the pass of each poison through the encoder."""
+    images, features = (
+        plan.work_of(PlannedJob("evaluate_attack", PLACE | {"attack": segment}), DEMO, lambda *_: SIZES)
+        for segment in ("gc-input_free_gradpc-feature", "gc-feature_free_gradpc-feature")
+    )
+    assert images.double_flops == 2 * features.double_flops
+    assert images.flops - 2 * features.flops == len(DEMO.poison_seeds) * 150 * 1e7
+
+
+JOBS = {rule: PlannedJob(rule, PLACE | {"attack": "emn-input"} if "emn" in rule else PLACE) for rule in plan.MEMORY}
+JOBS |= {name: job_of(name) for name in names.load_all()}
+JOBS |= {"poison_shard": PlannedJob("poison_shard", MATCHING)}
+
+
+@pytest.mark.parametrize("name", [name for name in JOBS if name != "pretrain_encoder"])
+def test_memory_grows_with_the_data_and_is_shared_by_shards(name):
     whole = DEMO.model_copy(update={"attacks": PAPER.attacks})  # EMN on all images
 
     def memory(factor, **changes):
-        task = Task(factor * 5000, factor * 2000, 32, 10, 128, 1e7)
-        return plan.memory_of(Job(rule, PLACE), whole.model_copy(update=changes), lambda *_: task)
+        return plan.memory_of(JOBS[name], whole.model_copy(update=changes), lambda *_: sizes(factor * 5000))
 
     assert memory(1) > 1e6
     assert memory(2) == pytest.approx(2 * memory(1))
-    shards = {"match_features": "shards", "extract_features": "feature_shards", "extract_quantized": "evaluation_shards"}
-    if rule in shards:
-        assert 4 * memory(1, **{shards[rule]: 4}) == pytest.approx(memory(1))
+    shards = {"poison_shard": "shards", "extract_features": "feature_shards"}
+    shards |= {"extract_quantized": "evaluation_shards"}
+    if name in shards:
+        assert 4 * memory(1, **{shards[name]: 4}) == pytest.approx(memory(1))
 
 
 def test_every_rule_that_computes_says_what_it_holds():
-    assert set(plan.COSTS) <= set(plan.HELD)
+    assert set(plan.WORK) <= set(plan.MEMORY)
+    assert not set(plan.WORK) & set(plan.ATTACK_RULES)
+    assert set(RULES.values()) <= set(plan.ATTACK_RULES)
 
 
 def test_memory_of_a_matching_is_what_its_formula_says():
     n = 150
-    assert plan.memory_of(Job("match_features", PLACE), DEMO, lambda *_: TASK) == n * (6 * 3 * 32 * 32 + 4 * 128) * 4
-    assert plan.memory_of(Job("render_table", {}), DEMO, lambda *_: TASK) == 0
-    pretraining = Job("pretrain_encoder", {"encoder": "simclr-resnet18-cifar10"})  # on the data set that the configuration names
-    assert plan.memory_of(pretraining, PAPER, lambda dataset, _: {"cifar10": TASK}[dataset]) == TASK.train * TASK.image_bytes
+    expected = n * (6 * 3 * 32 * 32 + 4 * 128) * 4
+    assert plan.memory_of(PlannedJob("poison_images", MATCHING), DEMO, lambda *_: SIZES) == expected
+    assert plan.memory_of(PlannedJob("render_table", {}), DEMO, lambda *_: SIZES) == 0
+    # On the data set that the configuration names.
+    pretraining = PlannedJob("pretrain_encoder", {"encoder": "simclr-resnet18-cifar10"})
+    known = plan.memory_of(pretraining, PAPER, lambda dataset, _: {"cifar10": SIZES}[dataset])
+    assert known == 5000 * 3 * 32 * 32 * 4
 
 
-def test_work_adds_up_by_rule():
-    jobs = [Job("match_features", PLACE)] * 3 + [Job("render_table", {})]
-    table = plan.by_rule(jobs, DEMO, lambda *_: TASK)
+def test_work_adds_up_by_rule_and_attack():
+    matching, canceling = PlannedJob("poison_images", MATCHING), PlannedJob("poison_images", PLACE)
+    jobs = [matching] * 3 + [canceling, PlannedJob("render_table", {})]
+    table = plan.by_rule(jobs, DEMO, lambda *_: SIZES)
     assert table["render_table"] == (1, Work())
-    assert table["match_features"][1].flops == pytest.approx(3 * plan.work_of(jobs[0], DEMO, lambda *_: TASK).flops)
+    count, work = table["poison_images feature-matching"]
+    assert (count, table["poison_images gc-input"][0]) == (3, 1)
+    assert work.flops == pytest.approx(3 * plan.work_of(matching, DEMO, lambda *_: SIZES).flops)
 
 
 def test_the_program_counts_the_jobs_of_a_table():
-    command = [sys.executable, "scripts/plan_cost.py", "--configfile", "workflow/config/demo.yaml", "figures/demo/table3.csv"]
+    command = [sys.executable, "scripts/plan_cost.py", "--configfile", "workflow/config/demo.yaml"]
+    command += ["figures/demo/table3.csv"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    lines = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
-    assert int(lines["match_features"][1]) == len(DEMO.poison_seeds) * 2 * DEMO.shards
-    assert float(lines["match_features"][2]) > 0
-    assert float(lines["total"][4]) > 0
+    lines = {line[:30].strip(): line[30:].split() for line in done.stdout.splitlines()}
+    jobs, flops, _, hours, _ = lines["poison_images feature-matching"]
+    assert int(jobs) == len(DEMO.poison_seeds) * 2 * DEMO.shards
+    assert float(flops) > 0
+    assert float(hours) > 0
+    assert float(lines["total"][3]) > 0

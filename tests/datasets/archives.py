@@ -1,11 +1,16 @@
 """Small archives in the layouts of the official ones."""
 
 import gzip
+import hashlib
 import io
+import tarfile
 from pathlib import Path
 
 import h5py
 import numpy as np
+from featpoison.datasets.cifar import to_records
+from featpoison.datasets.downloads import MIRROR_VARIABLE
+from featpoison.datasets.sources import Dataset
 from PIL import Image
 
 
@@ -40,3 +45,55 @@ def picture(path: Path, image: np.ndarray) -> Path:
 def short(value: object) -> str:
     """A parameter's part of a test's name: not the bytes of files."""
     return value if isinstance(value, str) and value.isidentifier() else "-"
+
+
+def tar(path: Path, members: dict[str, bytes]) -> Path:
+    """A tar archive of these members, in one folder."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in members.items():
+            entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+def cifar10_members(count=20):
+    """The contents of CIFAR-10's files, with two training batches."""
+    generator = np.random.default_rng(0)
+
+    def batch():
+        images = generator.integers(0, 256, (count, 3, 32, 32), np.uint8)
+        return to_records(images, generator.integers(0, 10, count))
+
+    names = "\n".join("abcdefghij").encode()
+    return {
+        "data_batch_2.bin": batch(),
+        "data_batch_1.bin": batch(),
+        "test_batch.bin": batch(),
+        "batches.meta.txt": names,
+    }
+
+
+def cifar100_members():
+    """The contents of CIFAR-100's files: records of a coarse label, a fine label and an image."""
+    generator = np.random.default_rng(0)
+
+    def records(fine):
+        pixels = generator.integers(0, 256, (len(fine), 3072), np.uint8)
+        rows = np.concatenate([(fine // 5)[:, None], fine[:, None], pixels], axis=1)
+        return rows.astype(np.uint8).tobytes()
+
+    return {
+        "fine_label_names.txt": "\n".join(f"fine{i}" for i in range(100)).encode(),
+        "coarse_label_names.txt": "\n".join(f"c{i}" for i in range(20)).encode(),
+        "train.bin": records(np.array([99, 3, 50])),
+        "test.bin": records(np.array([7])),
+    }
+
+
+def mirrored_cifar100(tmp_path, monkeypatch, parts, **changes):
+    """A data set whose archive of these members lies in a mirror."""
+    monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path))
+    path = tar(tmp_path / "cifar-100-binary.tar.gz", parts)
+    source = {"url": f"http://127.0.0.1:9/{path.name}", "md5": hashlib.md5(path.read_bytes()).hexdigest()}
+    return Dataset.model_validate({"format": "cifar-100-binary", "archive": source} | changes)

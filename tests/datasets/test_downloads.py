@@ -6,6 +6,8 @@ import threading
 import time
 
 import pytest
+from disks import full_disk
+from featpoison.common.files import NotWritten
 from featpoison.datasets import downloads
 from featpoison.datasets.downloads import DigestError, Source, obtain
 from featpoison.records.provenance import sha256_bytes
@@ -31,12 +33,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "Range" in self.headers and plan != "whole":
             start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start if plan != 'elsewhere' else 0}-{len(body) - 1}/{len(body)}")
+            self.send_header(
+                "Content-Range", f"bytes {start if plan != 'elsewhere' else 0}-{len(body) - 1}/{len(body)}"
+            )
         else:
             self.send_response(200)
         body = body[start:]
         if plan != "unmeasured":
-            self.send_header("Content-Length", str(len(body) + {"too long": 99, "too short": -99}.get(plan, 0)))
+            self.send_header(
+                "Content-Length", str(len(body) + {"too long": 99, "too short": -99}.get(plan, 0))
+            )
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if plan in ("cut", "stall", "unmeasured") else body)
         if plan == "stall":
@@ -62,7 +68,14 @@ def server(monkeypatch):
 
 
 def source(server, **changes):
-    return Source(**{"url": f"http://127.0.0.1:{server.server_port}/archive.bin", "sha256": sha256_bytes(CONTENT), "size": len(CONTENT)} | changes)
+    return Source(
+        **{
+            "url": f"http://127.0.0.1:{server.server_port}/archive.bin",
+            "sha256": sha256_bytes(CONTENT),
+            "size": len(CONTENT),
+        }
+        | changes
+    )
 
 
 def test_download_then_reuse(server, tmp_path):
@@ -106,7 +119,9 @@ def test_a_stalled_connection_is_dropped_and_resumed(server, tmp_path, monkeypat
 def test_a_server_that_hangs_every_time_is_given_up(server, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.05)
     server.plan = ["hang"] * 9
-    with pytest.raises(OSError, match=rf"after {downloads.ATTEMPTS} attempts \(.*timed out.*FEATPOISON_MIRROR"):
+    with pytest.raises(
+        OSError, match=rf"after {downloads.ATTEMPTS} attempts \(.*timed out.*FEATPOISON_MIRROR"
+    ):
         obtain(source(server), tmp_path)
     assert len(server.ranges) == downloads.ATTEMPTS
 
@@ -116,7 +131,9 @@ def test_a_server_that_hangs_every_time_is_given_up(server, tmp_path, monkeypatc
 def test_what_another_attempt_mends(server, tmp_path, plan, size):
     server.plan = [plan]
     assert obtain(source(server, size=size), tmp_path)[0].read_bytes() == CONTENT
-    assert len(server.ranges) == 2 - (plan == "too long" and size is not None)  # all bytes of the known size are there
+    assert len(server.ranges) == 2 - (
+        plan == "too long" and size is not None
+    )  # all bytes of the known size are there
     assert list(tmp_path.iterdir()) == [tmp_path / "archive.bin"]
 
 
@@ -199,7 +216,9 @@ def test_a_full_disk_is_noticed_before(server, tmp_path):
 
 
 def test_a_full_disk_is_noticed_when_only_the_server_knows_the_size(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**6, 10**6 - 99, 99))
+    monkeypatch.setattr(
+        downloads.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**6, 10**6 - 99, 99)
+    )
     with pytest.raises(OSError, match=f"99 bytes free, {len(CONTENT)} needed"):
         obtain(source(server, size=None), tmp_path)
     assert len(server.ranges) == 1  # and no other attempt
@@ -208,7 +227,9 @@ def test_a_full_disk_is_noticed_when_only_the_server_knows_the_size(server, tmp_
 
 def test_what_is_there_already_needs_no_space(server, tmp_path, monkeypatch):
     (tmp_path / "archive.bin.part").write_bytes(CONTENT[:-50])
-    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**6, 10**6 - 99, 99))
+    monkeypatch.setattr(
+        downloads.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**6, 10**6 - 99, 99)
+    )
     assert obtain(source(server), tmp_path)[0].read_bytes() == CONTENT
 
 
@@ -233,3 +254,14 @@ def test_mirror_comes_first_and_is_checked(server, tmp_path, monkeypatch):
     (mirror / "archive.bin").write_bytes(CONTENT)
     assert obtain(source(server), tmp_path) == (mirror / "archive.bin", True)
     assert server.ranges == []
+
+
+def test_the_digest_of_a_first_download_appears_whole_or_not_at_all(tmp_path):
+    """An empty one would refuse the file for ever."""
+    (tmp_path / "encoder.bin").write_bytes(b"weights")
+    source = downloads.Source(url="https://example.org/encoder.bin")
+    with full_disk(3), pytest.raises(NotWritten, match=r"encoder\.bin\.sha256: not written"):
+        downloads.obtain(source, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["encoder.bin"]
+    assert downloads.obtain(source, tmp_path) == (tmp_path / "encoder.bin", True)
+    assert downloads.obtain(source, tmp_path) == (tmp_path / "encoder.bin", True)  # now against the digest

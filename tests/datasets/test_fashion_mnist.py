@@ -45,11 +45,26 @@ WHOLE = gzip.compress(idx(ARRAYS["test_images"]))
         ("train_labels", idx(ARRAYS["train_images"]), False, "begins with 00000803, expected 00000801"),
         ("test_images", b"\x00\x00\x0d\x03" + bytes(12), False, "begins with 00000d03, expected 00000803"),
         ("test_labels", b"", False, "begins with , expected 00000801"),
-        ("test_images", idx(ARRAYS["test_images"])[:-1], False, r"3919 values, expected 3920 of shape \(5, 28, 28\)"),
+        (
+            "test_images",
+            idx(ARRAYS["test_images"])[:-1],
+            False,
+            r"3919 values, expected 3920 of shape \(5, 28, 28\)",
+        ),
         ("test_images", idx(ARRAYS["test_images"]) + b"\x00", False, "3921 values, expected 3920"),
         ("test_images", idx(ARRAYS["test_images"])[:9], False, "ends after 9 bytes, expected a header of 16"),
-        ("test_images", idx(ARRAYS["test_images"][:, :27]), False, r"images of \(27, 28\), expected \(28, 28\)"),
-        ("test_labels", idx(np.arange(4)), False, "4 labels, expected 5: one for each image of test_images.gz"),
+        (
+            "test_images",
+            idx(ARRAYS["test_images"][:, :27]),
+            False,
+            r"images of \(27, 28\), expected \(28, 28\)",
+        ),
+        (
+            "test_labels",
+            idx(np.arange(4)),
+            False,
+            "4 labels, expected 5: one for each image of test_images.gz",
+        ),
         ("train_labels", idx(np.arange(12)), False, "labels run from 0 to 11, expected 0 to 9"),
         ("test_images", WHOLE[:-9], True, "damaged, expected a whole gzip file"),
         ("test_images", WHOLE[:2000] + b"\x00" + WHOLE[2001:], True, "damaged, expected a whole gzip file"),
@@ -82,7 +97,10 @@ def test_any_bytes_are_an_array_or_a_value_error(data):
 
 
 def entry(paths, **changes):
-    archives = {name: {"url": f"http://127.0.0.1:9/{path.name}", "sha256": sha256_file(path)} for name, path in paths.items()}
+    archives = {
+        name: {"url": f"http://127.0.0.1:9/{path.name}", "sha256": sha256_file(path)}
+        for name, path in paths.items()
+    }
     return Dataset.model_validate({"format": "fashion-mnist", "archives": archives} | changes)
 
 
@@ -104,7 +122,10 @@ def test_a_random_part_of_the_training_images(paths, tmp_path, monkeypatch):
     monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path))
     found = [load(entry(paths, train_images=7, seed=seed), tmp_path)[0] for seed in (0, 0, 1)]
     whole = fashion_mnist.read_archives(paths)
-    rows = [next(row for row in range(12) if np.array_equal(whole.train_images[row], image)) for image in found[0].train_images]
+    rows = [
+        next(row for row in range(12) if np.array_equal(whole.train_images[row], image))
+        for image in found[0].train_images
+    ]
     assert rows == sorted(set(rows))
     assert found[0].train_labels.tolist() == whole.train_labels[rows].tolist()
     np.testing.assert_array_equal(found[0].train_images, found[1].train_images)

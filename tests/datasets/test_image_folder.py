@@ -27,7 +27,9 @@ def folder(tmp_path):
 
 
 def entry(folder, **changes):
-    return Dataset.model_validate({"format": "image-folder", "archive": {"path": str(folder)}, "side": 8} | changes)
+    return Dataset.model_validate(
+        {"format": "image-folder", "archive": {"path": str(folder)}, "side": 8} | changes
+    )
 
 
 def test_classes_and_images_in_the_order_of_their_names(folder, tmp_path):
@@ -40,8 +42,13 @@ def test_classes_and_images_in_the_order_of_their_names(folder, tmp_path):
     assert (first[0] == 77).all()  # grey
     assert first[1].max((1, 2)).tolist() == first[1].min((1, 2)).tolist() == [9, 8, 7]
     assert not facts["verified"]
-    lines = (f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in image_folder.files(folder)[1:])
-    whole = "".join([hashlib.sha256((folder / "test/dog/z.bmp").read_bytes()).hexdigest() + "  test/dog/z.bmp\n", *lines])
+    lines = (
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n"
+        for path in image_folder.files(folder)[1:]
+    )
+    whole = "".join(
+        [hashlib.sha256((folder / "test/dog/z.bmp").read_bytes()).hexdigest() + "  test/dog/z.bmp\n", *lines]
+    )
     assert facts["archive"] == hashlib.sha256(whole.encode()).hexdigest()
 
 
@@ -65,7 +72,9 @@ def test_a_changed_added_or_renamed_image_is_refused_with_both_digests(folder, t
 def test_a_random_part_of_the_training_images(folder, tmp_path):
     rows = np.sort(np.random.default_rng(2).choice(7, 4, replace=False))
     images, _ = load(entry(folder, train_images=4, seed=2), tmp_path)
-    np.testing.assert_array_equal(images.train_images[0:4], load(entry(folder), tmp_path)[0].train_images[0:7][rows])
+    np.testing.assert_array_equal(
+        images.train_images[0:4], load(entry(folder), tmp_path)[0].train_images[0:7][rows]
+    )
     assert images.train_labels.tolist() == np.array([0, 0, 1, 1, 1, 1, 1])[rows].tolist()
 
 
@@ -76,7 +85,9 @@ def test_what_is_wrong_is_said_with_the_path(folder, tmp_path):
         store.write(tmp_path / "i.h5", images.arrays(), RECORD)
     assert not (tmp_path / "i.h5").exists()
     (folder / "test" / "cow").mkdir()
-    with pytest.raises(ValueError, match=r"test/cow: no class of the training images, expected one of \['cat', 'dog'\]"):
+    with pytest.raises(
+        ValueError, match=r"test/cow: no class of the training images, expected one of \['cat', 'dog'\]"
+    ):
         load(entry(folder), tmp_path)
     (folder / "test" / "cow").rmdir()
     (folder / "test/dog/z.bmp").unlink()
@@ -90,5 +101,10 @@ def test_what_is_wrong_is_said_with_the_path(folder, tmp_path):
 
 def test_the_graph_sees_every_image(folder):
     (folder / "train" / "deep" / "er").mkdir(parents=True)
-    assert [path.split("/")[-1] for path in entry(folder).local_files] == ["z.bmp", "a.png", "b.PNG", *(f"{i}.png" for i in range(5))]
+    assert [path.split("/")[-1] for path in entry(folder).local_files] == [
+        "z.bmp",
+        "a.png",
+        "b.PNG",
+        *(f"{i}.png" for i in range(5)),
+    ]
     assert len(image_folder.files(folder)) == 8

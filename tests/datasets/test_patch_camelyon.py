@@ -1,13 +1,21 @@
+"""PatchCamelyon in the official layout."""
+
 import numpy as np
 import pytest
 from archives import hdf5, packed, short
-from featpoison.datasets import gzipped
 from featpoison.datasets.downloads import MIRROR_VARIABLE
 from featpoison.datasets.sources import Dataset, load
 from featpoison.records.provenance import sha256_file
 
 GENERATOR = np.random.default_rng(0)
-X = {"train": GENERATOR.integers(0, 256, (11, 96, 96, 3), np.uint8), "test": GENERATOR.integers(0, 256, (3, 96, 96, 3), np.uint8)}
+
+
+X = {
+    "train": GENERATOR.integers(0, 256, (11, 96, 96, 3), np.uint8),
+    "test": GENERATOR.integers(0, 256, (3, 96, 96, 3), np.uint8),
+}
+
+
 Y = {"train": (np.arange(11) % 3 == 0).astype(np.uint8), "test": np.array([1, 0, 1], np.uint8)}
 
 
@@ -23,13 +31,19 @@ def paths(tmp_path, monkeypatch):
 
 
 def entry(paths, **changes):
-    archives = {name: {"url": f"http://127.0.0.1:9/{path.name}", "sha256": sha256_file(path)} for name, path in paths.items()}
+    archives = {
+        name: {"url": f"http://127.0.0.1:9/{path.name}", "sha256": sha256_file(path)}
+        for name, path in paths.items()
+    }
     return Dataset.model_validate({"format": "patch-camelyon", "archives": archives} | changes)
 
 
 def test_all_patches_planes_first(paths, tmp_path):
     images, facts = load(entry(paths), tmp_path / "scratch")
-    for part, found, labels in (("train", images.train_images, images.train_labels), ("test", images.test_images, images.test_labels)):
+    for part, found, labels in (
+        ("train", images.train_images, images.train_labels),
+        ("test", images.test_images, images.test_labels),
+    ):
         np.testing.assert_array_equal(found, X[part].transpose(0, 3, 1, 2))
         assert labels.tolist() == Y[part].tolist()
     assert images.classes == ("normal", "tumor")
@@ -62,9 +76,17 @@ WHOLE = hdf5(x=X["test"])
     [
         ("test_x", hdf5(images=X["test"]), "no dataset 'x'; it holds images"),
         ("test_y", hdf5(labels=Y["test"]), "no dataset 'y'; it holds labels"),
-        ("test_x", hdf5(x=X["test"].transpose(0, 3, 1, 2)), r"'x' is uint8 \(3, 3, 96, 96\), expected uint8 \(3, 96, 96, 3\)"),
+        (
+            "test_x",
+            hdf5(x=X["test"].transpose(0, 3, 1, 2)),
+            r"'x' is uint8 \(3, 3, 96, 96\), expected uint8 \(3, 96, 96, 3\)",
+        ),
         ("test_x", hdf5(x=X["test"].astype(float)), r"'x' is float64 .*, expected uint8"),
-        ("test_x", hdf5(x=X["test"][:2]), r"'x' is uint8 \(2, 96, 96, 3\), expected uint8 \(3, 96, 96, 3\): one for each label"),
+        (
+            "test_x",
+            hdf5(x=X["test"][:2]),
+            r"'x' is uint8 \(2, 96, 96, 3\), expected uint8 \(3, 96, 96, 3\): one for each label",
+        ),
         ("train_y", hdf5(y=Y["train"]), r"'y' is uint8 \(11,\), expected uint8 \(n, 1, 1, 1\)"),
         ("train_y", hdf5(y=2 * Y["train"].reshape(-1, 1, 1, 1)), "labels run from 0 to 2, expected 0 to 1"),
         ("train_x", b"no HDF5", "HDF5 cannot read it"),
@@ -84,29 +106,3 @@ def test_a_truncated_gzip_file_is_named(paths, tmp_path):
     paths["train_x"].write_bytes(data[:-1000])
     with pytest.raises(ValueError, match=r"train_x\.h5\.gz: damaged, expected a whole gzip file"):
         load(entry(paths), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("packed_size", "size"),
-    [
-        (6_421_353_462, 262_144 * 96 * 96 * 3 + 2048),  # the training images, nearly incompressible
-        (21_378, 262_144 + 2048),
-        (10**6 + 400, 10**6),  # random bytes
-        (10**10, 2 * 2**32 + 10**10 % 2**32),
-    ],
-)
-def test_the_unpacked_size_is_known_beyond_4_gib(tmp_path, packed_size, size):
-    path = tmp_path / "sparse.gz"
-    with open(path, "wb") as file:
-        file.truncate(packed_size)
-        file.seek(packed_size - 4)
-        file.write((size % 2**32).to_bytes(4, "little"))
-    assert gzipped.unpacked_size(path) == size
-
-
-def test_unpacking_looks_for_space_first(tmp_path, monkeypatch):
-    path = packed(tmp_path / "a.gz", bytes(10**6))
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 999})())
-    with pytest.raises(OSError, match=r"999 bytes free, 1000000 needed for unpacking .*a\.gz"):
-        gzipped.unpack(path, tmp_path / "a")
-    assert not (tmp_path / "a").exists()

@@ -13,12 +13,16 @@ from featpoison.downstream.networks import (
     NetworkVictims,
     Training,
     batch_rows,
+    first_rate,
     from_pretrained,
     retrain_networks,
     shift_and_flip,
+    start_network,
     train_network,
 )
+from featpoison.heads import initial_omega
 from featpoison.records.checkpoints import Checkpoint
+from featpoison.softmax import Head
 
 QUICK = NetworkVictims(epochs=2, training=Training(batch_size=16), precision="float32", seeds=(0, 1))
 
@@ -85,7 +89,10 @@ def test_an_epoch_sees_every_row_once():
 def test_a_network_learns_and_repeats(task, encoder):
     images, labels = task
     victims = QUICK.model_copy(update={"epochs": 15, "padding": 0})
-    first, again = (train_network(from_pretrained(encoder, classes=3, seed=0), images, labels, victims, seed=0, rate=0.05) for _ in range(2))
+    first, again = (
+        train_network(from_pretrained(encoder, classes=3, seed=0), images, labels, victims, seed=0, rate=0.05)
+        for _ in range(2)
+    )
     assert (N.predictions(first, images) == labels).double().mean() > 0.8
     for key, value in first.state_dict().items():
         assert torch.equal(value, again.state_dict()[key]), key
@@ -97,7 +104,13 @@ def test_rate_ends_at_zero_after_half_a_cosine(task, encoder, monkeypatch):
     train_network(from_pretrained(encoder, classes=3, seed=0), *task, QUICK, seed=0, rate=0.2)
     assert len(rates) == 2 * 3
     assert rates[0] == 0.2
-    assert rates == pytest.approx([0.1 * (1 + math.cos(math.pi * step / 6)) for step in range(6)])
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=6)
+    for rate in rates:
+        assert rate == pytest.approx(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    assert schedule.get_last_lr()[0] == pytest.approx(0)
 
 
 def test_victims_resume_and_tell_sets_and_seeds_apart(task, encoder, tmp_path, monkeypatch):
@@ -108,7 +121,9 @@ def test_victims_resume_and_tell_sets_and_seeds_apart(task, encoder, tmp_path, m
         return from_pretrained(encoder, classes=3, seed=seed)
 
     def retrain(checkpoint):
-        return retrain_networks(sets, labels, (images, labels), build, QUICK, rate=0.05, checkpoint=checkpoint)
+        return retrain_networks(
+            sets, labels, (images, labels), build, QUICK, rate=0.05, checkpoint=checkpoint
+        )
 
     whole = retrain(Checkpoint(tmp_path / "whole", {}))
     assert whole.shape == (2, 2)
@@ -127,7 +142,9 @@ def test_victims_resume_and_tell_sets_and_seeds_apart(task, encoder, tmp_path, m
     with pytest.raises(Killed):
         retrain(Fragile(tmp_path / "cut", {}))
     trained = []
-    monkeypatch.setattr(N, "train_network", lambda *args, **named: trained.append(1) or train_network(*args, **named))
+    monkeypatch.setattr(
+        N, "train_network", lambda *args, **named: trained.append(1) or train_network(*args, **named)
+    )
     np.testing.assert_array_equal(retrain(Checkpoint(tmp_path / "cut", {})), whole)
     assert len(trained) == 1
 
@@ -137,3 +154,33 @@ def test_not_a_number_names_seed_and_step(task, encoder):
     images[5] = math.nan
     with pytest.raises(FloatingPointError, match=r"seed 1: the loss is nan at step \d"):
         train_network(from_pretrained(encoder, classes=3, seed=1), images, task[1], QUICK, seed=1, rate=0.05)
+
+
+def test_networks_start_as_their_variant_says(encoder):
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    original, again = (start_network(encoder, "original", classes=3, seed=4) for _ in range(2))
+    other = start_network(encoder, "original", classes=3, seed=5)
+    assert torch.equal(original.encoder.trunk.conv1.weight, again.encoder.trunk.conv1.weight)
+    assert not torch.equal(original.encoder.trunk.conv1.weight, other.encoder.trunk.conv1.weight)
+    assert not torch.equal(original.encoder.trunk.conv1.weight, encoder.trunk.conv1.weight)
+    copied = start_network(encoder, "end-to-end", classes=3, seed=4)
+    assert copied.encoder is not encoder
+    assert all(torch.equal(value, before[key]) for key, value in copied.encoder.state_dict().items())
+    for whole in (original, copied):
+        assert len(whole.trained()) == len(list(whole.parameters()))
+        assert whole.train().encoder.training
+    frozen = start_network(encoder, "input", classes=3, seed=4)
+    assert frozen.encoder is encoder
+    assert [parameter.shape for parameter in frozen.trained()] == [(3, encoder.dimension), (3,)]
+    assert not frozen.train().encoder.training
+    for network in (original, copied, frozen):
+        head = Head(network.head.weight.detach(), network.head.bias.detach())
+        assert torch.equal(head.omega, initial_omega(3, encoder.dimension, 4))
+    assert not torch.equal(other.head.weight, original.head.weight)
+
+
+@pytest.mark.parametrize(("variant", "rate"), [("original", 0.3), ("end-to-end", 0.002), ("input", 0.3)])
+def test_only_pretrained_networks_have_a_rate_of_their_own(variant, rate):
+    victims = NetworkVictims(training=Training(learning_rate=0.3), pretrained_learning_rate=0.002)
+    assert first_rate(victims, variant) == rate
+    assert first_rate(NetworkVictims(training=Training(learning_rate=0.3)), variant) == 0.3

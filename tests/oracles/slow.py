@@ -24,10 +24,12 @@ def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor
 
 def hessian(X: Tensor, labels: Tensor, head: Head) -> Tensor:
     shape = head.omega.shape
-    return torch.autograd.functional.hessian(lambda flat: summed_loss(X, labels, flat.view(shape)), head.omega.flatten())
+    return torch.autograd.functional.hessian(
+        lambda flat: summed_loss(X, labels, flat.view(shape)), head.omega.flatten()
+    )
 
 
-def feature_matching(zeta: Tensor, base: Tensor, encoder, settings) -> Tensor:
+def feature_matching(zeta: Tensor, base: Tensor, encoder, settings, beta: float) -> Tensor:
     """Algorithm 1 of the paper, image by image, with autograd through the unfolded encoder."""
     import math
 
@@ -39,24 +41,9 @@ def feature_matching(zeta: Tensor, base: Tensor, encoder, settings) -> Tensor:
             leaf = nu.clone().requires_grad_(True)
             objective = settings.gamma / 2 * (encoder(leaf[None])[0] - z).square().sum()
             nu = nu - eta * torch.autograd.grad(objective, leaf)[0]
-            nu = (nu + eta * settings.beta * mu) / (1 + eta * settings.beta)
+            nu = (nu + eta * beta * mu) / (1 + eta * beta)
         results.append(nu.detach())
     return torch.stack(results)
-
-
-def sgd(X: Tensor, labels: Tensor, omega: Tensor, orders: list[Tensor], settings) -> Tensor:
-    """The sgd100 victim with torch's own optimiser and scheduler-free cosine."""
-    import math
-
-    omega = omega.clone().requires_grad_(True)
-    optimizer = torch.optim.SGD([omega], settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    batches = [batch for order in orders for batch in order.split(settings.batch_size)]
-    for step, batch in enumerate(batches):
-        optimizer.param_groups[0]["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / len(batches)))
-        optimizer.zero_grad()
-        (summed_loss(X[batch], labels[batch], omega) / len(batch)).backward()
-        optimizer.step()
-    return omega.detach()
 
 
 def ms_ssim(first: Tensor, second: Tensor, settings) -> Tensor:
@@ -74,7 +61,9 @@ def ms_ssim(first: Tensor, second: Tensor, settings) -> Tensor:
             structure, whole = [], []
             for top in range(x.shape[0] - settings.window + 1):
                 for left in range(x.shape[1] - settings.window + 1):
-                    a, b = (image[top : top + settings.window, left : left + settings.window] for image in (x, y))
+                    a, b = (
+                        image[top : top + settings.window, left : left + settings.window] for image in (x, y)
+                    )
                     ma, mb = (window * a).sum(), (window * b).sum()
                     va, vb = (window * (a - ma) ** 2).sum(), (window * (b - mb) ** 2).sum()
                     cs = (2 * (window * (a - ma) * (b - mb)).sum() + 0.03**2) / (va + vb + 0.03**2)

@@ -12,8 +12,14 @@ def names(program):
 
 def test_closure_follows_imports_and_nothing_else():
     matching = names("match_features.py")
-    assert {"scripts/match_features.py", "scripts/featpoison/attacks/feature_matching.py", "scripts/featpoison/encoders/resnet.py"} <= matching
-    assert not any("render" in name or "gradpc" in name or "canceling" in name or "config" in name for name in matching)
+    assert {
+        "scripts/match_features.py",
+        "scripts/featpoison/attacks/feature_matching.py",
+        "scripts/featpoison/encoders/resnet.py",
+    } <= matching
+    assert not any(
+        "render" in name or "gradpc" in name or "canceling" in name or "config" in name for name in matching
+    )
     assert not any("attacks" in name or "torch" in name for name in names("plot_poisons.py"))
 
 
@@ -27,7 +33,8 @@ for program in sorted(scripts.glob("*.py")):
         del sys.modules[name]
     spec = importlib.util.spec_from_file_location("program", program)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    loaded[program.name] = [m.__file__ for name, m in list(sys.modules.items()) if name.split(".")[0] == "featpoison"]
+    own = [module for name, module in list(sys.modules.items()) if name.split(".")[0] == "featpoison"]
+    loaded[program.name] = [module.__file__ for module in own]
 print(json.dumps(loaded))
 """
 

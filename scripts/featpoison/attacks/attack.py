@@ -1,5 +1,6 @@
-"""What an attack says of itself. From one such object in the attack's own file follow the program's arguments, the
-rule's inputs, the configuration's schema, the plan of costs and memory, the titles of tables and the audit."""
+"""What an attack says of itself. From one such object in the attack's own file follow the program's
+arguments, the rule's inputs, the configuration's schema, the plan of costs and memory, the titles of tables
+and the audit."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +19,8 @@ from featpoison.records.checkpoints import Checkpoint
 Makes = Literal["target", "features", "images", "noise"]
 """A target head; poisoned features; poison images; noise for every image of the training set."""
 Need = Literal["features", "images", "encoder", "clean", "target", "poisoned", "pairs", "decoder"]
-"""A file that an attack reads: the feature cache, the images, the encoder, the clean heads, the target head, the
-poisoned features of another attack, these paired with base images, a decoder."""
+"""A file that an attack reads: the feature cache, the images, the encoder, the clean heads, the target head,
+the poisoned features of another attack, these paired with base images, a decoder."""
 Tint = Literal["none", "input", "targeted"]
 """The paper's colours of rows: heads and features, attacks in input space, attacks that aim at features."""
 
@@ -73,8 +74,8 @@ class Attack:
     memory: Callable[[Sizes, Any, float], float]
     """Bytes of the arrays held in main memory at once, likewise."""
     section: str = ""
-    """Key of the configuration's `attacks` that holds its settings, which several attacks may share; empty: its own
-    name with `_` for `-`."""
+    """Key of the configuration's `attacks` that holds its settings, which several attacks may share; empty:
+    its own name with `_` for `-`."""
     tint: Tint = "none"
     ours: bool = False
     """Whether it is this project's and in no publication."""
@@ -87,7 +88,8 @@ class Attack:
     poisoned_by: str | None = None
     """The attack on features whose poisoned features it turns into images."""
     pairing: Literal["all", "within-class"] = "all"
-    """Where it looks for the base image of a poisoned feature: among all images, or among those of its label."""
+    """Where it looks for the base image of a poisoned feature: among all images, or among those of its
+    label."""
     victim: type[Settings] | None = None
     """Class of the settings of the victim that it follows step by step."""
     shardable: bool = False

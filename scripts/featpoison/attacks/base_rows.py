@@ -7,7 +7,8 @@ from featpoison.common.seeds import stream
 
 
 def choose_initial(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Indices (count,) of the clean rows that poisons start from: a random choice, each row at most ceil(count / N) times."""
+    """Indices (count,) of the clean rows that poisons start from: a random choice, each row at most
+    ceil(count / N) times."""
     generator = stream(seed, device=torch.device("cpu"))
     rounds = [torch.randperm(len(labels), generator=generator) for _ in range(-(-count // len(labels)))]
     return torch.cat(rounds)[:count]

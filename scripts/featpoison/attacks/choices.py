@@ -1,9 +1,11 @@
 """An attack with what a table's row chooses for it, and the segment of paths that says the same.
 
-    gc-input_constrained_gradpc-feature        feature-matching_cap2_beta0.1_gradpc-feature        exact-feature_cap1
+    gc-input_constrained_gradpc-feature
+    feature-matching_cap2_beta0.1_gradpc-feature
+    exact-feature_cap1
 
-The parts of a segment are the method, the set, beta and the target head, in this order, joined by `_`, which no name
-contains.
+The parts of a segment are the method, the set, beta and the target head, in this order, joined by `_`, which
+no name contains.
 """
 
 import re
@@ -23,8 +25,9 @@ PATTERN = re.sub(r"\?P<\w+>", "?:", SEGMENT)
 """Matches every segment, without groups of a name: for wildcards."""
 
 Set = Literal["free", "valid", "constrained"] | PositiveFloat
-"""What poisons are kept in. `free`: nothing. `valid`: images of 8 bits. `constrained`: the range of the clean images,
-near the base images. A number: features whose norm is at most this many times the clean features' norm."""
+"""What poisons are kept in. `free`: nothing. `valid`: images of 8 bits. `constrained`: the range of the clean
+images, near the base images. A number: features whose norm is at most this many times the clean features'
+norm."""
 
 
 class Choice(Settings):
@@ -52,11 +55,14 @@ def parse(segment: str) -> Choice:
     """The choice that a folder of paths belongs to. Raises ValueError for what is no such folder."""
     found = re.fullmatch(SEGMENT, segment)
     if found is None:
-        raise ValueError(f"{segment!r}: expected METHOD[_SET][_betaBETA][_TARGET], as gc-input_free_gradpc-feature")
+        raise ValueError(
+            f"{segment!r}: expected METHOD[_SET][_betaBETA][_TARGET], as gc-input_free_gradpc-feature"
+        )
     part = found.groupdict()
     kept_in = float(part["cap"]) if part["cap"] else part["set"]
     beta = float(part["beta"]) if part["beta"] else None
-    return Choice(method=part["method"], set=kept_in, beta=beta, target=part["target"])
+    values = {"method": part["method"], "set": kept_in, "beta": beta, "target": part["target"]}
+    return Choice.model_validate(values)
 
 
 def number(value: float) -> str:

@@ -52,9 +52,11 @@ class EightBit:
 
 @dataclass(frozen=True)
 class NoiseBall:
-    """Noise of at most `radius` in every entry (L-infinity) that keeps `images` (n, 3, h, w) in the clean pixel range [0, 1].
+    """Noise of at most `radius` in every entry (L-infinity) that keeps `images` (n, 3, h, w) in the clean
+    pixel range [0, 1].
 
-    Both hold in the images' float arithmetic: the radius is rounded towards zero, and an image plus its noise never rounds out of the range.
+    Both hold in the images' float arithmetic: the radius is rounded towards zero, and an image plus its noise
+    never rounds out of the range.
     """
 
     radius: float

@@ -1,8 +1,10 @@
-"""Decoder inversion (paper, section 4.2.1): images nu = decoder(zeta, skips of mu') from poisoned features zeta, stage 3 without optimisation.
+"""Decoder inversion (paper, section 4.2.1): images nu = decoder(zeta, skips of mu') from poisoned features
+zeta, stage 3 without optimisation.
 
-The decoder learns to reconstruct the clean training images from their features; then it is given the poisoned features instead, and, with
-skip connections, the encoder's maps of the images mu' that zeta was initialised with. Nothing makes f(nu) = zeta where zeta is unlike any
-feature seen in training, or where the skip connections say enough for the decoder to ignore zeta: the distance is measured, never assumed.
+The decoder learns to reconstruct the clean training images from their features; then it is given the poisoned
+features instead, and, with skip connections, the encoder's maps of the images mu' that zeta was initialised
+with. Nothing makes f(nu) = zeta where zeta is unlike any feature seen in training, or where the skip
+connections say enough for the decoder to ignore zeta: the distance is measured, never assumed.
 """
 
 import logging
@@ -33,7 +35,8 @@ log = logging.getLogger(__name__)
 
 
 class DecoderInversion(Settings):
-    """Settings of the decoders, the same for each kind. The paper names the loss and the reference implementation; the rest is ours."""
+    """Settings of the decoders, the same for each kind. The paper names the loss and the reference
+    implementation; the rest is ours."""
 
     epochs: PositiveInt = 100
     """Passes over the training images."""
@@ -54,7 +57,9 @@ class DecoderInversion(Settings):
     """Seed of weights and order."""
 
 
-def reconstruction_errors(reconstructed: Tensor, pixels: Tensor, settings: DecoderInversion) -> tuple[Tensor, Tensor]:
+def reconstruction_errors(
+    reconstructed: Tensor, pixels: Tensor, settings: DecoderInversion
+) -> tuple[Tensor, Tensor]:
     """Mean absolute difference and MS-SSIM of each image, (n,) both; images (n, 3, h, w) in [0, 1]."""
     return (reconstructed - pixels).abs().mean((1, 2, 3)), ms_ssim(reconstructed, pixels, settings.similarity)
 
@@ -70,18 +75,23 @@ def train_decoder(
 ) -> tuple[Autoencoder, list[float]]:
     """The trained, frozen autoencoder and the mean loss of each epoch.
 
-    `images` uint8 (n, 3, h, w), kept whole on the encoder's device; `encoder` frozen and left untouched (`end-to-end` trains a copy).
-    State is saved after each epoch and resumed from. Raises FloatingPointError naming epoch and batch when the loss is not finite.
+    `images` uint8 (n, 3, h, w), kept whole on the encoder's device; `encoder` frozen and left untouched
+    (`end-to-end` trains a copy). State is saved after each epoch and resumed from. Raises FloatingPointError
+    naming epoch and batch when the loss is not finite.
     """
     device = encoder.mean.device
-    network = build(encoder, kind, (images.shape[2], images.shape[3]), settings.channels, settings.seed).learn()
+    network = build(
+        encoder, kind, (images.shape[2], images.shape[3]), settings.channels, settings.seed
+    ).learn()
     optimizer = torch.optim.Adam([parameter for parameter in network.parameters() if parameter.requires_grad])
     losses = _restore(checkpoint, network, optimizer)
     dtype = resolve(settings.precision, device)
     images, steps = images.to(device), math.ceil(len(images) / settings.batch_size)
     progress = Progress(settings.epochs * len(images), "images", done=len(losses) * len(images))
     for epoch in range(len(losses), settings.epochs):
-        order = torch.randperm(len(images), generator=stream(settings.seed, epoch, device=device), device=device)
+        order = torch.randperm(
+            len(images), generator=stream(settings.seed, epoch, device=device), device=device
+        )
         total = 0.0
         for step, rows in enumerate(order.tensor_split(steps)):
             pixels = to_pixels(images[rows]).contiguous(memory_format=torch.channels_last)
@@ -89,7 +99,10 @@ def train_decoder(
                 reconstructed = network(pixels)
             value = loss(reconstructed, pixels, settings)
             if not math.isfinite(value.item()):
-                raise FloatingPointError(f"decoder {kind}: epoch {epoch + 1}, batch {step + 1} of {steps}: the loss is {value.item()}")
+                raise FloatingPointError(
+                    f"decoder {kind}: epoch {epoch + 1}, batch {step + 1} of {steps}: the loss is "
+                    f"{value.item()}"
+                )
             rate = settings.learning_rate * half_cosine(epoch + step / steps, settings.epochs)
             optimizer.param_groups[0]["lr"] = rate
             optimizer.zero_grad()
@@ -123,7 +136,8 @@ def _restore(checkpoint: Checkpoint, network: Autoencoder, optimizer: torch.opti
 
 @torch.no_grad()
 def reconstruct(images: Tensor, network: Autoencoder, *, batch_size: int = 250) -> Tensor:
-    """The images' reconstructions, float32 (n, 3, h, w) in [0, 1] on the CPU; `images` (n, 3, h, w), uint8 or float in [0, 1]."""
+    """The images' reconstructions, float32 (n, 3, h, w) in [0, 1] on the CPU; `images` (n, 3, h, w), uint8 or
+    float in [0, 1]."""
     device = network.encoder.mean.device
     parts = [torch.empty(0, *images.shape[1:])]
     for batch in images.split(batch_size):
@@ -135,11 +149,15 @@ def reconstruct(images: Tensor, network: Autoencoder, *, batch_size: int = 250) 
 def invert(zeta: Tensor, base: Tensor, network: Autoencoder, *, batch_size: int = 250) -> Tensor:
     """Images nu = decoder(zeta, skips of mu'), float32 (n, 3, h, w) in [0, 1] on the CPU.
 
-    `zeta` (n, d) poisoned features, `base` (n, 3, h, w) in [0, 1] the images mu' that zeta was initialised with, which only a decoder with
-    skip connections looks at. Raises ValueError for `end-to-end`, whose features are not those that zeta is made of.
+    `zeta` (n, d) poisoned features, `base` (n, 3, h, w) in [0, 1] the images mu' that zeta was initialised
+    with, which only a decoder with skip connections looks at. Raises ValueError for `end-to-end`, whose
+    features are not those that zeta is made of.
     """
     if network.kind == "end-to-end":
-        raise ValueError("decoder end-to-end: inverts the features of its own encoder; expected a decoder on the frozen encoder, skip or plain")
+        raise ValueError(
+            "decoder end-to-end: inverts the features of its own encoder; expected a decoder on the frozen "
+            "encoder, skip or plain"
+        )
     device = network.encoder.mean.device
     parts = [torch.empty(0, *base.shape[1:])]
     for z, mu in zip(zeta.split(batch_size), base.split(batch_size), strict=True):

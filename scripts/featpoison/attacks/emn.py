@@ -1,15 +1,17 @@
-"""EMN, error-minimising noise (Huang et al., 2021, https://arxiv.org/abs/2101.04898; paper, sections 3.4 and 5.4).
+"""EMN, error-minimising noise (Huang et al., 2021, https://arxiv.org/abs/2101.04898; paper, sections 3.4 and
+5.4).
 
     min over theta, min over delta_i, ||delta_i||_inf <= radius, of   sum_i loss(theta; x_i + delta_i, y_i)
 
-A round trains theta for some steps on the noisy images and then moves every image's own noise by projected sign gradient steps, theta
-fixed in evaluation mode, until theta errs on hardly any noisy training image. Noise belongs to a row of the training set, whatever the
-order of batches, and is added before augmentation. As in the authors' code, noise starts at zero, momentum lasts over rounds and the
-search does not augment (`padding` would); their step size is constant, too.
+A round trains theta for some steps on the noisy images and then moves every image's own noise by projected
+sign gradient steps, theta fixed in evaluation mode, until theta errs on hardly any noisy training image.
+Noise belongs to a row of the training set, whatever the order of batches, and is added before augmentation.
+As in the authors' code, noise starts at zero, momentum lasts over rounds and the search does not augment
+(`padding` would); their step size is constant, too.
 
-Variants (Table 4). `original`: theta is a whole network with random weights; `end-to-end`: a whole network that starts from the
-pre-trained encoder; `input`: the encoder is frozen, theta is the linear head, and images are never augmented, because a linear head is
-trained on fixed features.
+Variants (Table 4). `original`: theta is a whole network with random weights; `end-to-end`: a whole network
+that starts from the pre-trained encoder; `input`: the encoder is frozen, theta is the linear head, and images
+are never augmented, because a linear head is trained on fixed features.
 """
 
 import copy
@@ -70,20 +72,23 @@ class EMN(Settings):
     max_rounds: PositiveInt | None = None
     """Most rounds; null: until `stop_error` is reached, as in the paper."""
     images_per_class: PositiveInt | None = None
-    """Work on this many training images of each class, the first of the training set; null: on all, as in the paper."""
+    """Work on this many training images of each class, the first of the training set; null: on all, as in the
+    paper."""
     training: Training = Training(batch_size=512)
     """Optimiser of the network, the step size constant (the authors' batch: 512)."""
     pretrained_learning_rate: PositiveFloat | None = None
     """Step size of `end-to-end`, which starts from trained weights; null: as the others."""
     padding: NonNegativeInt = 0
-    """Shift and mirror images in the search too, as the victims do, by up to this many pixels; 0: neither, as in the authors' code."""
+    """Shift and mirror images in the search too, as the victims do, by up to this many pixels; 0: neither, as
+    in the authors' code."""
     precision: Precision = "auto"
     """Arithmetic of the network; the noise is float32 always."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Noise (n, 3, h, w) float32 on the CPU, the training error after each round, and whether the criterion ended the search."""
+    """Noise (n, 3, h, w) float32 on the CPU, the training error after each round, and whether the criterion
+    ended the search."""
 
     noise: Tensor
     errors: tuple[float, ...]
@@ -91,7 +96,8 @@ class Found:
 
 
 def balanced_rows(labels: Tensor, per_class: int | None) -> Tensor:
-    """Rows, ascending, of the first `per_class` images of each class (as many as there are); all rows without it."""
+    """Rows, ascending, of the first `per_class` images of each class (as many as there are); all rows without
+    it."""
     if per_class is None:
         return torch.arange(len(labels))
     parts = [torch.nonzero(labels == label).flatten()[:per_class] for label in labels.unique()]
@@ -116,10 +122,11 @@ def perturb(
     checkpoint: Checkpoint,
     shards: int = 1,
 ) -> Found:
-    """Error-minimising noise for `images` (n, 3, h, w), float32 in [0, 1], with `labels` (n,). Resumes after the last finished round.
+    """Error-minimising noise for `images` (n, 3, h, w), float32 in [0, 1], with `labels` (n,). Resumes after
+    the last finished round.
 
-    The encoder says on which device; `shards` spreads the noise steps (`minimise_all`) and changes no bit. Raises FloatingPointError naming
-    round and step at a loss or gradient that is not finite.
+    The encoder says on which device; `shards` spreads the noise steps (`minimise_all`) and changes no bit.
+    Raises FloatingPointError naming round and step at a loss or gradient that is not finite.
     """
     device = encoder.mean.device
     images, labels = images.to(device), labels.to(device)
@@ -136,19 +143,32 @@ def perturb(
                 pixels = shift_and_flip(pixels, settings.padding, stream(seed, VIEWS, step, device=device))
             loss = optimizer.step(pixels, labels[rows], first_rate(settings, variant))
             if not math.isfinite(loss):
-                raise FloatingPointError(f"EMN: round {number + 1}, training step {step % settings.training_steps}: the loss is {loss}")
-        noise = minimise_all(network, images, labels, noise, settings, progress=progress, number=number + 1, shards=shards)
+                raise FloatingPointError(
+                    f"EMN: round {number + 1}, training step {step % settings.training_steps}: the loss is "
+                    f"{loss}"
+                )
+        noise = minimise_all(
+            network, images, labels, noise, settings, progress=progress, number=number + 1, shards=shards
+        )
         errors = (*errors, (predictions(network, images + noise) != labels.cpu()).double().mean().item())
         log.info("round %d: training error %.4f", len(errors), errors[-1])
         _save(checkpoint, noise, network, optimizer, errors)
     by_criterion = errors[-1] <= settings.stop_error
     if not by_criterion:
-        log.warning("ended by max_rounds = %d at training error %.4f, above %g", len(errors), errors[-1], settings.stop_error)
+        log.warning(
+            "ended by max_rounds = %d at training error %.4f, above %g",
+            len(errors),
+            errors[-1],
+            settings.stop_error,
+        )
     return Found(noise.cpu(), errors, by_criterion)
 
 
-def minimise(network: Classifier, images: Tensor, labels: Tensor, noise: Tensor, settings: EMN, *, number: int = 1) -> Tensor:
-    """The noise (n, 3, h, w) of a block after the sign steps of round `number`, the network fixed in evaluation mode."""
+def minimise(
+    network: Classifier, images: Tensor, labels: Tensor, noise: Tensor, settings: EMN, *, number: int = 1
+) -> Tensor:
+    """The noise (n, 3, h, w) of a block after the sign steps of round `number`, the network fixed in
+    evaluation mode."""
     network.eval()
     dtype = resolve(settings.precision, images.device)
     ball = NoiseBall(settings.radius * LEVEL, images)
@@ -156,20 +176,34 @@ def minimise(network: Classifier, images: Tensor, labels: Tensor, noise: Tensor,
         leaf = (images + noise).requires_grad_(True)
         with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
             logits = network(leaf)
-        loss = F.cross_entropy(logits.float(), labels, reduction="sum")  # images do not interact: the sum's gradient is each one's own
+        loss = F.cross_entropy(
+            logits.float(), labels, reduction="sum"
+        )  # images do not interact: the sum's gradient is each one's own
         (gradient,) = torch.autograd.grad(loss, leaf)
         if not (loss.isfinite() & gradient.isfinite().all()):
-            raise FloatingPointError(f"EMN: round {number}, noise step {step}: the loss is {loss.item()} or its gradient is not finite")
+            raise FloatingPointError(
+                f"EMN: round {number}, noise step {step}: the loss is {loss.item()} or its gradient is not "
+                "finite"
+            )
         noise = ball.project(noise - settings.step_size * LEVEL * gradient.sign())
     return noise
 
 
 def minimise_all(
-    network: Classifier, images: Tensor, labels: Tensor, noise: Tensor, settings: EMN, *, progress: Progress, number: int = 1, shards: int = 1
+    network: Classifier,
+    images: Tensor,
+    labels: Tensor,
+    noise: Tensor,
+    settings: EMN,
+    *,
+    progress: Progress,
+    number: int = 1,
+    shards: int = 1,
 ) -> Tensor:
     """`minimise` of all rows (n, 3, h, w), in blocks of the training's batch size, spread over `shards` GPUs.
 
-    Blocks are fixed and images do not interact: bits do not depend on `shards`, on GPUs of one kind. On a CPU shards are threads.
+    Blocks are fixed and images do not interact: bits do not depend on `shards`, on GPUs of one kind. On a CPU
+    shards are threads.
     """
     blocks = torch.arange(len(images), device=images.device).split(settings.training.batch_size)
     idle: SimpleQueue[Classifier] = SimpleQueue()
@@ -179,7 +213,9 @@ def minimise_all(
     def work(block: Tensor) -> Tensor:
         replica = idle.get()
         try:
-            pixels, classes, start = (tensor[block].to(replica.encoder.mean.device) for tensor in (images, labels, noise))
+            pixels, classes, start = (
+                tensor[block].to(replica.encoder.mean.device) for tensor in (images, labels, noise)
+            )
             return minimise(replica, pixels, classes, start, settings, number=number)
         finally:
             idle.put(replica)
@@ -193,11 +229,14 @@ def minimise_all(
 
 
 def _replicas(network: Classifier, count: int) -> list[Classifier]:
-    """The network, where it is, for the first shard; copies on the next GPUs in turn for the others; on a CPU all share the one."""
+    """The network, where it is, for the first shard; copies on the next GPUs in turn for the others; on a CPU
+    all share the one."""
     device = network.encoder.mean.device
     if device.type == "cpu":
         return [network] * count
-    places = [torch.device(device.type, (device.index + i) % torch.accelerator.device_count()) for i in range(count)]
+    places = [
+        torch.device(device.type, (device.index + i) % torch.accelerator.device_count()) for i in range(count)
+    ]
     return [network if place == device else copy.deepcopy(network).to(place) for place in places]
 
 
@@ -216,7 +255,8 @@ def _save(
 def _restore(
     checkpoint: Checkpoint, noise: Tensor, network: Classifier, optimizer: SGD
 ) -> tuple[Tensor, tuple[float, ...]]:
-    """Noise and errors of the last finished round; network and velocities are set in place. Without a state, `noise` and no errors."""
+    """Noise and errors of the last finished round; network and velocities are set in place. Without a state,
+    `noise` and no errors."""
     state = checkpoint.load()
     if state is None:
         return noise, ()
@@ -230,7 +270,8 @@ def _restore(
 
 
 def make_noise(given: Run, variant: Variant) -> Made:
-    """Images, encoder -> noise of each training image, or of a balanced part of them; labels, rows, training errors."""
+    """Images, encoder -> noise of each training image, or of a balanced part of them; labels, rows, training
+    errors."""
     settings: EMN = given.settings
     images = given.files["images"]
     labels = torch.from_numpy(store.read(images, "train_labels")["train_labels"])
@@ -253,7 +294,12 @@ def make_noise(given: Run, variant: Variant) -> Made:
         "base": base.numpy(),
         "error": torch.tensor(found.errors, dtype=torch.float64).numpy(),
     }
-    facts = {"by_criterion": found.by_criterion, "radius": settings.radius, "variant": variant, "seed": given.seed}
+    facts = {
+        "by_criterion": found.by_criterion,
+        "radius": settings.radius,
+        "variant": variant,
+        "seed": given.seed,
+    }
     return Made(arrays, facts)
 
 

@@ -1,12 +1,16 @@
-"""Exact bilevel poisoning (this project; not in the paper): the victim is solved to its certificate at every step of the poisons.
+"""Exact bilevel poisoning (this project; not in the paper): the victim is solved to its certificate at every
+step of the poisons.
 
-The head is convex and small, so eq. 5 of the paper needs no approximation: with omega* the minimiser on clean rows and
-poisons, the leader's loss Lambda (clean training loss, summed) has the total derivative in a poison's features z
+The head is convex and small, so eq. 5 of the paper needs no approximation: with omega* the minimiser on clean
+rows and poisons, the leader's loss Lambda (clean training loss, summed) has the total derivative in a
+poison's features z
 
-    D Lambda = - 1/rows d/dz <q, head_gradient(z)>,   q = H^-1 grad_omega Lambda,   H the mean Hessian with its ridge at omega*,
+    D Lambda = - 1/rows d/dz <q, head_gradient(z)>,   q = H^-1 grad_omega Lambda,
 
-by the implicit function theorem. One Newton solver follows omega* from step to step. The attack moves features
-(exact_feature.py) or images (exact_input.py).
+with H the mean Hessian with its ridge at omega*,
+
+by the implicit function theorem. One Newton solver follows omega* from step to step. The attack moves
+features (exact_feature.py) or images (exact_input.py).
 """
 
 import torch
@@ -42,7 +46,8 @@ class Bilevel:
         self.q = torch.zeros_like(self.omega)
 
     def gradient(self, block: slice, features: Tensor) -> Tensor:
-        """-D Lambda in the features of the rows in `block`; the first block of a pass retrains the victim first."""
+        """-D Lambda in the features of the rows in `block`; the first block of a pass retrains the victim
+        first."""
         self.newton.move_poisons(block, features)
         if block.start == 0:
             self._retrain_victim_and_solve_for_q()
@@ -67,8 +72,8 @@ class Bilevel:
         return -softmax.loss(sets.clean, sets.clean_labels, self.head).item()
 
     def state(self) -> dict[str, Tensor]:
-        """The victim, q and the features; the solver's inverse is dropped, so that a run which resumes computes what an
-        undisturbed one does."""
+        """The victim, q and the features; the solver's inverse is dropped, so that a run which resumes
+        computes what an undisturbed one does."""
         self.newton.forget()
         return {"omega": self.omega, "q": self.q, "features": self.newton.sets.poisons}
 

@@ -1,4 +1,5 @@
-"""exact-feature (this project): features moved along the exact total derivative of the victim (exact_bilevel.py)."""
+"""exact-feature (this project): features moved along the exact total derivative of the victim
+(exact_bilevel.py)."""
 
 import math
 from typing import Any

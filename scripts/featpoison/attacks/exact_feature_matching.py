@@ -1,4 +1,5 @@
-"""exact-feature-matching (this project): feature matching of what exact-feature found, each within its own class."""
+"""exact-feature-matching (this project): feature matching of what exact-feature found, each within its own
+class."""
 
 from dataclasses import replace
 

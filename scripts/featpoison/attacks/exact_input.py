@@ -1,4 +1,5 @@
-"""exact-input (this project): images moved along the exact total derivative of the victim (exact_bilevel.py)."""
+"""exact-input (this project): images moved along the exact total derivative of the victim
+(exact_bilevel.py)."""
 
 import math
 from typing import Any

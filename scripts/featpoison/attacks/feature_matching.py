@@ -1,16 +1,20 @@
-"""Feature matching (paper, section 4.2.2, eq. 15 and Algorithm 1 with k = 1): images whose features approach the poisoned ones, stage 3.
+"""Feature matching (paper, section 4.2.2, eq. 15 and Algorithm 1 with k = 1): images whose features approach
+the poisoned ones, stage 3.
 
-Each image nu minimises F(nu) = gamma/2 ||f(nu) - z||^2 + beta/2 ||mu' - nu||^2 by a forward gradient step on the first term and a
-backward proximal step on the second. Images do not interact; they are worked on in blocks of fixed rows, so results do not depend on
-how blocks are spread over jobs. One forward and one backward pass of the frozen encoder per step, none of it for weights.
+Each image nu minimises F(nu) = gamma/2 ||f(nu) - z||^2 + beta/2 ||mu' - nu||^2 by a forward gradient step on
+the first term and a backward proximal step on the second. Images do not interact; they are worked on in
+blocks of fixed rows, so results do not depend on how blocks are spread over jobs. One forward and one
+backward pass of the frozen encoder per step, none of it for weights.
 
-Forward and backward step together are nu <- nu - a grad F(nu) with a = eta / (1 + eta beta): plain gradient descent on F.
+Forward and backward step together are nu <- nu - a grad F(nu) with a = eta / (1 + eta beta): plain gradient
+descent on F.
 
-Early stop. What remains moves an image by at most the sum over the remaining steps of a_s ||grad F(nu_s)||. Where F is convex with an
-L-Lipschitz gradient along the rest of the path and a_s <= 2 / L, ||grad F|| does not grow (Nesterov, Lectures on Convex Optimization,
-2018, section 2.1.5), so that sum is at most ||grad F|| now times the sum of the remaining a_s. An image stops where this product is at
-most `tolerance`, taking the largest ||grad F|| of the last `PATIENCE` steps. F through a deep encoder is convex only locally: the bound
-is proven under that condition and measured on the demo's encoder by a test.
+Early stop. What remains moves an image by at most the sum over the remaining steps of a_s ||grad F(nu_s)||.
+Where F is convex with an L-Lipschitz gradient along the rest of the path and a_s <= 2 / L, ||grad F|| does
+not grow (Nesterov, Lectures on Convex Optimization, 2018, section 2.1.5), so that sum is at most ||grad F||
+now times the sum of the remaining a_s. An image stops where this product is at most `tolerance`, taking the
+largest ||grad F|| of the last `PATIENCE` steps. F through a deep encoder is convex only locally: the bound is
+proven under that condition and measured on the demo's encoder by a test.
 """
 
 import logging
@@ -38,7 +42,8 @@ PATIENCE = 10
 
 
 class FeatureMatching(Settings):
-    """Settings of feature matching. The table's row says beta, the weight of staying close to the base image."""
+    """Settings of feature matching. The table's row says beta, the weight of staying close to the base
+    image."""
 
     gamma: PositiveFloat = 1.0
     """Weight of the feature distance (paper: 1)."""
@@ -47,7 +52,8 @@ class FeatureMatching(Settings):
     step_size: PositiveFloat = 0.1
     """First step size; half a cosine takes it to zero (paper: 0.1, cosine)."""
     tolerance: NonNegativeFloat = 0.01
-    """An image stops when all remaining steps would move it by at most this much (L2, pixel range); 0: never."""
+    """An image stops when all remaining steps would move it by at most this much (L2, pixel range); 0:
+    never."""
     batch_size: PositiveInt = 64
     """Images of a block, worked on together."""
     precision: Precision = "auto"
@@ -65,8 +71,9 @@ def match(
 ) -> tuple[Tensor, Tensor]:
     """Algorithm 1, k = 1, for one block: images nu (n, 3, h, w) float32 and the steps that each took (n,).
 
-    `zeta` (n, d) poisoned features, `base` (n, 3, h, w) the images mu' in [0, 1], `encoder` frozen (folded for speed), `beta`
-    in units of the pixel range. Raises FloatingPointError naming the step and the row within the block at NaN or infinity.
+    `zeta` (n, d) poisoned features, `base` (n, 3, h, w) the images mu' in [0, 1], `encoder` frozen (folded
+    for speed), `beta` in units of the pixel range. Raises FloatingPointError naming the step and the row
+    within the block at NaN or infinity.
     """
     dtype = resolve(settings.precision, base.device)
     steps = rates(settings, beta)
@@ -77,7 +84,9 @@ def match(
     recent = base.new_zeros(PATIENCE, len(base))
     progress = Progress(settings.steps, "steps of this block")
     for step, rate in enumerate(steps):
-        _, towards = pull_back(nu, partial(torch.sub, other=z), encoder, dtype)  # gradient of 1/2 ||f(nu) - z||^2, row by row
+        _, towards = pull_back(
+            nu, partial(torch.sub, other=z), encoder, dtype
+        )  # gradient of 1/2 ||f(nu) - z||^2, row by row
         gradient = settings.gamma * towards + beta * (nu - mu)
         nu = nu - rate * gradient
         recent[step % PATIENCE] = gradient.flatten(1).norm(dim=1)
@@ -108,9 +117,11 @@ def match_blocks(
     blocks: list[slice],
     checkpoint: Checkpoint,
 ) -> tuple[Tensor, Tensor]:
-    """`match` block by block: images (n, 3, h, w) and steps taken (n,) on the CPU. Resumes from the last finished block.
+    """`match` block by block: images (n, 3, h, w) and steps taken (n,) on the CPU. Resumes from the last
+    finished block.
 
-    `blocks` are slices of the rows of `zeta` and `base`, in order and without gaps. The encoder says on which device.
+    `blocks` are slices of the rows of `zeta` and `base`, in order and without gaps. The encoder says on which
+    device.
     """
     device = encoder.mean.device
     state = checkpoint.load()
@@ -126,7 +137,9 @@ def match_blocks(
         nu, steps = match(zeta[block].to(device), base[block].to(device), encoder, settings, beta=beta)
         images[block], taken[block] = nu.cpu(), steps.cpu()
         checkpoint.save({"images": images, "taken": taken}, done=block.stop)
-        progress.advance(len(nu), note=f"{taken[block].double().mean():.0f} of {settings.steps} steps on average")
+        progress.advance(
+            len(nu), note=f"{taken[block].double().mean():.0f} of {settings.steps} steps on average"
+        )
     return images, taken
 
 

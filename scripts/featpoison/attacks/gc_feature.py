@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 
 class GCFeature(Settings):
-    """Settings of gradient canceling in feature space. The table's row says how long a poisoned feature may be."""
+    """Settings of gradient canceling in feature space. The table's row says how long a poisoned feature may
+    be."""
 
     iterations: PositiveInt = 2000
     """Most steps (paper: 2000)."""
@@ -56,10 +57,12 @@ def cancel(
     *,
     within: NormBall,
 ) -> Canceled:
-    """Minimise L = 1/2 ||clean_gradient + head_gradient(zeta)||^2 over zeta, from `initial` (n, d) with fixed `labels` (n,).
+    """Minimise L = 1/2 ||clean_gradient + head_gradient(zeta)||^2 over zeta, from `initial` (n, d) with fixed
+    `labels` (n,).
 
-    `clean_gradient` (C, d+1), at `target`; `within` is the set that each zeta stays in. The best iterate is returned,
-    so L never ends above its start. Raises FloatingPointError naming the step when L is no longer finite.
+    `clean_gradient` (C, d+1), at `target`; `within` is the set that each zeta stays in. The best iterate is
+    returned, so L never ends above its start. Raises FloatingPointError naming the step when L is no longer
+    finite.
     """
     zeta = within.project(initial.clone())
     rule = StepRule(settings.optimizer, settings.step_size, settings.iterations, zeta)

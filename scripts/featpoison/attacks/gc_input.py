@@ -1,9 +1,9 @@
-"""GC-input, gradient canceling in input space (Lu et al., 2023; paper, section 3.3, eq. 9): images whose features
-cancel the gradient at a target head.
+"""GC-input, gradient canceling in input space (Lu et al., 2023; paper, section 3.3, eq. 9): images whose
+features cancel the gradient at a target head.
 
-L = 1/2 ||R||^2, R = G + sum over batches of their head gradients. In each batch's turn its old contribution leaves R
-and its new one enters, so R is never a batch's own guess of the clean gradient. After a pass R is exact for the images
-that the pass found.
+L = 1/2 ||R||^2, R = G + sum over batches of their head gradients. In each batch's turn its old contribution
+leaves R and its new one enters, so R is never a batch's own guess of the clean gradient. After a pass R is
+exact for the images that the pass found.
 """
 
 from typing import Any
@@ -36,7 +36,8 @@ class Canceling:
     def __init__(
         self, features: Tensor, labels: Tensor, target: Head, clean_gradient: Tensor, batch_size: int
     ) -> None:
-        """`features` (n, d) of the base images, their `labels` (n,), `clean_gradient` (C, d+1) at `target`."""
+        """`features` (n, d) of the base images, their `labels` (n,), `clean_gradient` (C, d+1) at
+        `target`."""
         self.labels, self.target, self.batch_size = labels, target, batch_size
         self.clean_gradient = clean_gradient
         parts = zip(features.split(batch_size), labels.split(batch_size), strict=True)

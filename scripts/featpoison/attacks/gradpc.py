@@ -1,4 +1,5 @@
-"""GradPC, gradient-based parameter corruption (Sun et al., 2020; paper, sections 3.3 and 4.1): the target head, stage 1.
+"""GradPC, gradient-based parameter corruption (Sun et al., 2020; paper, sections 3.3 and 4.1): the target
+head, stage 1.
 
 The gradient is taken from the feature cache (gradpc_feature.py) or from the images through the encoder
 (gradpc_input.py); up to rounding the two are the same.
@@ -29,13 +30,15 @@ def target_head(head: Head, gradient: Tensor, settings: GradPC) -> Head:
     """
     length = gradient.norm()
     if not (length > 0 and length.isfinite()):
-        raise ValueError(f"GradPC: the clean gradient has length {length.item()}, expected a positive finite number")
+        raise ValueError(
+            f"GradPC: the clean gradient has length {length.item()}, expected a positive finite number"
+        )
     return Head.from_omega(head.omega + settings.eps_w * (gradient / length).to(head.omega))
 
 
 def corrupt(run: Run, task: Task, train: Tensor) -> Made:
-    """The target head from the training features `train` (N, d) of `task`, with the clean gradient at it, its test
-    accuracy and its reachability threshold."""
+    """The target head from the training features `train` (N, d) of `task`, with the clean gradient at it, its
+    test accuracy and its reachability threshold."""
     clean = read_clean_head(run.files["clean"])
     gradient = softmax.head_gradient(train.double(), task.train_labels, clean.to(train.double()))
     target = target_head(clean, gradient, run.settings)
@@ -50,5 +53,6 @@ def corrupt(run: Run, task: Task, train: Tensor) -> Made:
 
 
 def _test_accuracy(task: Task, head: Head) -> float:
-    """Share of the test set. Written here because an edit of the metrics should not make every target head anew."""
+    """Share of the test set. Written here because an edit of the metrics should not make every target head
+    anew."""
     return (softmax.logits(task.test, head).argmax(-1) == task.test_labels).double().mean().item()

@@ -1,5 +1,5 @@
-"""What attacks that move images share: where poisons start, the range they may be kept in, the way through the encoder
-and back, and what their file holds."""
+"""What attacks that move images share: where poisons start, the range they may be kept in, the way through
+the encoder and back, and what their file holds."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,8 @@ from featpoison.encoders.features import extract, pull_back
 
 @dataclass(frozen=True)
 class Start:
-    """The base images of an attack: rows of the training set (n,), images (n, 3, h, w) in [0, 1], features (n, d), labels (n,)."""
+    """The base images of an attack: rows of the training set (n,), images (n, 3, h, w) in [0, 1], features
+    (n, d), labels (n,)."""
 
     rows: Tensor
     images: Tensor
@@ -42,7 +43,8 @@ def random_start(task: Task, run: Run) -> Start:
 
 
 def allowed(constrained: bool, images: Path) -> Box:
-    """The set that an attack keeps its images in: the range of the clean training images where constrained."""
+    """The set that an attack keeps its images in: the range of the clean training images where
+    constrained."""
     return Box(*pixel_range(images)) if constrained else Box()
 
 
@@ -55,7 +57,8 @@ def through(encoder: Path, settings: InputSpace, device: torch.device) -> PullBa
 def move_images(run: Run, start: Start, objective: Objective, *, threshold: float) -> Made:
     """Minimise `objective` from the base images; resumes after a kill.
 
-    Made are the images, their features by the unfolded encoder, labels and base rows, and how far the objective came.
+    Made are the images, their features by the unfolded encoder, labels and base rows, and how far the
+    objective came.
     """
     settings: InputSpace = run.settings
     constrained = run.choice.set == "constrained"

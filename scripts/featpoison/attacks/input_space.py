@@ -1,8 +1,10 @@
-"""Attacks that move images themselves (paper, section 3): one loop, in which each attack is an objective over the poisons' features.
+"""Attacks that move images themselves (paper, section 3): one loop, in which each attack is an objective over
+the poisons' features.
 
-A pass visits the poisons batch by batch, with one forward and one backward pass of the frozen encoder each: the objective turns features
-into the gradient in them, the encoder pushes that back to pixels. `constrained` attacks add penalty/2 ||mu' - nu||^2 to the objective
-(sums over poisons) and stay in the range of the clean images.
+A pass visits the poisons batch by batch, with one forward and one backward pass of the frozen encoder each:
+the objective turns features into the gradient in them, the encoder pushes that back to pixels. `constrained`
+attacks add penalty/2 ||mu' - nu||^2 to the objective (sums over poisons) and stay in the range of the clean
+images.
 """
 
 import logging
@@ -38,7 +40,8 @@ class InputSpace(Settings):
     step_size: PositiveFloat = 0.02
     """First step size, in units of pixel range for Adam; half a cosine takes it to zero."""
     constrained_step_size: PositiveFloat | None = None
-    """First step size where constrained; null: `step_size`. Free poisons may go far, constrained ones may not."""
+    """First step size where constrained; null: `step_size`. Free poisons may go far, constrained ones may
+    not."""
     batch_size: PositiveInt = 256
     """Images that pass through the encoder together. One batch for all poisons makes every step exact."""
     precision: Precision = "auto"
@@ -50,13 +53,15 @@ class InputSpace(Settings):
 
 
 class Objective(Protocol):
-    """What an attack minimises over the poisons' features; sums over rows, so the penalty's weight means the same for every attack."""
+    """What an attack minimises over the poisons' features; sums over rows, so the penalty's weight means the
+    same for every attack."""
 
     comparable: bool
     """Whether values of different passes say which poisons are better; if not, the last ones are kept."""
 
     def gradient(self, block: slice, features: Tensor) -> Tensor:
-        """Gradient of the objective in the features (n, d) of the rows in `block`, given these and the last ones of all other rows."""
+        """Gradient of the objective in the features (n, d) of the rows in `block`, given these and the last
+        ones of all other rows."""
         ...
 
     def value(self) -> float:
@@ -64,7 +69,8 @@ class Objective(Protocol):
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """What has to be kept to go on later; called at fixed passes, so whatever is not in it may be dropped then."""
+        """What has to be kept to go on later; called at fixed passes, so whatever is not in it may be dropped
+        then."""
         ...
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -77,7 +83,8 @@ PullBack = Callable[[Tensor, Callable[[Tensor], Tensor]], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Optimised:
-    """The poisons (n, ...), best or last; the objective (with the penalty) of the base rows and of these; the passes taken."""
+    """The poisons (n, ...), best or last; the objective (with the penalty) of the base rows and of these; the
+    passes taken."""
 
     poisons: Tensor
     first_value: float
@@ -100,13 +107,16 @@ def optimise(
     threshold: float,
     checkpoint: Checkpoint,
 ) -> Optimised:
-    """Minimise `objective` from `base` (n, ...); stop below `threshold`. Poisons are judged pass by pass and the best are
-    returned where passes are comparable.
+    """Minimise `objective` from `base` (n, ...); stop below `threshold`. Poisons are judged pass by pass and
+    the best are returned where passes are comparable.
 
-    `pull_back` gives features of rows and the gradient pushed back to them; `within` the set that rows are projected to. Resumes from
-    the last state kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity.
+    `pull_back` gives features of rows and the gradient pushed back to them; `within` the set that rows are
+    projected to. Resumes from the last state kept. Raises FloatingPointError naming the epoch and the batch
+    at NaN or infinity.
     """
-    rule = StepRule(settings.optimizer, settings.first_step_size(constrained=constrained), settings.epochs, base)
+    rule = StepRule(
+        settings.optimizer, settings.first_step_size(constrained=constrained), settings.epochs, base
+    )
     nu, best = within.project(base), base
     first_value, best_value, start = math.nan, math.inf, 0
     penalty = settings.penalty if constrained else 0.0
@@ -129,7 +139,9 @@ def optimise(
             gradient = gradient + penalty * (rows - base[block])
             if not gradient.isfinite().all():
                 raise FloatingPointError(f"epoch {epoch}, batch {number}: the gradient is not finite")
-            moved[block] = within.project(rule.update(rows, gradient, epoch, block)) if epoch < settings.epochs else rows
+            moved[block] = (
+                within.project(rule.update(rows, gradient, epoch, block)) if epoch < settings.epochs else rows
+            )
         value = objective.value() + penalty / 2 * (before - base).double().square().sum().item()
         if not math.isfinite(value):
             raise FloatingPointError(f"epoch {epoch}: the objective is {value}")

@@ -24,8 +24,8 @@ NAMES = (
 def module_of(name: str) -> str:
     """The module that says everything about an attack. Raises ValueError for an unknown name.
 
-    It is imported by name and not by an `import` statement, so that a product's code version covers the chosen
-    attack and no other one.
+    It is imported by name and not by an `import` statement, so that a product's code version covers the
+    chosen attack and no other one.
     """
     if name not in NAMES:
         raise ValueError(f"attack {name!r} is unknown, expected one of {', '.join(NAMES)}")
@@ -43,7 +43,8 @@ def load_all() -> dict[str, Attack]:
 
 
 def is_targeted(name: str) -> bool:
-    """Whether an attack aims at a target head, itself or through the poisoned features that it turns into images."""
+    """Whether an attack aims at a target head, itself or through the poisoned features that it turns into
+    images."""
     attack = load(name)
     return "target" in attack.needs or (attack.poisoned_by is not None and is_targeted(attack.poisoned_by))
 

@@ -1,8 +1,8 @@
 """What attacks count their work in: sizes of a task, floating-point operations, bytes.
 
-n poisons, N training images, m test images, d features, C classes, F operations of one image's pass through the
-encoder. A pass back to the pixels costs what the pass forward costs; one that also updates weights costs twice that.
-Iterative work counts its most iterations, so an early stop makes a run cheaper than its plan.
+n poisons, N training images, m test images, d features, C classes, F operations of one image's pass through
+the encoder. A pass back to the pixels costs what the pass forward costs; one that also updates weights costs
+twice that. Iterative work counts its most iterations, so an early stop makes a run cheaper than its plan.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,8 @@ class Work:
     def hours(
         self, peak: float = PEAK, double_peak: float = DOUBLE_PEAK, efficiency: float = EFFICIENCY
     ) -> float:
-        """Hours of one GPU with these peaks, in operations a second, of which it reaches the share `efficiency`."""
+        """Hours of one GPU with these peaks, in operations a second, of which it reaches the share
+        `efficiency`."""
         return (self.flops / peak + self.double_flops / double_peak) / efficiency / 3600
 
 
@@ -69,13 +70,16 @@ class Sizes:
         poisoned: float = 0,
         perturbed: float | None = None,
     ) -> float:
-        """Bytes of so many float32 copies: of the training images, of all clean features, of the n poison images, of
-        the n poisons' features (float64 counts twice). `perturbed`: training images that are worked on, if not all.
+        """Bytes of so many float32 copies: of the training images, of all clean features, of the n poison
+        images, of the n poisons' features (float64 counts twice). `perturbed`: training images that are
+        worked on, if not all.
 
         The numbers of copies are upper bounds, the largest of them measured (tests/costs/test_memory.py).
         """
         worked_on = self.train if perturbed is None else perturbed
-        clean = images * worked_on * self.image_bytes + features * (self.train + self.test) * self.feature_bytes
+        clean = (
+            images * worked_on * self.image_bytes + features * (self.train + self.test) * self.feature_bytes
+        )
         return clean + n * (poisons * self.image_bytes + poisoned * self.feature_bytes)
 
 
@@ -85,7 +89,8 @@ def canceling_step(n: float, d: int, classes: int) -> float:
 
 
 def hessian_product(rows: float, d: int, classes: int) -> float:
-    """Two products of rows x (d + 1) x C (`softmax.hessian_vector_product`); a gradient of the head costs the same."""
+    """Two products of rows x (d + 1) x C (`softmax.hessian_vector_product`); a gradient of the head costs the
+    same."""
     return 4 * rows * (d + 1) * classes
 
 

@@ -1,4 +1,5 @@
-"""Pairing (paper, section 4.2.2): the base image of a poisoned feature is the clean image with the nearest feature."""
+"""Pairing (paper, section 4.2.2): the base image of a poisoned feature is the clean image with the nearest
+feature."""
 
 from dataclasses import dataclass
 
@@ -17,18 +18,23 @@ class Pairs:
 
 
 def nearest_clean(zeta: Tensor, clean: Tensor, *, rows: int = 1024, block: int = 8192) -> Pairs:
-    """For each row of `zeta` (n, d) the nearest row of `clean` (N, d), over all of it; ties go to the lowest index.
+    """For each row of `zeta` (n, d) the nearest row of `clean` (N, d), over all of it; ties go to the lowest
+    index.
 
-    Matrix products of blocks find candidates, float64 decides among them: expanding ||z - x||^2 loses digits in float32, the fewer the
-    closer to the origin, so both are centred first. Memory is rows * block floats, whatever n and N.
+    Matrix products of blocks find candidates, float64 decides among them: expanding ||z - x||^2 loses digits
+    in float32, the fewer the closer to the origin, so both are centred first. Memory is rows * block floats,
+    whatever n and N.
     """
     centre = clean.mean(0)
     parts = [_nearest(part, clean, centre, block) for part in zeta.split(rows)]
-    return Pairs(index=torch.cat([part.index for part in parts]), distance=torch.cat([part.distance for part in parts]))
+    return Pairs(
+        index=torch.cat([part.index for part in parts]), distance=torch.cat([part.distance for part in parts])
+    )
 
 
 def nearest_of_class(zeta: Tensor, labels: Tensor, clean: Tensor, clean_labels: Tensor) -> Pairs:
-    """`nearest_clean` among the clean rows of each poisoned feature's own label, so labels survive (this project; the paper searches all).
+    """`nearest_clean` among the clean rows of each poisoned feature's own label, so labels survive (this
+    project; the paper searches all).
 
     `labels` (n,), `clean_labels` (N,). Raises ValueError for a label that no clean row has.
     """
@@ -49,8 +55,12 @@ def _nearest(zeta: Tensor, clean: Tensor, centre: Tensor, block: int) -> Pairs:
     for start in range(0, len(clean), block):
         part = clean[start : start + block]
         centred = part - centre
-        approximate = centred.square().sum(1) - 2 * ((zeta - centre) @ centred.T)  # ||z - x||^2 - ||z - centre||^2
-        candidates = approximate.topk(min(CANDIDATES, len(part)), dim=1, largest=False).indices.sort(dim=1).values
+        approximate = centred.square().sum(1) - 2 * (
+            (zeta - centre) @ centred.T
+        )  # ||z - x||^2 - ||z - centre||^2
+        candidates = (
+            approximate.topk(min(CANDIDATES, len(part)), dim=1, largest=False).indices.sort(dim=1).values
+        )
         exact = (part[candidates].double() - zeta.double().unsqueeze(1)).square().sum(2)
         found, place = exact.min(1)
         better = found < distance  # strictly: an earlier block keeps a tie

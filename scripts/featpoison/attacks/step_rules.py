@@ -1,4 +1,5 @@
-"""How an attack moves its poisons along a gradient: plain descent or Adam (Kingma and Ba, 2015), with a cosine step size."""
+"""How an attack moves its poisons along a gradient: plain descent or Adam (Kingma and Ba, 2015), with a
+cosine step size."""
 
 from typing import Literal
 
@@ -15,7 +16,8 @@ class StepRule:
     """The steps of one optimisation over `steps` passes; rows may be updated in blocks, each once a pass."""
 
     def __init__(self, optimizer: Optimizer, step_size: float, steps: int, like: Tensor) -> None:
-        """`step_size` is the first one, half a cosine takes it to zero; `like` has the shape of the poisons."""
+        """`step_size` is the first one, half a cosine takes it to zero; `like` has the shape of the
+        poisons."""
         self.optimizer, self.step_size, self.steps = optimizer, step_size, steps
         moments = like if optimizer == "adam" else like[:0]
         self.first, self.second = torch.zeros_like(moments), torch.zeros_like(moments)

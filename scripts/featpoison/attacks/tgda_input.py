@@ -1,13 +1,15 @@
-"""TGDA-input, total gradient descent ascent (Lu et al., 2022; paper, section 3.2, eqs. 6 and 7) on the poisons of a linear head.
+"""TGDA-input, total gradient descent ascent (Lu et al., 2022; paper, section 3.2, eqs. 6 and 7) on the
+poisons of a linear head.
 
-l1 is the loss on held-out clean rows, l2 the mean loss on the other clean rows and the poisons. Between two steps of the poisons the
-head takes some gradient steps on l2. The poisons ascend along the total derivative
+l1 is the loss on held-out clean rows, l2 the mean loss on the other clean rows and the poisons. Between two
+steps of the poisons the head takes some gradient steps on l2. The poisons ascend along the total derivative
 
     D l1 = - grad_{omega nu} l2 . (grad_{omega omega} l2 + damping I)^-1 . grad_omega l1,
 
-which with q = (H + damping I)^-1 grad_omega l1 is -1/rows times the gradient of <q, head_gradient(z)> in z (softmax.feature_gradient).
-H is positive definite only with damping: adding one vector to every class's weights changes nothing. The system is solved in closed
-form, by conjugate gradients with one product an iteration, or densely; squaring H, as public code does, squares its condition number.
+which with q = (H + damping I)^-1 grad_omega l1 is -1/rows times the gradient of <q, head_gradient(z)> in z
+(softmax.feature_gradient). H is positive definite only with damping: adding one vector to every class's
+weights changes nothing. The system is solved in closed form, by conjugate gradients with one product an
+iteration, or densely; squaring H, as public code does, squares its condition number.
 """
 
 import math
@@ -60,7 +62,9 @@ def split(count: int, settings: TGDAInput) -> tuple[Tensor, Tensor]:
     return order[held_out:].sort().values, order[:held_out].sort().values
 
 
-def solve_damped(X: Tensor, head: Head, b: Tensor, settings: TGDAInput, start: Tensor | None = None) -> Solution:
+def solve_damped(
+    X: Tensor, head: Head, b: Tensor, settings: TGDAInput, start: Tensor | None = None
+) -> Solution:
     """(H + damping I)^-1 b, (C, d+1), H the Hessian of the mean loss over the rows of X (n, d)."""
     if settings.solver == "dense":
         H = softmax.hessian(X, head) / len(X)
@@ -72,16 +76,22 @@ def solve_damped(X: Tensor, head: Head, b: Tensor, settings: TGDAInput, start: T
     def product(vector: Tensor) -> Tensor:
         return softmax.hessian_vector_product(X, head, vector, P=P) / len(X) + settings.damping * vector
 
-    return conjugate_gradients.solve(product, b, tolerance=settings.tolerance, iterations=settings.iterations, start=start)
+    return conjugate_gradients.solve(
+        product, b, tolerance=settings.tolerance, iterations=settings.iterations, start=start
+    )
 
 
 class TotalGradient:
-    """The objective -l1, l1 summed over the held-out rows, with a head that descends between the steps of the poisons."""
+    """The objective -l1, l1 summed over the held-out rows, with a head that descends between the steps of the
+    poisons."""
 
     comparable = False  # the head still descends, whatever the poisons do
 
-    def __init__(self, clean: tuple[Tensor, Tensor], poisons: tuple[Tensor, Tensor], head: Head, settings: TGDAInput) -> None:
-        """`clean` and `poisons` are features (N, d), (n, d) with labels (N,), (n,); the head starts at `head`."""
+    def __init__(
+        self, clean: tuple[Tensor, Tensor], poisons: tuple[Tensor, Tensor], head: Head, settings: TGDAInput
+    ) -> None:
+        """`clean` and `poisons` are features (N, d), (n, d) with labels (N,), (n,); the head starts at
+        `head`."""
         X, y = clean
         kept, held_out = (rows.to(X.device) for rows in split(len(X), settings))
         self.mixed = torch.cat([X[kept], poisons[0]])  # the poisons' rows, last, follow their features
@@ -92,7 +102,8 @@ class TotalGradient:
         self.worst_residual = 0.0
 
     def gradient(self, block: slice, features: Tensor) -> Tensor:
-        """-D l1 in the features of the rows in `block`; the first block of a pass lets the head descend and solves for q."""
+        """-D l1 in the features of the rows in `block`; the first block of a pass lets the head descend and
+        solves for q."""
         rows = slice(self.first_poison + block.start, self.first_poison + block.stop)
         self.mixed[rows] = features
         if block.start == 0:
@@ -119,7 +130,12 @@ class TotalGradient:
 
     def state(self) -> dict[str, Tensor]:
         """The head, the last solution, the features."""
-        return {"omega": self.omega, "q": self.q, "mixed": self.mixed, "worst_residual": torch.tensor(self.worst_residual, dtype=torch.float64)}
+        return {
+            "omega": self.omega,
+            "q": self.q,
+            "mixed": self.mixed,
+            "worst_residual": torch.tensor(self.worst_residual, dtype=torch.float64),
+        }
 
     def load(self, state: dict[str, Tensor]) -> None:
         """All of these from `state`."""
@@ -128,7 +144,8 @@ class TotalGradient:
 
 
 def run(given: Run) -> Made:
-    """Images, encoder, feature cache, clean heads -> poison images. The simulated head starts at the clean one."""
+    """Images, encoder, feature cache, clean heads -> poison images. The simulated head starts at the clean
+    one."""
     task = read_task(given.files["features"])
     start = random_start(task, given)
     clean = task.train.to(given.device), task.train_labels.to(given.device)

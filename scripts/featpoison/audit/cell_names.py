@@ -1,7 +1,7 @@
 """The name of a table's cell: METHOD[,BETA],EPS[,WORD...], as the columns of its CSV have them.
 
-A word is a victim, a set, a target, a defence or a scenario: gc-input,0.03,constrained,converged names one cell;
-gc-input,0.03 names those of all sets and victims.
+A word is a victim, a set, a target, a defence or a scenario: gc-input,0.03,constrained,converged names one
+cell; gc-input,0.03 names those of all sets and victims.
 """
 
 import csv
@@ -51,11 +51,14 @@ def parse(text: str) -> CellName:
     if not method or not numbers or not all(rest):
         examples = "feature-matching,0.25,0.03 or gc-input,0.03,constrained,converged"
         raise CellNameError(f"{text!r}: expected METHOD[,BETA],EPS[,WORD...], as {examples}")
-    return CellName(method, numbers[0] if len(numbers) == len(NUMBERS) else None, numbers[-1], frozenset(rest))
+    return CellName(
+        method, numbers[0] if len(numbers) == len(NUMBERS) else None, numbers[-1], frozenset(rest)
+    )
 
 
 def find(table: Path, name: CellName) -> list[Row]:
-    """The rows of a table's CSV that a name names, as text. Raises CellNameError where there is none, or the file is no table."""
+    """The rows of a table's CSV that a name names, as text. Raises CellNameError where there is none, or the
+    file is no table."""
     try:
         with open(table, newline="") as file:
             rows = list(csv.DictReader(file))

@@ -1,7 +1,8 @@
 """SHA-256 of many files: in parallel, and not twice of a file that has not changed since.
 
-The memory is `data/.audit.json`, ignored by git: path -> size, time of modification and of status change in nanoseconds, digest. Someone who
-changes a byte and sets all of these back is not noticed; `Digests(full=True)` reads every byte again.
+The memory is `data/.audit.json`, ignored by git: path -> size, time of modification and of status change in
+nanoseconds, digest. Someone who changes a byte and sets all of these back is not noticed;
+`Digests(full=True)` reads every byte again.
 """
 
 import json

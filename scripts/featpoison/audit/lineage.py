@@ -1,12 +1,15 @@
-"""The lineage of products: their records, their inputs' records, and so on down to data that nothing here made; every digest checked.
+"""The lineage of products: their records, their inputs' records, and so on down to data that nothing here
+made; every digest checked.
 
 What is held against what:
 
-- a file against the digest that the record of each product made from it holds, or, where nothing was made from it, against its own seal;
+- a file against the digest that the record of each product made from it holds, or, where nothing was made
+  from it, against its own seal;
 - its record against the record's seal, and the product's path in the record against the path where it lies;
 - an archive in `data/downloads/` against the digest of the archive that was used.
 
-A record is followed to its inputs only while its own seal holds: what stands in a damaged record accuses nobody.
+A record is followed to its inputs only while its own seal holds: what stands in a damaged record accuses
+nobody.
 """
 
 import json
@@ -24,7 +27,13 @@ from featpoison.records.provenance import Record, canonical_json
 
 SOURCES = ("data/embedded/", "data/published/", "data/reference/")
 DOWNLOADS = "data/downloads/"
-WITH_SIDECAR = (".csv", ".tex", ".md", ".json", ".pdf")  # other files without a record may be somebody's own: archives, weights, pictures
+WITH_SIDECAR = (
+    ".csv",
+    ".tex",
+    ".md",
+    ".json",
+    ".pdf",
+)  # other files without a record may be somebody's own: archives, weights, pictures
 
 Kind = Literal["product", "source", "download"]
 Status = Literal["ok", "missing", "tampered", "outdated", "unverified", "absent"]
@@ -41,8 +50,9 @@ class Node:
     path: str
     kind: Kind
     status: Status = "ok"
-    """missing: it is needed and not there; tampered: bytes, record or place are not what was recorded; outdated: made under settings that the
-    configuration no longer has; unverified: a download that no published digest vouches for; absent: a download that is no longer kept."""
+    """missing: it is needed and not there; tampered: bytes, record or place are not what was recorded;
+    outdated: made under settings that the configuration no longer has; unverified: a download that no
+    published digest vouches for; absent: a download that is no longer kept."""
     sha256: str | None = None
     """As found; of a download that is absent, as recorded."""
     problems: list[str] = field(default_factory=list)
@@ -71,14 +81,20 @@ class Lineage:
     @property
     def unverified(self) -> list[Node]:
         """Downloads trusted on first use, kept or not."""
-        return [node for node in self.nodes.values() if node.kind == "download" and node.record and not node.record["verified"]]
+        return [
+            node
+            for node in self.nodes.values()
+            if node.kind == "download" and node.record and not node.record["verified"]
+        ]
 
 
 def read_record(path: Path, sha256: str | None = None, *, vouched: bool = False) -> Record | None:
-    """The provenance record of any product, after checking product and record against their seals; None for a file that nothing here made.
+    """The provenance record of any product, after checking product and record against their seals; None for a
+    file that nothing here made.
 
-    `sha256`: the file's digest, where it is known; `vouched`: that digest stands in the record of a product made from the file, which seals
-    every byte of it. Raises AuditError where the product is damaged or differs from its record.
+    `sha256`: the file's digest, where it is known; `vouched`: that digest stands in the record of a product
+    made from the file, which seals every byte of it. Raises AuditError where the product is damaged or
+    differs from its record.
     """
     try:
         if path.suffix == ".h5":
@@ -100,7 +116,9 @@ def read_record(path: Path, sha256: str | None = None, *, vouched: bool = False)
     return record
 
 
-def trace(paths: Iterable[Path], digests: Digests, only: Mapping[str, Collection[str]] | None = None) -> Lineage:
+def trace(
+    paths: Iterable[Path], digests: Digests, only: Mapping[str, Collection[str]] | None = None
+) -> Lineage:
     """The checked lineage of `paths`, level by level; `only`: of these products just these inputs."""
     roots = [name_of(path) for path in paths]
     lineage, vouched = Lineage({}, roots), dict[str, set[str]]()
@@ -109,7 +127,9 @@ def trace(paths: Iterable[Path], digests: Digests, only: Mapping[str, Collection
         found = digests.of(level)
         following: dict[str, None] = {}
         for name in level:
-            node = lineage.nodes[name] = _examine(name, found[name], vouched.get(name, set()), asked=name in roots)
+            node = lineage.nodes[name] = _examine(
+                name, found[name], vouched.get(name, set()), asked=name in roots
+            )
             if only and name in only:
                 node.inputs = {child: digest for child, digest in node.inputs.items() if child in only[name]}
             for child, digest in node.inputs.items():
@@ -125,9 +145,14 @@ def trace(paths: Iterable[Path], digests: Digests, only: Mapping[str, Collection
 
 
 def name_of(path: Path) -> str:
-    """A path as records have it: relative to the repository also where a folder of it is a link to somewhere else."""
+    """A path as records have it: relative to the repository also where a folder of it is a link to somewhere
+    else."""
     absolute = Path(os.path.abspath(path))
-    return absolute.relative_to(provenance.ROOT).as_posix() if absolute.is_relative_to(provenance.ROOT) else provenance.relative(absolute)
+    return (
+        absolute.relative_to(provenance.ROOT).as_posix()
+        if absolute.is_relative_to(provenance.ROOT)
+        else provenance.relative(absolute)
+    )
 
 
 def _examine(name: str, sha256: str | None, recorded: set[str], *, asked: bool) -> Node:
@@ -135,7 +160,11 @@ def _examine(name: str, sha256: str | None, recorded: set[str], *, asked: bool) 
     node = Node(name, "source" if name.startswith(SOURCES) else "product", sha256=sha256)
     path = provenance.ROOT / name
     if sha256 is None:
-        expected = f"recorded with sha256 {' and '.join(sorted(recorded))}" if recorded else "expected a product of this workflow"
+        expected = (
+            f"recorded with sha256 {' and '.join(sorted(recorded))}"
+            if recorded
+            else "expected a product of this workflow"
+        )
         node.fail("missing", f"missing; {expected}")
         return node
     try:
@@ -148,7 +177,11 @@ def _examine(name: str, sha256: str | None, recorded: set[str], *, asked: bool) 
         return node
     if node.record is None:
         if asked or not recorded or path.suffix in WITH_SIDECAR:
-            node.fail("missing", f"has no provenance record ({provenance.sidecar(path).name} is missing); expected a product of this workflow")
+            node.fail(
+                "missing",
+                f"has no provenance record ({provenance.sidecar(path).name} is missing); expected a product "
+                "of this workflow",
+            )
         else:
             node.kind = "source"
         return node
@@ -159,11 +192,14 @@ def _examine(name: str, sha256: str | None, recorded: set[str], *, asked: bool) 
 
 
 def _check_copy(path: Path, sha256: str) -> None:
-    """A reference result is a copy of a product, with the record of that one beside it: the digest is compared, the record not followed."""
+    """A reference result is a copy of a product, with the record of that one beside it: the digest is
+    compared, the record not followed."""
     beside = provenance.sidecar(path)
     try:
         record = json.loads(beside.read_text()) if beside.is_file() else {"sha256": sha256}
-        expected = (provenance.read_sidecar(path) if "seal" in record else record).get("sha256")  # older ones have no seal
+        expected = (provenance.read_sidecar(path) if "seal" in record else record).get(
+            "sha256"
+        )  # older ones have no seal
     except (ValueError, AttributeError, TypeError) as error:
         raise AuditError(f"{beside.name}: damaged: {error}") from error
     if expected != sha256:
@@ -178,11 +214,18 @@ def _downloads(node: Node, digests: Digests) -> list[Node]:
     for part, digest in archives.items():
         if digest in node.inputs.values():
             continue
-        source = (settings.get("archives") or {}).get(part) or {} if part else settings.get("archive") or settings
+        source = (
+            (settings.get("archives") or {}).get(part) or {} if part else settings.get("archive") or settings
+        )
         origin = str(source.get("url") or source.get("path") or part or "unknown")
         verified = bool(facts.get("verified"))
         folder = settings.get("format") == "image-folder"
-        child = Node(origin if folder else f"{DOWNLOADS}{origin.rsplit('/', 1)[-1]}", "download", "ok" if verified else "unverified", digest)
+        child = Node(
+            origin if folder else f"{DOWNLOADS}{origin.rsplit('/', 1)[-1]}",
+            "download",
+            "ok" if verified else "unverified",
+            digest,
+        )
         child.record = {"archive": digest, "verified": verified, "part": part, "origin": origin}
         found = _folder_digest(provenance.ROOT / origin) if folder else digests.of([child.path])[child.path]
         if found is None and verified:
@@ -206,19 +249,29 @@ def _compare(lineage: Lineage) -> None:
         for name, digest in lineage.nodes[consumer].inputs.items():
             node = lineage.nodes[name]
             if node.kind != "download" and node.sha256 is not None and node.sha256 != digest:
-                whole = "" if node.status == "tampered" or node.kind == "source" else "; whole in itself: swapped or made anew since"
+                whole = (
+                    ""
+                    if node.status == "tampered" or node.kind == "source"
+                    else "; whole in itself: swapped or made anew since"
+                )
                 node.fail("tampered", f"sha256 is {node.sha256}, {consumer} recorded {digest}{whole}")
 
 
 def code_state(record: Record) -> str:
     """Whether the code that made a product is the code that is here."""
-    return _code_state(canonical_json({key: record.get(key) for key in ("program", "chosen", "code") if record.get(key)}))
+    return _code_state(
+        canonical_json({key: record.get(key) for key in ("program", "chosen", "code") if record.get(key)})
+    )
 
 
 @cache
 def _code_state(text: str) -> str:
     try:
-        return "code unchanged since" if provenance.code_is_current(json.loads(text)) else "code has changed since"
+        return (
+            "code unchanged since"
+            if provenance.code_is_current(json.loads(text))
+            else "code has changed since"
+        )
     except FileNotFoundError:
         return "program no longer here"
 
@@ -241,7 +294,10 @@ def _branch(lineage: Lineage, name: str, depth: int, seen: set[str], put: Callab
         kept = "" if node.status != "absent" else ", not kept"
         verified = "verified" if node.record["verified"] else "UNVERIFIED, trusted on first use"
         part = f"{node.record['part']} " if node.record["part"] else ""
-        put(f"{indent}archive {part}sha256 {node.record['archive']} ({verified}{kept}) {node.record['origin']}{state}".rstrip())
+        put(
+            f"{indent}archive {part}sha256 {node.record['archive']} ({verified}{kept}) "
+            f"{node.record['origin']}{state}".rstrip()
+        )
         return
     if name in seen:
         put(f"{indent}{name} {digest} (above){state}")
@@ -270,6 +326,12 @@ def document(lineage: Lineage) -> str:
         }
         for node in (lineage.nodes[name] for name in sorted(lineage.nodes))
     ]
-    failures = [problem for node in lineage.having("tampered", "outdated", "missing") for problem in node.problems]
+    failures = [
+        problem for node in lineage.having("tampered", "outdated", "missing") for problem in node.problems
+    ]
     unverified = [node.path for node in lineage.unverified]
-    return json.dumps({"roots": lineage.roots, "nodes": nodes, "failures": failures, "unverified": unverified}, indent=1, sort_keys=True)
+    return json.dumps(
+        {"roots": lineage.roots, "nodes": nodes, "failures": failures, "unverified": unverified},
+        indent=1,
+        sort_keys=True,
+    )

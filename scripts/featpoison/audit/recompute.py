@@ -1,7 +1,9 @@
-"""A table's cell computed again from what is stored: heads on test features, poisons at the target head, noise on images.
+"""A table's cell computed again from what is stored: heads on test features, poisons at the target head,
+noise on images.
 
-The victims' training is not repeated: its results, the heads, are what is stored. Of whole networks only accuracies are stored, so these are
-read, and `Recomputed.origins` says so. A path says what a file is: which input of a result file is which follows from its folder.
+The victims' training is not repeated: its results, the heads, are what is stored. Of whole networks only
+accuracies are stored, so these are read, and `Recomputed.origins` says so. A path says what a file is: which
+input of a result file is which follows from its folder.
 """
 
 import math
@@ -17,7 +19,7 @@ from torch import Tensor
 from featpoison import softmax, store
 from featpoison.audit.cell_names import Row
 from featpoison.datasets.stored import largest_pixel, training_pixels
-from featpoison.downstream.metrics import accuracy
+from featpoison.downstream.accuracy import accuracy
 from featpoison.downstream.poison_measures import feature_measures, image_measures
 from featpoison.downstream.poisons import read_poisons
 from featpoison.downstream.stored_heads import read_clean_head, read_target
@@ -29,8 +31,21 @@ from featpoison.results.cells import Cell, fields_of, noise_cell, request_of, ta
 from featpoison.results.claims import key_of
 
 Arrays = dict[str, np.ndarray]
-HEADS, POISONS, IMAGES = "stored heads on the test features", "poisons' features", "poison images and their bases"
-ACCURACIES = ("clean_accuracy", "accuracy", "drop", "drop_low", "drop_high", "drop_8bit", "drop_8bit_low", "drop_8bit_high")
+HEADS, POISONS, IMAGES = (
+    "stored heads on the test features",
+    "poisons' features",
+    "poison images and their bases",
+)
+ACCURACIES = (
+    "clean_accuracy",
+    "accuracy",
+    "drop",
+    "drop_low",
+    "drop_high",
+    "drop_8bit",
+    "drop_8bit_low",
+    "drop_8bit_high",
+)
 ORIGINS = dict.fromkeys(ACCURACIES, HEADS) | {
     "published_drop": "the published numbers",
     "tau": "the training features' gradient at the target head",
@@ -47,7 +62,8 @@ READ = dict.fromkeys(ACCURACIES, "stored accuracies, not computed again: whole n
 
 
 class MissingInput(ValueError):
-    """A stored file that the recomputation needs is not among the recorded inputs; the message names the folder."""
+    """A stored file that the recomputation needs is not among the recorded inputs; the message names the
+    folder."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +94,15 @@ class Inputs:
         """The single one of a stage. Raises MissingInput."""
         found = self.all(stage)
         if len(found) != 1:
-            raise MissingInput(f"{self.record['program']} recorded {len(found)} inputs in data/{stage}/, expected one")
+            raise MissingInput(
+                f"{self.record['program']} recorded {len(found)} inputs in data/{stage}/, expected one"
+            )
         return found[0]
 
 
 def recompute(rows: list[Row], table: Record, device: torch.device) -> list[Recomputed]:
-    """The cells of rows of one result file; `table` is the record of their table. Raises MissingInput, StoreError, FileNotFoundError."""
+    """The cells of rows of one result file; `table` is the record of their table. Raises MissingInput,
+    StoreError, FileNotFoundError."""
     first = rows[0]
     source = provenance.ROOT / first["source"]
     record = store.read_provenance(source)
@@ -114,7 +133,8 @@ def _same_machine(record: Record, device: torch.device) -> bool:
 
 
 def _accuracies(stored: Arrays, test: Tensor, labels: Tensor) -> Arrays:
-    """The accuracy of each head (..., C, d+1) in a file, under the name by which the file holds it, of the last epoch alone."""
+    """The accuracy of each head (..., C, d+1) in a file, under the name by which the file holds it, of the
+    last epoch alone."""
     result = {}
     for name in (name for name in stored if name.endswith("_omega")):
         shares = accuracy(test, labels, torch.from_numpy(stored[name])).numpy()
@@ -123,7 +143,8 @@ def _accuracies(stored: Arrays, test: Tensor, labels: Tensor) -> Arrays:
 
 
 def _target(source: Path, inputs: Inputs, common: dict[str, Any]) -> tuple[list[Cell], int]:
-    """GradPC: the stored target head and the stored clean head on the test features; tau from the gradient of the training features."""
+    """GradPC: the stored target head and the stored clean head on the test features; tau from the gradient of
+    the training features."""
     task, (target, _) = read_task(inputs.one("features")), read_target(source)
     clean = read_clean_head(inputs.one("heads"))
     G = softmax.head_gradient(task.train, task.train_labels, target)
@@ -132,8 +153,11 @@ def _target(source: Path, inputs: Inputs, common: dict[str, Any]) -> tuple[list[
     return [target_cell(common, before, after, tau)], len(task.test)
 
 
-def _victims(source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], clean: Path) -> tuple[list[Cell], int]:
-    """An attack: the stored victims' heads on the test features, and the stored poisons at the target head."""
+def _victims(
+    source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], clean: Path
+) -> tuple[list[Cell], int]:
+    """An attack: the stored victims' heads on the test features, and the stored poisons at the target
+    head."""
     task = read_task(inputs.one("features"))
     target, _ = read_target(inputs.one("targets"))
     files = inputs.all("poisons", "poisoned_features", "defended")
@@ -150,8 +174,11 @@ def _victims(source: Path, inputs: Inputs, common: dict[str, Any], victims: list
     return [victim_cell(common, victim, arrays, before, tau) for victim in victims], len(task.test)
 
 
-def _noise(source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], device: torch.device) -> tuple[list[Cell], int]:
-    """EMN: the stored linear victims on the test images' features, computed again; PSNR from the noise. Whole networks are not stored."""
+def _noise(
+    source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], device: torch.device
+) -> tuple[list[Cell], int]:
+    """EMN: the stored linear victims on the test images' features, computed again; PSNR from the noise. Whole
+    networks are not stored."""
     from featpoison.downstream.emn_victims import noise_measures, read_perturbed_sets
     from featpoison.encoders.encoder import load_encoder
     from featpoison.encoders.features import extract
@@ -166,7 +193,8 @@ def _noise(source: Path, inputs: Inputs, common: dict[str, Any], victims: list[s
 
 
 def differences(row: Row, found: Recomputed) -> list[tuple[str, str, str, bool]]:
-    """Column by column of the row what is printed, what was found, and whether the two agree to the printed digits."""
+    """Column by column of the row what is printed, what was found, and whether the two agree to the printed
+    digits."""
     result = []
     for name, value in asdict(found.cell).items():
         text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

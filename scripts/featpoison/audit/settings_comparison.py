@@ -1,7 +1,7 @@
 """What a configuration declares for a product, to be held against the settings that its record holds.
 
-Only settings of a step are compared. Which products there are at all (rows and budgets of tables, poison seeds) is told by their paths, and
-by Snakemake's `--dry-run`.
+Only settings of a step are compared. Which products there are at all (rows and budgets of tables, poison
+seeds) is told by their paths, and by Snakemake's `--dry-run`.
 """
 
 import json
@@ -13,7 +13,8 @@ from featpoison.records.provenance import Record
 
 
 def differences(graph: Graph, path: str, record: Record) -> Iterator[str]:
-    """One line for each setting that the configuration of `graph` has otherwise than the record of the product at `path`."""
+    """One line for each setting that the configuration of `graph` has otherwise than the record of the
+    product at `path`."""
     found = declared_settings(graph, path, record["program"])
     if found is None:
         return

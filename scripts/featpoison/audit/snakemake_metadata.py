@@ -1,6 +1,8 @@
-"""What is known of the jobs that made products: times of Snakemake's own records, and use of resources of its benchmark files.
+"""What is known of the jobs that made products: times of Snakemake's own records, and use of resources of its
+benchmark files.
 
-Products hold no times, so that they repeat byte for byte; these are kept beside them, and are missing where a product came without them.
+Products hold no times, so that they repeat byte for byte; these are kept beside them, and are missing where a
+product came without them.
 """
 
 import base64
@@ -11,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 RECORDS = ".snakemake/metadata"
-USAGE = {"s": ("wall time", "s"), "cpu_time": ("CPU time", "s"), "max_rss": ("largest resident memory", "MiB")}
+USAGE = {
+    "s": ("wall time", "s"),
+    "cpu_time": ("CPU time", "s"),
+    "max_rss": ("largest resident memory", "MiB"),
+}
 """Columns of a benchmark file: name and unit."""
 LONGEST_NAME = 254  # of a file, before Snakemake makes folders of the rest
 
@@ -34,11 +40,16 @@ def job_of(root: Path, product: str) -> Job:
     """The job that made `product`, a path relative to `root`."""
     try:
         record: dict[str, Any] = json.loads((root / RECORDS / _record_name(product)).read_text())
-        start, end = (datetime.fromtimestamp(record[key], UTC).isoformat(timespec="seconds") for key in ("starttime", "endtime"))
+        start, end = (
+            datetime.fromtimestamp(record[key], UTC).isoformat(timespec="seconds")
+            for key in ("starttime", "endtime")
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return Job()
     log = next(iter(record.get("log") or []), None)
-    return Job(record.get("rule"), start, end, log if log and (root / log).is_file() else None, _usage(root, log))
+    return Job(
+        record.get("rule"), start, end, log if log and (root / log).is_file() else None, _usage(root, log)
+    )
 
 
 def _record_name(product: str) -> str:

@@ -1,4 +1,5 @@
-"""Benchmarks of the library: each against a baseline in the same run, and against what the machine can do at most.
+"""Benchmarks of the library: each against a baseline in the same run, and against what the machine can do at
+most.
 
 Ratios carry over between machines better than seconds do; shares of the peak say how much is left to win.
 """
@@ -38,7 +39,8 @@ class Peak:
 
 @dataclass(frozen=True)
 class Result:
-    """One benchmark: seconds of ours and of the baseline for the same work, and ours as a share of the peak that binds."""
+    """One benchmark: seconds of ours and of the baseline for the same work, and ours as a share of the peak
+    that binds."""
 
     name: str
     ours: str
@@ -48,10 +50,12 @@ class Result:
     gflops: float
     """Achieved 1e9 operations a second, counted from the formula."""
     gbytes: float
-    """Achieved 1e9 bytes a second of what has to be moved at least: operands read once, results written once."""
+    """Achieved 1e9 bytes a second of what has to be moved at least: operands read once, results written
+    once."""
     share_of_peak: float
     agreement: float
-    """How far the two results differ: relative to the baseline's largest entry, for victims the difference of the objectives."""
+    """How far the two results differ: relative to the baseline's largest entry, for victims the difference of
+    the objectives."""
 
     @property
     def ratio(self) -> float:
@@ -86,19 +90,28 @@ def _share(flops: float, moved: float, dtype: torch.dtype, seconds: float, peak:
     return max(flops / peak.flops[dtype], moved / peak.bytes) / seconds
 
 
-def canceling(device: torch.device, peak: Peak, *, N: int = 5000, n: int = 150, d: int = 128, classes: int = 10) -> Result:
-    """Closed-form canceling step against a float64 double backward that recomputes the clean gradient, as public code does."""
+def canceling(
+    device: torch.device, peak: Peak, *, N: int = 5000, n: int = 150, d: int = 128, classes: int = 10
+) -> Result:
+    """Closed-form canceling step against a float64 double backward that recomputes the clean gradient, as
+    public code does."""
     generator = torch.Generator().manual_seed(0)
-    X, Z = torch.randn(N, d, generator=generator).to(device), torch.randn(n, d, generator=generator).to(device)
+    X, Z = (
+        torch.randn(N, d, generator=generator).to(device),
+        torch.randn(n, d, generator=generator).to(device),
+    )
     labels, own = (torch.randint(classes, (rows,), generator=generator).to(device) for rows in (N, n))
-    head = Head(weight=torch.randn(classes, d, generator=generator).to(device), bias=torch.zeros(classes, device=device))
+    head = Head(
+        weight=torch.randn(classes, d, generator=generator).to(device),
+        bias=torch.zeros(classes, device=device),
+    )
     G = softmax.head_gradient(X, labels, head)
     X64, Z64, omega = X.double(), Z.double(), head.omega.double()
 
     def double_backward() -> Tensor:
         leaf, zeta = omega.requires_grad_(True), Z64.clone().requires_grad_(True)
-        loss = 0.5 * (_summed_gradient(X64, labels, leaf).detach() + _summed_gradient(zeta, own, leaf)).square().sum()
-        return torch.autograd.grad(loss, zeta)[0]
+        residual = _summed_gradient(X64, labels, leaf).detach() + _summed_gradient(zeta, own, leaf)
+        return torch.autograd.grad(0.5 * residual.square().sum(), zeta)[0]
 
     ours = softmax.canceling_step(Z, own, head, G)[1]
     theirs = double_backward()
@@ -119,10 +132,11 @@ def canceling(device: torch.device, peak: Peak, *, N: int = 5000, n: int = 150, 
 
 
 def matching(device: torch.device, peak: Peak, *, n: int = 64, steps: int = 10) -> Result:
-    """Feature matching (folded, channels-last, bfloat16 where fast) against a plain float32 loop over the unfolded encoder."""
+    """Feature matching (folded, channels-last, bfloat16 where fast) against a plain float32 loop over the
+    unfolded encoder."""
     plain, folded = _twin_encoders(device)
     base, zeta = torch.rand(n, 3, 32, 32).to(device), torch.rand(n, plain.dimension).to(device)
-    settings = FeatureMatching(steps=steps, tolerance=0.0)
+    settings, beta = FeatureMatching(steps=steps, tolerance=0.0), 0.25
 
     def loop() -> Tensor:
         nu = base.clone()
@@ -130,14 +144,16 @@ def matching(device: torch.device, peak: Peak, *, n: int = 64, steps: int = 10) 
             eta = settings.step_size * 0.5 * (1 + np.cos(np.pi * step / steps))
             leaf = nu.detach().requires_grad_(True)
             (0.5 * (plain(leaf) - zeta).square().sum()).backward()
-            nu = (leaf.detach() - eta * leaf.grad + eta * settings.beta * base) / (1 + eta * settings.beta)
+            nu = (leaf.detach() - eta * leaf.grad + eta * beta * base) / (1 + eta * beta)
         return nu
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         folded(base)
-    seconds = best_time(lambda: match(zeta, base, folded, settings), 3)
-    flops = 2 * steps * counter.get_total_flops()  # the pass back to the pixels costs what the pass forward costs
-    moved = steps * 3 * base.nbytes  # images read and written, bases read; the weights stay in the cache
+    seconds = best_time(lambda: match(zeta, base, folded, settings, beta=beta), 3)
+    # The pass back to the pixels costs what the pass forward costs.
+    flops = 2 * steps * counter.get_total_flops()
+    # Images read and written, bases read; the weights stay in the cache.
+    moved = steps * 3 * base.nbytes
     return Result(
         "feature matching",
         "folded, channels-last",
@@ -147,13 +163,14 @@ def matching(device: torch.device, peak: Peak, *, n: int = 64, steps: int = 10) 
         flops / seconds / 1e9,
         moved / seconds / 1e9,
         _share(flops, moved, resolve(settings.precision, device), seconds, peak),
-        _difference(match(zeta, base, folded, settings)[0] - base, loop() - base),
+        _difference(match(zeta, base, folded, settings, beta=beta)[0] - base, loop() - base),
     )
 
 
 def gc_input(device: torch.device, peak: Peak, *, n: int = 64) -> Result:
-    """A step of GC-input, pushed back through the folded encoder, against the public pattern: autograd from pixels through the loss's
-    gradient, with a clean batch of the same size sent through the encoder for its own gradient at every step."""
+    """A step of GC-input, pushed back through the folded encoder, against the public pattern: autograd from
+    pixels through the loss's gradient, with a clean batch of the same size sent through the encoder for its
+    own gradient at every step."""
     plain, folded = _twin_encoders(device)
     nu, clean = torch.rand(n, 3, 32, 32).to(device), torch.rand(n, 3, 32, 32).to(device)
     labels = (torch.arange(n) % 10).to(device)
@@ -166,13 +183,16 @@ def gc_input(device: torch.device, peak: Peak, *, n: int = 64) -> Result:
 
     def double_backward() -> Tensor:
         leaf, omega = nu.detach().requires_grad_(True), head.omega.requires_grad_(True)
-        residual = _summed_gradient(plain(clean), labels, omega).detach() + _summed_gradient(plain(leaf), labels, omega)
+        residual = _summed_gradient(plain(clean), labels, omega).detach() + _summed_gradient(
+            plain(leaf), labels, omega
+        )
         return torch.autograd.grad(0.5 * residual.square().sum(), leaf)[0]
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         folded(nu)
     seconds = best_time(ours)
-    flops = 2 * counter.get_total_flops()  # the pass back to the pixels costs what the pass forward costs
+    # The pass back to the pixels costs what the pass forward costs.
+    flops = 2 * counter.get_total_flops()
     moved = 3 * nu.nbytes
     return Result(
         "GC-input step",
@@ -187,13 +207,18 @@ def gc_input(device: torch.device, peak: Peak, *, n: int = 64) -> Result:
     )
 
 
-def tgda(device: torch.device, peak: Peak, *, N: int = 3500, n: int = 150, d: int = 128, classes: int = 10) -> Result:
-    """A poison step of TGDA in feature space: conjugate gradients on H + damping I by closed-form products, against conjugate gradients on
-    its square by double-backward products, as in public code; float64, both to the same relative residual of the same system."""
+def tgda(
+    device: torch.device, peak: Peak, *, N: int = 3500, n: int = 150, d: int = 128, classes: int = 10
+) -> Result:
+    """A poison step of TGDA in feature space: conjugate gradients on H + damping I by closed-form products,
+    against conjugate gradients on its square by double-backward products, as in public code; float64, both to
+    the same relative residual of the same system."""
     generator = torch.Generator().manual_seed(0)
     X = torch.randn(N + n, d, generator=generator, dtype=torch.float64) / torch.arange(1, d + 1).sqrt()
     X, labels = X.to(device), (torch.arange(N + n) % classes).to(device)
-    head = Head.from_omega(0.3 * torch.randn(classes, d + 1, generator=generator, dtype=torch.float64).to(device))
+    head = Head.from_omega(
+        0.3 * torch.randn(classes, d + 1, generator=generator, dtype=torch.float64).to(device)
+    )
     settings = TGDAInput(tolerance=1e-4, iterations=5000)
     b = softmax.head_gradient(X[:N], labels[:N], head)
 
@@ -205,13 +230,17 @@ def tgda(device: torch.device, peak: Peak, *, N: int = 3500, n: int = 150, d: in
         gradient = _summed_gradient(torch.cat([X[:N], zeta]), labels, omega)
 
         def times(vector: Tensor) -> Tensor:
-            return torch.autograd.grad(gradient, omega, vector, retain_graph=True)[0] / len(X) + settings.damping * vector
+            return (
+                torch.autograd.grad(gradient, omega, vector, retain_graph=True)[0] / len(X)
+                + settings.damping * vector
+            )
 
         q = _normal_equations(times, b, settings)
         return torch.autograd.grad((gradient * q).sum(), zeta)[0]
 
     seconds, products = best_time(ours, 3), solve_damped(X, head, b, settings).products
-    flops = products * 4 * (N + n) * (d + 1) * classes + 10 * n * d * classes  # two matrix products per Hessian-vector product
+    # Two matrix products per Hessian-vector product.
+    flops = products * 4 * (N + n) * (d + 1) * classes + 10 * n * d * classes
     moved = products * 2 * X.nbytes
     return Result(
         "TGDA poison step",
@@ -227,7 +256,8 @@ def tgda(device: torch.device, peak: Peak, *, N: int = 3500, n: int = 150, d: in
 
 
 def _normal_equations(times: Callable[[Tensor], Tensor], b: Tensor, settings: TGDAInput) -> Tensor:
-    """q of A A q = A b by conjugate gradients, until A q = b holds to the tolerance (its residual kept up to date without extra products)."""
+    """q of A A q = A b by conjugate gradients, until A q = b holds to the tolerance (its residual kept up to
+    date without extra products)."""
     q, left, residual = torch.zeros_like(b), b, times(b)
     direction = residual
     for _ in range(settings.iterations):
@@ -259,7 +289,8 @@ def _twin_encoders(device: torch.device) -> tuple[Encoder, Encoder]:
 
 
 def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, classes: int = 10) -> Result:
-    """The converged victim against scikit-learn's LogisticRegression (newton-cg) on the same objective; agreement in objective."""
+    """The converged victim against scikit-learn's LogisticRegression (newton-cg) on the same objective;
+    agreement in objective."""
     from sklearn.linear_model import LogisticRegression
 
     generator = torch.Generator().manual_seed(0)
@@ -270,7 +301,13 @@ def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, 
     X = X @ torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
     settings = Converged()
     mixture = TrainingSets.of_clean(X.to(device), labels.to(device))
-    model = LogisticRegression(C=1 / (N * settings.ridge), fit_intercept=False, tol=settings.tolerance, max_iter=10_000, solver="newton-cg")
+    model = LogisticRegression(
+        C=1 / (N * settings.ridge),
+        fit_intercept=False,
+        tol=settings.tolerance,
+        max_iter=10_000,
+        solver="newton-cg",
+    )
     Z, y = softmax.with_ones(X).numpy(), labels.numpy()
     with FlopCounterMode(display=False) as counter:
         omega, _ = train_converged(mixture, settings, classes=classes)
@@ -278,7 +315,8 @@ def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, 
     theirs = torch.from_numpy(model.fit(Z, y).coef_)[None].to(device)
     ours_value, theirs_value = (objective(mixture, value, settings.ridge).item() for value in (omega, theirs))
     flops = counter.get_total_flops()
-    moved = flops / (2 * classes) * 8  # a product of features and C columns reads 8 bytes for every 2 C operations; at this size from the cache
+    # A product of features and C columns reads 8 bytes for every 2 C operations, at this size from the cache.
+    moved = flops / (2 * classes) * 8
     return Result(
         "converged victim",
         "Newton-CG, dense preconditioner, float64",

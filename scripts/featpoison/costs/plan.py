@@ -1,7 +1,9 @@
-"""What a planned run costs: floating-point operations, bytes on disk and memory of each job, counted from formulas before anything runs.
+"""What a planned run costs: floating-point operations, bytes on disk and memory of each job, counted from
+formulas before anything runs.
 
-An attack counts its own work and memory (`attacks/`); here stand the other steps, and what both need to know: the sizes
-of data sets and encoders, and the jobs of a plan. The converged victim has no useful bound: `NEWTON_PRODUCTS`.
+An attack counts its own work and memory (`attacks/`); here stand the other steps, and what both need to know:
+the sizes of data sets and encoders, and the jobs of a plan. The converged victim has no useful bound:
+`NEWTON_PRODUCTS`.
 """
 
 import re
@@ -49,7 +51,8 @@ def forward_flops(architecture: Architecture, side: int) -> tuple[float, int]:
 
 
 def sizes_of(config: Config, dataset: str, encoder: str) -> Sizes:
-    """The sizes of a data set of `config` seen through one of its encoders, from what is here or from what is known before a download."""
+    """The sizes of a data set of `config` seen through one of its encoders, from what is here or from what is
+    known before a download."""
     train, test, side, classes = _sizes(dataset, config.datasets[dataset])
     forward, features = forward_flops(_architecture(config.encoders[encoder]), side)
     return Sizes(train, test, side, classes, features, forward)
@@ -68,7 +71,12 @@ def _sizes(name: str, dataset: Dataset) -> tuple[int, int, int, int]:
         return _sizes_of_file(made)
     if dataset.local_files:
         images, _ = load_images(dataset, ROOT / "data/downloads")
-        return len(images.train_labels), len(images.test_labels), images.train_images.shape[-1], len(images.classes)
+        return (
+            len(images.train_labels),
+            len(images.test_labels),
+            images.train_images.shape[-1],
+            len(images.classes),
+        )
     train, test, side, classes = OFFICIAL_SIZES[dataset.format]
     return dataset.train_images or train, test, dataset.side or side, classes
 
@@ -80,7 +88,10 @@ def _architecture(entry: EncoderEntry) -> Architecture:
         return entry.architecture
     path = entry.weights.path if entry.weights else None
     if path is None:
-        raise ValueError("the architecture of weights that are not here yet is unknown; expected 'path', or 'architecture' with 'format'")
+        raise ValueError(
+            "the architecture of weights that are not here yet is unknown; expected 'path', or "
+            "'architecture' with 'format'"
+        )
     return Architecture.model_validate_json(canonical_json(read_metadata(ROOT / path)["architecture"]))
 
 
@@ -96,7 +107,11 @@ class PlannedJob:
         """The attack of its path, where it has one."""
         if "target" in self.wildcards and self.rule == "make_target_head":
             return attacks.load(self.wildcards["target"])
-        return attacks.load(choices.parse(self.wildcards["attack"]).method) if "attack" in self.wildcards else None
+        return (
+            attacks.load(choices.parse(self.wildcards["attack"]).method)
+            if "attack" in self.wildcards
+            else None
+        )
 
 
 def planned_jobs(plan: str) -> list[PlannedJob]:
@@ -128,7 +143,8 @@ def work_of(job: PlannedJob, config: Config, sizing: Sizing) -> Work:
 
 
 def memory_of(job: PlannedJob, config: Config, sizing: Sizing) -> float:
-    """Bytes of the arrays that a job holds in main memory at once; libraries come on top. 0 for rules that hold next to nothing."""
+    """Bytes of the arrays that a job holds in main memory at once; libraries come on top. 0 for rules that
+    hold next to nothing."""
     if job.rule in ATTACK_RULES:
         attack = _attack(job)
         sizes, settings = _sizes_of_job(job, config, sizing), config.settings_of(attack)
@@ -158,7 +174,8 @@ def _poisons(sizes: Sizes, job: PlannedJob) -> int:
 
 
 def _shards(job: PlannedJob, config: Config) -> int:
-    return config.shards if job.rule == "poison_shard" else 1
+    """Jobs over which an attack is spread: a shard has the rule's resources by its wildcards alone."""
+    return config.shards if job.rule == "poison_shard" or "scatteritem" in job.wildcards else 1
 
 
 def _pretraining(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
@@ -194,7 +211,9 @@ def _quantized(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
 
 def _decoder(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
     epochs = config.settings_of(attacks.load("decoder-inversion")).epochs  # type: ignore[attr-defined]
-    decoder = 2 * sizes.forward  # stated, not counted: its channels mirror the encoder's at twice the resolution
+    decoder = (
+        2 * sizes.forward
+    )  # stated, not counted: its channels mirror the encoder's at twice the resolution
     return Work(epochs * sizes.train * (sizes.forward + training_pass(decoder)))
 
 
@@ -246,11 +265,13 @@ MEMORY: dict[str, Callable[[Sizes, Config, PlannedJob], float]] = {
     "evaluate_attack": _memory_of_evaluation,
     "evaluate_emn": _memory_of_emn,
 }
-"""Bytes of float32 arrays held at once; upper bounds, the largest of them measured (tests/costs/test_memory.py)."""
+"""Bytes of float32 arrays held at once; upper bounds, the largest of them measured
+(tests/costs/test_memory.py)."""
 
 
 def by_rule(jobs: Iterable[PlannedJob], config: Config, sizing: Sizing) -> dict[str, tuple[int, Work]]:
-    """For each rule that is planned, and each attack of a rule that runs one: how many jobs, and their work in all."""
+    """For each rule that is planned, and each attack of a rule that runs one: how many jobs, and their work
+    in all."""
     result: dict[str, tuple[int, Work]] = {}
     for job in jobs:
         name = f"{job.rule} {_attack(job).name}" if job.rule in ATTACK_RULES else job.rule

@@ -10,11 +10,13 @@ from featpoison.costs.plan import PlannedJob, memory_of, sizes_of, work_of
 from featpoison.graph import Graph
 
 GENEROUS = 6
-"""Times the planned time: small encoders use a twentieth of a GPU, and an estimate that is too short costs a restart."""
+"""Times the planned time: small encoders use a twentieth of a GPU, and an estimate that is too short costs a
+restart."""
 
 
 class Resources:
-    """The resources of one configuration's rules. Without GPUs, for small work, nothing is planned in advance."""
+    """The resources of one configuration's rules. Without GPUs, for small work, nothing is planned in
+    advance."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -27,8 +29,8 @@ class Resources:
         return self.gpu if self._graph.attack(wildcards).gpu else 0
 
     def memory(self, gigabytes: float, rule: str | None = None) -> Callable[[Any, int], int]:
-        """Megabytes by wildcards and attempt: a part for libraries, and the arrays of `rule`. They double with each
-        attempt, for a job that was killed for lack of memory."""
+        """Megabytes by wildcards and attempt: a part for libraries, and the arrays of `rule`. They double
+        with each attempt, for a job that was killed for lack of memory."""
 
         def megabytes(wildcards: Any, attempt: int) -> int:
             libraries = 1000 * gigabytes
@@ -38,7 +40,8 @@ class Resources:
         return megabytes
 
     def minutes(self, fixed: float, rule: str | None = None) -> Callable[[Any, int], int]:
-        """Minutes by wildcards and attempt: a fixed part, and on a GPU one by the work of `rule`; double with each attempt."""
+        """Minutes by wildcards and attempt: a fixed part, and on a GPU one by the work of `rule`; double with
+        each attempt."""
 
         def runtime(wildcards: Any, attempt: int) -> int:
             planned = self._planned_minutes(rule, wildcards) if rule and self.config.gpu else 0

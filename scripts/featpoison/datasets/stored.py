@@ -7,24 +7,34 @@ FileNotFoundError where there is no file, and StoreError where the file is damag
 both name the file.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from featpoison import store
-from featpoison.common.pixels import to_pixels
+
+if TYPE_CHECKING:  # torch takes seconds to import, and figures do without it
+    from torch import Tensor
 
 
-def training_pixels(path: Path, rows: Tensor | np.ndarray) -> Tensor:
-    """The training images of these rows, float32 (k, 3, height, width) in [0, 1], on the CPU.
+def training_images(path: Path, rows: np.ndarray) -> np.ndarray:
+    """The training images of these rows, float32 (k, 3, height, width) in [0, 1].
 
     `rows`: integers (k,) in any order, repeated or not. Raises StoreError for a row that does not exist. Only
     the chunks of the file that hold these rows are read.
     """
-    indices = rows.cpu().numpy() if isinstance(rows, Tensor) else rows
-    images = store.read(path, "train_images", rows=indices)["train_images"]
-    return to_pixels(images)
+    return store.read(path, "train_images", rows=rows)["train_images"].astype(np.float32) / np.float32(255)
+
+
+def training_pixels(path: Path, rows: Tensor | np.ndarray) -> Tensor:
+    """`training_images` as a tensor on the CPU."""
+    import torch
+
+    indices = rows.cpu().numpy() if isinstance(rows, torch.Tensor) else rows
+    return torch.from_numpy(training_images(path, indices))
 
 
 def pixel_range(path: Path) -> tuple[float, float]:

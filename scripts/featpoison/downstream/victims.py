@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from featpoison.common.settings import Settings
-from featpoison.downstream.metrics import accuracy
+from featpoison.downstream.accuracy import accuracy
 from featpoison.downstream.poisons import Poisons
 from featpoison.downstream.task import Task
 from featpoison.heads import SGD100, train_sgd

@@ -1,5 +1,5 @@
-"""Lu, Yang, Kamath and Yu, "Indiscriminate Data Poisoning Attacks on Pre-trained Feature Extractors", SaTML 2024
-(arXiv 2402.12626): its printed numbers and how it names the rows of its tables."""
+"""Lu, Yang, Kamath and Yu, "Indiscriminate Data Poisoning Attacks on Pre-trained Feature Extractors", SaTML
+2024 (arXiv 2402.12626): its printed numbers and how it names the rows of its tables."""
 
 import csv
 from dataclasses import dataclass
@@ -60,7 +60,8 @@ class PrintedDrop:
 
 
 def read_printed(path: Path) -> list[PrintedDrop]:
-    """The paper's drops in the order of the CSV. Raises KeyError for a row or a table that the paper does not have."""
+    """The paper's drops in the order of the CSV. Raises KeyError for a row or a table that the paper does not
+    have."""
     drops = []
     with open(path, newline="") as file:
         for line in csv.DictReader(file):

@@ -16,12 +16,15 @@ TARGET = "gradpc-feature"
 FILTER = "magnitude-filter"
 FINE_TUNING, TRANSFER = "fine-tuning", "transfer"
 LARGER_SHIFTS = ("transfer-pcam", "transfer-fashion")
-"""Scenarios of claim 10: the paper's, and one of this project whose data set is small enough for two CPU cores."""
+"""Scenarios of claim 10: the paper's, and one of this project whose data set is small enough for two CPU
+cores."""
 ATTACKS = ("tgda-input", "gc-input", "gc-feature", "decoder-inversion", "feature-matching")
 """The paper's attacks of limited budget: claims 6 and 10 are about each of them."""
 
 
-def _chosen(keys: Sequence[Key], method: str, kept_in: str | None = None, defence: str | None = None) -> list[Key]:
+def _chosen(
+    keys: Sequence[Key], method: str, kept_in: str | None = None, defence: str | None = None
+) -> list[Key]:
     """The keys of a method under a defence, or none; of a set where it is given, else of any."""
     same = [key for key in keys if key.method == method and key.defence == defence]
     return [key for key in same if kept_in in (None, key.set)]
@@ -122,15 +125,24 @@ def larger_shift_costs_more(keys: Sequence[Key]) -> list[Comparison]:
     return [comparison for shifted in LARGER_SHIFTS for comparison in _across(keys, shifted, TRANSFER)]
 
 
-APART = "The two sides are different encoders or data sets, so each was resampled on its own, which makes the interval wider than a paired one."
+APART = (
+    "The two sides are different encoders or data sets, so each was resampled on its own, which makes the "
+    "interval wider than a paired one."
+)
 CLAIMS = (
-    Claim(1, "GC-input without constraints beats TGDA-input without constraints", "gc-input and tgda-input, both free, in one scenario", canceling_beats_tgda),
+    Claim(
+        1,
+        "GC-input without constraints beats TGDA-input without constraints",
+        "gc-input and tgda-input, both free, in one scenario",
+        canceling_beats_tgda,
+    ),
     Claim(
         2,
         "Constraints shrink GC-input's drop several-fold",
         "gc-input, free and constrained, in one scenario",
         constraints_shrink,
-        f"Several-fold: at least {SEVERAL_FOLD:g} times, judged by drop(free) - {SEVERAL_FOLD:g} drop(constrained) > 0; not supported where the "
+        f"Several-fold: at least {SEVERAL_FOLD:g} times, judged by drop(free) - {SEVERAL_FOLD:g} "
+        "drop(constrained) > 0; not supported where the "
         "interval of the unconstrained drop contains 0, since there is then nothing to shrink.",
     ),
     Claim(
@@ -145,8 +157,19 @@ CLAIMS = (
         "decoder-inversion, constrained gc-input and feature-matching in one scenario",
         decoder_between,
     ),
-    Claim(5, "The smaller beta, the larger the drop of feature matching", "feature-matching with two values of beta", smaller_beta_costs_more),
-    Claim(6, "Transfer is more vulnerable than fine-tuning", "one attack in the scenarios fine-tuning and transfer", transfer_costs_more, APART),
+    Claim(
+        5,
+        "The smaller beta, the larger the drop of feature matching",
+        "feature-matching with two values of beta",
+        smaller_beta_costs_more,
+    ),
+    Claim(
+        6,
+        "Transfer is more vulnerable than fine-tuning",
+        "one attack in the scenarios fine-tuning and transfer",
+        transfer_costs_more,
+        APART,
+    ),
     Claim(
         7,
         "Without its anomalies feature matching still beats constrained GC-input",
@@ -158,7 +181,8 @@ CLAIMS = (
         f"GC-feature reaches its target at eps_d = {REACHED_AT:g}",
         f"gc-feature and gradpc-feature at eps_d = {REACHED_AT:g}",
         canceling_reaches_target,
-        f"Reached: the interval of the difference lies within {REACHED_WITHIN:g} point of the target head, and the residual ||R|| / ||G|| at the "
+        f"Reached: the interval of the difference lies within {REACHED_WITHIN:g} point of the target head, "
+        "and the residual ||R|| / ||G|| at the "
         f"target head is at most {RESIDUAL_SMALL:g}; the paper reports no residual.",
     ),
     Claim(
@@ -166,7 +190,8 @@ CLAIMS = (
         "EMN against a frozen encoder is far weaker than end to end, and that weaker than from scratch",
         "emn-input, emn-end-to-end and emn-original in one scenario",
         frozen_resists_noise,
-        f"Far weaker: at least {SEVERAL_FOLD:g} times. Whole networks leave accuracies, not per-image results: their test images were drawn from the "
+        f"Far weaker: at least {SEVERAL_FOLD:g} times. Whole networks leave accuracies, not per-image "
+        "results: their test images were drawn from the "
         "binomial distribution, their seeds as far as there are several, and each side on its own.",
     ),
     Claim(

@@ -26,7 +26,8 @@ HELP = {
 
 
 def main(description: str | None, makes: Makes) -> None:
-    """Run an attack that makes heads, features, images or noise: its inputs -> its product; resumes after a kill."""
+    """Run an attack that makes heads, features, images or noise: its inputs -> its product; resumes after a
+    kill."""
     arguments = _parser(description, makes)
     args = program.start(arguments)
     attack = names.load(args.attack)
@@ -69,8 +70,12 @@ def _parser(description: str | None, makes: Makes) -> argparse.ArgumentParser:
     for need in get_args(Need):
         result.add_argument(f"--{need}", type=Path, help=HELP[need])
     result.add_argument("--settings", default="{}", help="JSON of the attack's settings")
-    result.add_argument("--choice", required=True, help="JSON of method, set, beta and target, as the row has them")
-    result.add_argument("--victim", default="{}", help="JSON of the settings of the victim that the attack follows")
+    result.add_argument(
+        "--choice", required=True, help="JSON of method, set, beta and target, as the row has them"
+    )
+    result.add_argument(
+        "--victim", default="{}", help="JSON of the settings of the victim that the attack follows"
+    )
     if makes != "target":
         result.add_argument("--seed", type=int, required=True, help="poison seed")
     if makes in ("features", "images"):
@@ -79,7 +84,9 @@ def _parser(description: str | None, makes: Makes) -> argparse.ArgumentParser:
     if makes == "images":
         result.add_argument("--shard", type=Shard.parse, help="which shard of how many, as 2-of-7")
     if makes == "noise":
-        result.add_argument("--devices", type=int, default=1, help="GPUs that share the work; 0: no more than one")
+        result.add_argument(
+            "--devices", type=int, default=1, help="GPUs that share the work; 0: no more than one"
+        )
     result.add_argument("output", type=Path)
     return result
 
@@ -89,14 +96,17 @@ def _known() -> str:
 
 
 def _files(arguments: argparse.ArgumentParser, args: argparse.Namespace, attack: Attack) -> dict[str, Path]:
-    """The files that the attack needs, by need; a usage error where one is missing or has nothing to do there."""
+    """The files that the attack needs, by need; a usage error where one is missing or has nothing to do
+    there."""
     given = {need: path for need in get_args(Need) if (path := getattr(args, need)) is not None}
     for need in attack.needs:
         if need not in given:
             arguments.error(f"--{need} is missing, expected for {attack.name}")
     for need in given:
         if need not in attack.needs:
-            arguments.error(f"--{need}: {attack.name} does not read it, expected only --{' --'.join(attack.needs)}")
+            arguments.error(
+                f"--{need}: {attack.name} does not read it, expected only --{' --'.join(attack.needs)}"
+            )
     if getattr(args, "shard", None) and not attack.shardable:
         arguments.error(f"--shard: the rows of {attack.name} depend on each other, expected none")
     if getattr(args, "devices", 1) < 0:

@@ -9,7 +9,8 @@ from featpoison.records.provenance import Record
 
 
 def write(paths: Iterable[Path], record: Record, make: Callable[[Path], None]) -> None:
-    """`make` writes the content to a temporary path of the same ending, once for each of `paths`; file and sidecar then appear."""
+    """`make` writes the content to a temporary path of the same ending, once for each of `paths`; file and
+    sidecar then appear."""
     for path in paths:
         with replacing(path) as temporary:
             named = temporary.with_name(temporary.name + path.suffix)  # matplotlib goes by the ending
@@ -18,7 +19,9 @@ def write(paths: Iterable[Path], record: Record, make: Callable[[Path], None]) -
                 named.replace(temporary)
             finally:
                 named.unlink(missing_ok=True)
-            provenance.write_sidecar(path, record, temporary)  # here: where there is no space for it, the earlier file and record stay
+            provenance.write_sidecar(
+                path, record, temporary
+            )  # here: where there is no space for it, the earlier file and record stay
 
 
 def write_text(path: Path, record: Record, text: str) -> None:

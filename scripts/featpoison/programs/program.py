@@ -23,18 +23,31 @@ S = TypeVar("S", bound=Settings)
 
 
 def parser(description: str | None, *, compute: bool = True) -> argparse.ArgumentParser:
-    """A parser with the options that every program has; those of arithmetic only where the program computes with torch."""
-    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """A parser with the options that every program has; those of arithmetic only where the program computes
+    with torch."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     if compute:
-        result.add_argument("--threads", type=int, default=1, help="threads for arithmetic (default 1; the last bit may depend on it)")
-        result.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, ...")
+        result.add_argument(
+            "--threads",
+            type=int,
+            default=1,
+            help="threads for arithmetic (default 1; the last bit may depend on it)",
+        )
+        result.add_argument(
+            "--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, ..."
+        )
     return result
 
 
 def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> argparse.Namespace:
-    """Parse, check that every named input exists (all paths but `output` and those in `made`), set up logging, threads, determinism."""
+    """Parse, check that every named input exists (all paths but `output` and those in `made`), set up
+    logging, threads, determinism."""
     args = arguments.parse_args()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
     for name, value in vars(args).items():
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path) and name not in ("output", *made) and not path.exists():
@@ -44,11 +57,14 @@ def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> arg
 
         torch.set_num_threads(args.threads)
         args.device = device(args.device)
-        if args.device.type != "cpu":  # on a CPU nothing here depends on it, and the call imports torch's compiler, five seconds
+        if (
+            args.device.type != "cpu"
+        ):  # on a CPU nothing here depends on it, and the call imports torch's compiler, five seconds
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32
-    gc.freeze()  # imports live until exit: not sorting through them again there saves a short job half a second
+    # Imports live until exit: not sorting through them again there saves a short job half a second.
+    gc.freeze()
     return args
 
 
@@ -73,7 +89,8 @@ def settings(model: type[S], text: str) -> S:
 def record(
     args: argparse.Namespace, inputs: Iterable[Path], values: dict[str, Any], chosen: Iterable[Path] = ()
 ) -> provenance.Record:
-    """The provenance record of the running program's product; `chosen` are modules that it imports by name."""
+    """The provenance record of the running program's product; `chosen` are modules that it imports by
+    name."""
     kind = device_kind(args.device) if "device" in args else "cpu"
     return provenance.record(Path(sys.argv[0]), inputs, values, kind, chosen)
 

@@ -12,22 +12,33 @@ from featpoison.results.samples import VICTIMS, Samples
 
 HEAD = f"""# The paper's claims, judged by our own numbers
 
-Every number below is a drop of test accuracy in percentage points, or a difference of two. Brackets hold 95 % intervals: a paired bootstrap
-({DRAWS} draws) over poison seeds, victim seeds and test images, widened for the number of seeds; the draws are shared by the two sides of
-a comparison unless a claim says otherwise. A comparison holds when its interval lies on the claimed side ("no" when it does not, "opposite"
-when it lies on the other side); a claim is supported when all of its comparisons hold. Two victims are judged: `sgd100`, the paper's 100
-epochs of SGD, and `converged`, the exact minimiser; what only `sgd100` shows is instability of training. *Paper*: how many of the claim's
-comparisons hold among the paper's printed drops, which come without intervals."""
+Every number below is a drop of test accuracy in percentage points, or a difference of two. Brackets hold 95
+% intervals: a paired bootstrap ({DRAWS} draws) over poison seeds, victim seeds and test images, widened for
+the number of seeds; the draws are shared by the two sides of a comparison unless a claim says otherwise. A
+comparison holds when its interval lies on the claimed side ("no" when it does not, "opposite" when it lies
+on the other side); a claim is supported when all of its comparisons hold. Two victims are judged: `sgd100`,
+the paper's 100 epochs of SGD, and `converged`, the exact minimiser; what only `sgd100` shows is instability
+of training. *Paper*: how many of the claim's comparisons hold among the paper's printed drops, which come
+without intervals."""
 
 
 def page(judgements: Sequence[Judgement], samples: Samples, published: Mapping[Key, float]) -> str:
     """The whole page."""
     lines = [HEAD, "", "| | claim | sgd100 | converged | paper |", "|---|---|---|---|---|"]
     for one in judgements:
-        cells = [str(one.claim.number), one.claim.text, *(_short(one, victim) for victim in VICTIMS), _of(*one.published)]
+        cells = [
+            str(one.claim.number),
+            one.claim.text,
+            *(_short(one, victim) for victim in VICTIMS),
+            _of(*one.published),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     taus = [f"{scenario} {samples.tau(scenario):.3f}" for scenario in samples.files.scenarios]
-    lines += ["", f"Reachability threshold tau of the target heads: {', '.join(taus)}. Below it no poisons whatever make the target head stationary."]
+    lines += [
+        "",
+        f"Reachability threshold tau of the target heads: {', '.join(taus)}. Below it no poisons whatever "
+        "make the target head stationary.",
+    ]
     for one in judgements:
         lines += ["", *_section(one, samples, published)]
     return "\n".join(lines) + "\n"
@@ -46,18 +57,39 @@ def _of(some: int, total: int) -> str:
 def _section(judgement: Judgement, samples: Samples, published: Mapping[Key, float]) -> list[str]:
     """Verdict, sentences, the comparisons, their result files."""
     claim = judgement.claim
-    lines = [f"## {claim.number}. {claim.text}", "", f"**{judgement.overall.capitalize()}.** {claim.note}".rstrip()]
+    lines = [
+        f"## {claim.number}. {claim.text}",
+        "",
+        f"**{judgement.overall.capitalize()}.** {claim.note}".rstrip(),
+    ]
     if judgement.overall == NOT_RUN:
-        return [*lines, "", f"Needs result files of {claim.needs}; the configuration's tables declare none that this version makes."]
+        return [
+            *lines,
+            "",
+            f"Needs result files of {claim.needs}; the configuration's tables declare none that this "
+            "version makes.",
+        ]
     lines += ["", *(f"- {sentence(victim, judgement.findings[victim], samples)}" for victim in VICTIMS), ""]
-    lines += ["| scenario | claimed | eps_d | tau | sgd100 | converged | paper |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        "| scenario | claimed | eps_d | tau | sgd100 | converged | paper |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for pair in zip(*(judgement.findings[victim] for victim in VICTIMS), strict=True):
         comparison = pair[0].comparison
         tau = f"{samples.tau(comparison.plus.scenario):.3f}"
-        cells = [_scenarios(comparison), claimed(comparison, samples), f"{comparison.plus.eps_d:g}", tau, *map(_cell, pair), _printed(comparison, published)]
+        cells = [
+            _scenarios(comparison),
+            claimed(comparison, samples),
+            f"{comparison.plus.eps_d:g}",
+            tau,
+            *map(_cell, pair),
+            _printed(comparison, published),
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     sources = dict.fromkeys(
-        relative(samples.source(key)) for finding in judgement.findings[VICTIMS[0]] for key in (finding.comparison.plus, finding.comparison.minus)
+        relative(samples.source(key))
+        for finding in judgement.findings[VICTIMS[0]]
+        for key in (finding.comparison.plus, finding.comparison.minus)
     )
     return [*lines, "", f"Sources: {', '.join(f'`{path}`' for path in sources)}."]
 
@@ -69,8 +101,10 @@ def sentence(victim: str, findings: Sequence[Finding], samples: Samples) -> str:
     count = _of(sum(finding.holds for finding in findings), len(findings))
     which = "The comparison" if len(findings) == 1 else "The one with the least to spare"
     text = (
-        f"`{victim}`: {count} comparisons hold. {which}, {claimed(comparison, samples)} at eps_d = {comparison.plus.eps_d:g} ({_scenarios(comparison)}): "
-        f"drops {_interval(weakest.plus)} and {_interval(weakest.minus)}, {_statistic(comparison)} {_interval(weakest.difference)}"
+        f"`{victim}`: {count} comparisons hold. {which}, {claimed(comparison, samples)} at eps_d = "
+        f"{comparison.plus.eps_d:g} ({_scenarios(comparison)}): "
+        f"drops {_interval(weakest.plus)} and {_interval(weakest.minus)}, {_statistic(comparison)} "
+        f"{_interval(weakest.difference)}"
     )
     if comparison.factor != 1:
         text += f", ratio {_ratio(weakest)}"

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from featpoison import store
+from featpoison.datasets.stored import training_images
 from featpoison.render import grid
-from featpoison.render.poison_images import base_images
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,23 @@ class Perturbed:
 def read_perturbed(scenario: str, images: Path, noise: Path, count: int) -> Perturbed:
     """The first `count` images of a noise file."""
     arrays = store.read(noise, "noise", "base", rows=slice(0, count))
-    return Perturbed(scenario, base_images(images, arrays["base"]), arrays["noise"])
+    return Perturbed(scenario, training_images(images, arrays["base"]), arrays["noise"])
 
 
 def draw(shown: list[Perturbed], amplification: float) -> Figure:
-    """Clean images (once where all scenarios share them), perturbed images by scenario, then grey plus `amplification` times the noise."""
+    """Clean images (once where all scenarios share them), perturbed images by scenario, then grey plus
+    `amplification` times the noise."""
     rows: list[tuple[str, np.ndarray]] = []
     for part in shown:
         if part is shown[0] or not np.array_equal(part.clean, shown[0].clean):
             rows.append(("clean", part.clean))
         rows.append((part.scenario, part.clean + part.noise))
-    rows += [(f"{part.scenario}, noise x {amplification:g}", 0.5 + amplification * part.noise) for part in shown]
+    rows += [
+        (f"{part.scenario}, noise x {amplification:g}", 0.5 + amplification * part.noise) for part in shown
+    ]
     largest = ", ".join(f"{255 * np.abs(part.noise).max():.1f}" for part in shown)
-    return grid.draw(rows, f"grey: unchanged; the noise is amplified {amplification:g} times, its largest entries are {largest} of 255 levels")
+    return grid.draw(
+        rows,
+        f"grey: unchanged; the noise is amplified {amplification:g} times, its largest entries are "
+        f"{largest} of 255 levels",
+    )

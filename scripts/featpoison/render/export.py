@@ -1,4 +1,5 @@
-"""Poison images as files that any training code reads: an 8-bit PNG each, in a folder per class, and the exact floats beside them."""
+"""Poison images as files that any training code reads: an 8-bit PNG each, in a folder per class, and the
+exact floats beside them."""
 
 import csv
 import tempfile
@@ -6,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from safetensors.numpy import save
 
+from featpoison.common.pixels import to_8bit
 from featpoison.records.provenance import Record, canonical_json, of_product
 from featpoison.records.seal import sealed
 
@@ -18,8 +21,9 @@ class ExportError(ValueError):
 
 
 @dataclass(frozen=True)
-class Poisons:
-    """Poison images (n, 3, h, w) float32 in units of the pixel range, their labels (n,), base rows (n,), and the names of all classes."""
+class ExportedImages:
+    """Poison images (n, 3, h, w) float32 in units of the pixel range, their labels (n,), base rows (n,), and
+    the names of all classes."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -29,22 +33,22 @@ class Poisons:
     def __post_init__(self) -> None:
         """Raises ExportError for labels without a class, and for class names that are no folder names."""
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
-            raise ExportError(f"labels run from {self.labels.min()} to {self.labels.max()}, expected 0 to {len(self.classes) - 1}")
+            raise ExportError(
+                f"labels run from {self.labels.min()} to {self.labels.max()}, expected 0 to "
+                f"{len(self.classes) - 1}"
+            )
         for name in self.classes:
             if name in ("", ".", "..") or "/" in name:
                 raise ExportError(f"class {name!r}: expected a name that a folder can have")
 
 
-def to_bytes(images: np.ndarray) -> np.ndarray:
-    """What an 8-bit file can hold: clipped to [0, 1], times 255, rounded (halves to even); uint8 of the same shape."""
-    return np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
+def export(poisons: ExportedImages, folder: Path, record: Record) -> None:
+    """Write `{class}/{row}.png`, `poisons.csv` and `poisons.safetensors` into `folder`, which appears whole
+    or not at all.
 
-
-def export(poisons: Poisons, folder: Path, record: Record) -> None:
-    """Write `{class}/{row}.png`, `poisons.csv` and `poisons.safetensors` into `folder`, which appears whole or not at all.
-
-    The table's `file` is relative to the folder. Only classes that have poisons get a folder, as torchvision's ImageFolder expects; it numbers
-    those folders by name, the table holds the data set's own labels. Raises ExportError where `folder` exists and is not an empty folder.
+    The table's `file` is relative to the folder. Only classes that have poisons get a folder, as
+    torchvision's ImageFolder expects; it numbers those folders by name, the table holds the data set's own
+    labels. Raises ExportError where `folder` exists and is not an empty folder.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder}: exists and is not an empty folder; expected a new or an empty one")
@@ -61,7 +65,7 @@ def export(poisons: Poisons, folder: Path, record: Record) -> None:
         content.rename(folder)
 
 
-def _write_images(poisons: Poisons, folder: Path) -> None:
+def _write_images(poisons: ExportedImages, folder: Path) -> None:
     """The PNG files and the table of them."""
     names = [poisons.classes[label] for label in poisons.labels]
     for name in sorted(set(names)):
@@ -69,7 +73,15 @@ def _write_images(poisons: Poisons, folder: Path) -> None:
     with open(folder / "poisons.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "label", "class", "base"])
-        for row, (image, label, name, base) in enumerate(zip(to_bytes(poisons.images), poisons.labels, names, poisons.base, strict=True)):
+        for row, (image, label, name, base) in enumerate(
+            zip(
+                to_8bit(torch.from_numpy(poisons.images)).numpy(),
+                poisons.labels,
+                names,
+                poisons.base,
+                strict=True,
+            )
+        ):
             path = f"{name}/{row:05d}.png"
             Image.fromarray(image.transpose(1, 2, 0)).save(folder / path)
             writer.writerow([path, label, name, base])

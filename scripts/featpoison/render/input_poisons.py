@@ -14,17 +14,29 @@ def stretch(images: np.ndarray) -> np.ndarray:
 
 
 def note_of(images: np.ndarray, clean_largest: float, cells: list[Cell]) -> str:
-    """What the display hides: how far the pixels leave the clean range; and what the poisons cost, from the result file."""
+    """What the display hides: how far the pixels leave the clean range; and what the poisons cost, from the
+    result file."""
     amplified = np.abs(images).max((1, 2, 3)) / clean_largest
     outside = 100 * np.mean((images < 0) | (images > 1))
-    drops = ", ".join(f"{cell.victim} {cell.drop:.2f} [{cell.drop_low:.2f}, {cell.drop_high:.2f}]" for cell in cells)
+    drops = ", ".join(
+        f"{cell.victim} {cell.drop:.2f} [{cell.drop_low:.2f}, {cell.drop_high:.2f}]" for cell in cells
+    )
     return (
-        f"largest pixel: {np.median(amplified):.3g} times the clean images' (median of {len(images)} poisons, at most {amplified.max():.3g}); "
-        f"{outside:.0f} % of the pixels lie outside [0, 1]\naccuracy drop in points at $\\epsilon_d$ = {cells[0].eps_d:g}: {drops}"
+        f"largest pixel: {np.median(amplified):.3g} times the clean images' (median of {len(images)} "
+        f"poisons, at most {amplified.max():.3g}); "
+        f"{outside:.0f} % of the pixels lie outside [0, 1]\naccuracy drop in points at $\\epsilon_d$ = "
+        f"{cells[0].eps_d:g}: {drops}"
     )
 
 
-def draw(images: np.ndarray, clean: np.ndarray, clean_largest: float, cells: list[Cell], count: int) -> Figure:
-    """The first `count` base images, their poisons clipped to what a display can show, and the same poisons each in its own range."""
-    rows = [("clean", clean[:count]), ("GC-input,\nclipped", images[:count]), ("GC-input,\nown range", stretch(images[:count]))]
+def draw(
+    images: np.ndarray, clean: np.ndarray, clean_largest: float, cells: list[Cell], count: int
+) -> Figure:
+    """The first `count` base images, their poisons clipped to what a display can show, and the same poisons
+    each in its own range."""
+    rows = [
+        ("clean", clean[:count]),
+        ("GC-input,\nclipped", images[:count]),
+        ("GC-input,\nown range", stretch(images[:count])),
+    ]
     return grid.draw(rows, note_of(images, clean_largest, cells))

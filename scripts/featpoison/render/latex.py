@@ -1,4 +1,5 @@
-"""Tables as LaTeX: booktabs rules and coloured rows, nothing but packages of a basic TeX installation (booktabs, xcolor with table)."""
+"""Tables as LaTeX: booktabs rules and coloured rows, nothing but packages of a basic TeX installation
+(booktabs, xcolor with table)."""
 
 import math
 
@@ -16,7 +17,13 @@ HEADS = {
 }
 
 
-SYMBOLS = {"eps_w": r"$\epsilon_w$", "beta =": r"$\beta$ =", "tau =": r"$\tau$ =", " x ": r" $\times$ ", "%": r"\%"}
+SYMBOLS = {
+    "eps_w": r"$\epsilon_w$",
+    "beta =": r"$\beta$ =",
+    "tau =": r"$\tau$ =",
+    " x ": r" $\times$ ",
+    "%": r"\%",
+}
 
 
 def _infinite(budget: float) -> str:
@@ -42,7 +49,11 @@ def to_latex(cells: list[Cell], facts: Facts, header: list[str]) -> str:
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * (width * len(budgets))}}}",
         r"\toprule",
-        "Attack" + "".join(rf" & \multicolumn{{{width}}}{{c}}{{$\epsilon_d = {_infinite(budget)}$}}" for budget in budgets) + r" \\",
+        "Attack"
+        + "".join(
+            rf" & \multicolumn{{{width}}}{{c}}{{$\epsilon_d = {_infinite(budget)}$}}" for budget in budgets
+        )
+        + r" \\",
         "".join(rf"\cmidrule(lr){{{2 + width * i}-{1 + width * (i + 1)}}}" for i in range(len(budgets))),
         " & ".join(["", *(HEADS[name] for _ in budgets for name in columns)]) + r" \\",
         r"\midrule",

@@ -5,8 +5,8 @@ from itertools import groupby
 
 from featpoison.results.cells import Cell
 
-# The paper's colours of row groups: white for heads and features, blue for attacks in input space, pink for those
-# that aim at features; as RRGGBB.
+# The paper's colours of row groups: white for heads and features, blue for attacks in input space, pink for
+# those that aim at features; as RRGGBB.
 TINTS = {"input": "DCE9F7", "targeted": "FBE3E4", "none": "FFFFFF"}
 
 
@@ -47,11 +47,20 @@ def _texts(cells: list[Cell]) -> tuple[str, ...]:
     first = cells[0]
     if of_noise(cells):
         clean = " / ".join(f"{cell.clean_accuracy:.2f}" for cell in cells)
-        return (_number(first.published_drop, 2), *(_drop(by_victim.get(victim)) for victim in NOISE_COLUMNS[1:4]), clean)
+        return (
+            _number(first.published_drop, 2),
+            *(_drop(by_victim.get(victim)) for victim in NOISE_COLUMNS[1:4]),
+            clean,
+        )
     ours = [_drop(by_victim.get(victim) or by_victim.get("target")) for victim in ("sgd100", "converged")]
     if "target" in by_victim:
         ours[1] = ""
-    return (_number(first.published_drop, 2), *ours, _number(first.residual, 3), _number(first.magnitude_ratio, 2))
+    return (
+        _number(first.published_drop, 2),
+        *ours,
+        _number(first.residual, 3),
+        _number(first.magnitude_ratio, 2),
+    )
 
 
 def _drop(cell: Cell | None) -> str:
@@ -93,11 +102,14 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
     assert attack.tau is not None  # only EMN has none
     below = "below" if max(budgets_of(cells)) < attack.tau else "not all below"
     notes = [
-        "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds; rows of GradPC show the "
+        "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over "
+        "poison seeds; rows of GradPC show the "
         "target head itself.",
-        f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, poison x victim: {', '.join(seeds)}. "
+        f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, "
+        f"poison x victim: {', '.join(seeds)}. "
         f"Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
-        f"Target head: eps_w = {facts.eps_w:g} (paper: 1), reachability threshold tau = {attack.tau:.3f}; the budgets shown are {below} it. "
+        f"Target head: eps_w = {facts.eps_w:g} (paper: 1), reachability threshold tau = {attack.tau:.3f}; "
+        f"the budgets shown are {below} it. "
         "Residual: gradient left at the target head, relative to the clean one. "
         "Magnitude: mean norm of the poisons' features relative to the clean ones.",
     ]
@@ -106,14 +118,17 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
 
 
 def _rounding_note(cells: list[Cell]) -> list[str]:
-    """What is left of image attacks after rounding to 8 bits, most changed first; every number is in the CSV."""
+    """What is left of image attacks after rounding to 8 bits, most changed first; every number is in the
+    CSV."""
     changes = [(cell.drop_8bit - cell.drop, cell) for cell in cells if cell.drop_8bit is not None]
     if not changes:
         return []
     change, most = max(changes, key=lambda pair: abs(pair[0]))
     return [
-        "Image attacks after rounding to 8 bits, which also clips to the pixel range (CSV, column drop_8bit): no drop changes by more than "
-        f"{abs(change):.2f} points, the largest change being {most.title}, {most.victim}, eps_d = {most.eps_d:g}: "
+        "Image attacks after rounding to 8 bits, which also clips to the pixel range (CSV, column "
+        "drop_8bit): no drop changes by more than "
+        f"{abs(change):.2f} points, the largest change being {most.title}, {most.victim}, eps_d = "
+        f"{most.eps_d:g}: "
         f"{most.drop:.2f} to {most.drop_8bit:.2f}."
     ]
 
@@ -131,9 +146,13 @@ def _removal_note(cells: list[Cell]) -> list[str]:
 def _noise_notes(cells: list[Cell], facts: Facts) -> list[str]:
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells})
     return [
-        "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison seeds. "
-        f"All {facts.images} training images are perturbed, whence the infinite budget. Whole networks (from scratch, end to end) or linear heads "
+        "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over "
+        "poison seeds. "
+        f"All {facts.images} training images are perturbed, whence the infinite budget. Whole networks "
+        "(from scratch, end to end) or linear heads "
         "on a frozen encoder (sgd100, converged) are trained on the perturbed images.",
-        "Clean accuracy, in percent, is that of the same victims on the same images unperturbed (frozen encoder: sgd100 / converged). "
-        f"Seeds, poison x victim: {', '.join(seeds)}. Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
+        "Clean accuracy, in percent, is that of the same victims on the same images unperturbed (frozen "
+        "encoder: sgd100 / converged). "
+        f"Seeds, poison x victim: {', '.join(seeds)}. Over its last ten epochs no sgd100 victim moved by "
+        f"more than {facts.swing:.2f} points.",
     ]

@@ -15,13 +15,19 @@ LOOKS = [
 
 
 def draw(scenarios: dict[str, list[Shown]], clean_largest: float) -> Figure:
-    """One panel per beta that all scenarios have, with shared bins and axes; the dotted line marks the largest clean magnitude."""
+    """One panel per beta that all scenarios have, with shared bins and axes; the dotted line marks the
+    largest clean magnitude."""
     betas = [
-        part.beta for part in next(iter(scenarios.values())) if all(part.beta in [other.beta for other in parts] for parts in scenarios.values())
+        part.beta
+        for part in next(iter(scenarios.values()))
+        if all(part.beta in [other.beta for other in parts] for parts in scenarios.values())
     ]
     if not betas:
         raise ValueError(f"no beta is common to the scenarios {', '.join(scenarios)}; expected at least one")
-    panels_of = {beta: {name: next(part for part in parts if part.beta == beta) for name, parts in scenarios.items()} for beta in betas}
+    panels_of = {
+        beta: {name: next(part for part in parts if part.beta == beta) for name, parts in scenarios.items()}
+        for beta in betas
+    }
     largest = max(sizes(part).max() for parts in panels_of.values() for part in parts.values())
     bins = np.linspace(0, max(clean_largest, largest), BINS + 1)
     figure = Figure(figsize=(2.1 * len(betas) + 0.7 * len(scenarios), 2.35), layout="constrained")
@@ -30,12 +36,30 @@ def draw(scenarios: dict[str, list[Shown]], clean_largest: float) -> Figure:
         beyond = []
         for look, (name, part) in zip(LOOKS, parts.items(), strict=False):
             size = sizes(part)
-            seaborn.histplot(x=size, bins=bins, stat="percent", ax=axes, element="step", linewidth=1.1, label=f"{name} (n = {len(size)})", **look)
+            seaborn.histplot(
+                x=size,
+                bins=bins,
+                stat="percent",
+                ax=axes,
+                element="step",
+                linewidth=1.1,
+                label=f"{name} (n = {len(size)})",
+                **look,
+            )
             beyond.append(f"{name} {100 * np.mean(size > clean_largest):.0f} %")
         axes.axvline(clean_largest, color="black", linestyle=":", linewidth=1.2, label="largest clean pixel")
         eps_d = next(iter(parts.values())).eps_d
-        axes.set_title(rf"$\beta$ = {beta:g}, $\epsilon_d$ = {eps_d:g}" + f"\nbeyond clean: {', '.join(beyond)}", fontsize=7)
+        axes.set_title(
+            rf"$\beta$ = {beta:g}, $\epsilon_d$ = {eps_d:g}" + f"\nbeyond clean: {', '.join(beyond)}",
+            fontsize=7,
+        )
         axes.set_xlabel(r"largest pixel $\|\nu\|_\infty$ (clean range 1)")
         axes.set_ylabel("share of the poisons (%)")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=1 + len(scenarios), frameon=False, fontsize=7)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=1 + len(scenarios),
+        frameon=False,
+        fontsize=7,
+    )
     return figure

@@ -1,4 +1,5 @@
-"""The plane in which features are drawn: the two largest principal components of the clean training features."""
+"""The plane in which features are drawn: the two largest principal components of the clean training
+features."""
 
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ class Plane:
 
 
 def fit(clean: np.ndarray) -> Plane:
-    """The plane of `clean` (N, d); each axis points to where its largest component is positive, so that the picture has one orientation."""
+    """The plane of `clean` (N, d); each axis points to where its largest component is positive, so that the
+    picture has one orientation."""
     clean = clean.astype(np.float64)
     mean = clean.mean(0)
     values, vectors = np.linalg.eigh(np.cov(clean - mean, rowvar=False))

@@ -9,9 +9,23 @@ from matplotlib.patches import Rectangle
 from featpoison.render.layout import Facts, budgets_of, columns_of, lines_of, notes_of
 from featpoison.results.cells import Cell
 
-HEADS = {"paper": "paper", "sgd100": "ours, sgd100", "converged": "ours, converged", "residual": "residual", "magnitude": "magnitude"}
+HEADS = {
+    "paper": "paper",
+    "sgd100": "ours, sgd100",
+    "converged": "ours, converged",
+    "residual": "residual",
+    "magnitude": "magnitude",
+}
 HEADS |= {"network": "ours, network", "clean": "clean accuracy"}
-WIDTHS = {"paper": 0.55, "sgd100": 1.45, "converged": 1.45, "residual": 0.65, "magnitude": 0.75, "network": 1.45, "clean": 1.05}  # inches
+WIDTHS = {
+    "paper": 0.55,
+    "sgd100": 1.45,
+    "converged": 1.45,
+    "residual": 0.65,
+    "magnitude": 0.75,
+    "network": 1.45,
+    "clean": 1.05,
+}  # inches
 TITLE_WIDTH, LINE_HEIGHT = 1.9, 0.2
 
 
@@ -35,7 +49,13 @@ def draw(cells: list[Cell], facts: Facts) -> Figure:
     span = sum(WIDTHS[name] for name in columns)
     for i, budget in enumerate(budgets):
         left = TITLE_WIDTH + i * span
-        axes.text(left + span / 2, LINE_HEIGHT * 0.6, r"$\epsilon_d$ = " + ("∞" if math.isinf(budget) else f"{budget:g}"), ha="center", va="center")
+        axes.text(
+            left + span / 2,
+            LINE_HEIGHT * 0.6,
+            r"$\epsilon_d$ = " + ("∞" if math.isinf(budget) else f"{budget:g}"),
+            ha="center",
+            va="center",
+        )
         rule(LINE_HEIGHT, 0.5, left + 0.06, left + span - 0.06)
     y = LINE_HEIGHT * 1.55
     axes.text(0.06, y, "Attack", va="center")

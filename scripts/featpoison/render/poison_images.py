@@ -29,11 +29,6 @@ def read_shown(poisons: list[Path], count: int | None = None) -> list[Shown]:
     return result
 
 
-def base_images(images: Path, base: np.ndarray) -> np.ndarray:
-    """The clean training images of `base`, float32 in [0, 1]."""
-    return store.read(images, "train_images", rows=base)["train_images"].astype(np.float32) / 255
-
-
 def sizes(part: Shown) -> np.ndarray:
     """The largest pixel magnitude of each poison, (k,)."""
     return np.abs(part.images).max((1, 2, 3))

@@ -1,4 +1,5 @@
-"""Figure 3: the three stages of a feature-targeted attack, drawn from one attack's own features and images."""
+"""Figure 3: the three stages of a feature-targeted attack, drawn from one attack's own features and
+images."""
 
 from dataclasses import dataclass
 
@@ -49,24 +50,48 @@ class Stages:
 
 
 def draw(stages: Stages) -> Figure:
-    """Three panels in one plane: target head, poisoned features, inversion. One unit is equally long in both directions of a panel."""
+    """Three panels in one plane: target head, poisoned features, inversion. One unit is equally long in both
+    directions of a panel."""
     figure = Figure(figsize=(7.2, 3.1))
-    grid = figure.add_gridspec(1, 3, wspace=0.1, left=0.005, right=0.995, top=TOP, bottom=BOTTOM, width_ratios=[1, 1, 1.1])
+    grid = figure.add_gridspec(
+        1, 3, wspace=0.1, left=0.005, right=0.995, top=TOP, bottom=BOTTOM, width_ratios=[1, 1, 1.1]
+    )
     near = window([stages.train, stages.to_features, stages.aims], stages.plane, _shape(figure, grid[0]))
     wide = window([stages.train, stages.zeta], stages.plane, _shape(figure, grid[1]))
-    panels = [_target(figure, grid[0], stages), _canceling(figure, grid[1], stages), _inversion(figure, grid[2], stages)]
+    panels = [
+        _target(figure, grid[0], stages),
+        _canceling(figure, grid[1], stages),
+        _inversion(figure, grid[2], stages),
+    ]
     shapes = [(near, panels[0]), (wide, panels[1])]
-    shapes.append((window([stages.train, stages.to_features, stages.aims], stages.plane, _shape(figure, panels[2].get_subplotspec())), panels[2]))
+    shapes.append(
+        (
+            window(
+                [stages.train, stages.to_features, stages.aims],
+                stages.plane,
+                _shape(figure, panels[2].get_subplotspec()),
+            ),
+            panels[2],
+        )
+    )
     for limits, axes in shapes:
         axes.set(xlim=limits[:, 0], ylim=limits[:, 1], xticks=[], yticks=[])
         for spine in axes.spines.values():
             spine.set(visible=True, color="0.6")
-    panels[1].add_patch(Rectangle(tuple(near[0]), *(near[1] - near[0]), fill=False, linestyle="--", linewidth=0.6, edgecolor="0.4"))
+    panels[1].add_patch(
+        Rectangle(
+            tuple(near[0]), *(near[1] - near[0]), fill=False, linestyle="--", linewidth=0.6, edgecolor="0.4"
+        )
+    )
     titles = ("target head", "poisoned features", "inversion")
     for index, (title, note) in enumerate(zip(titles, notes_of(stages), strict=True)):
         left = grid[index].get_position(figure).x0
-        figure.text(left, 0.935, f"{index + 1}  {title}", fontsize=9, fontweight="bold", ha="left", va="bottom")
-        figure.text(left, BOTTOM - 0.08, note, fontsize=6.5, color="0.25", ha="left", va="top", linespacing=1.35)
+        figure.text(
+            left, 0.935, f"{index + 1}  {title}", fontsize=9, fontweight="bold", ha="left", va="bottom"
+        )
+        figure.text(
+            left, BOTTOM - 0.08, note, fontsize=6.5, color="0.25", ha="left", va="top", linespacing=1.35
+        )
     return figure
 
 
@@ -84,7 +109,8 @@ def notes_of(stages: Stages) -> list[str]:
 
 
 def window(parts: list[np.ndarray], plane: Plane, shape: tuple[float, float]) -> np.ndarray:
-    """Limits [[left, bottom], [right, top]] that hold the features, of the `shape` (width, height) of a panel."""
+    """Limits [[left, bottom], [right, top]] that hold the features, of the `shape` (width, height) of a
+    panel."""
     first, *others = (plane.project(part) for part in parts)
     corners = np.concatenate([np.quantile(first, [0.001, 0.999], axis=0), *others])
     low, high = corners.min(0), corners.max(0)
@@ -102,7 +128,15 @@ def _shape(figure: Figure, place: SubplotSpec | None) -> tuple[float, float]:
 
 
 def _legend(axes: Axes, columns: int) -> None:
-    look = {"frameon": False, "fontsize": 6.5, "handletextpad": 0, "columnspacing": 0.5, "handlelength": 1.4, "borderaxespad": 0.2, "borderpad": 0.2}
+    look = {
+        "frameon": False,
+        "fontsize": 6.5,
+        "handletextpad": 0,
+        "columnspacing": 0.5,
+        "handlelength": 1.4,
+        "borderaxespad": 0.2,
+        "borderpad": 0.2,
+    }
     axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.01), ncols=columns, **look)  # type: ignore[arg-type]
 
 
@@ -123,7 +157,15 @@ def _target(figure: Figure, place: SubplotSpec, stages: Stages) -> Axes:
     axes = figure.add_subplot(place)
     places = stages.plane.project(stages.test)
     _dots(axes, places[~stages.flipped], color=GREY, label="test features")
-    _dots(axes, places[stages.flipped], color=ORANGE, marker="x", s=9, linewidths=0.7, label="only the clean head is right")
+    _dots(
+        axes,
+        places[stages.flipped],
+        color=ORANGE,
+        marker="x",
+        s=9,
+        linewidths=0.7,
+        label="only the clean head is right",
+    )
     _legend(axes, 2)
     return axes
 
@@ -143,8 +185,17 @@ def _canceling(figure: Figure, place: SubplotSpec, stages: Stages) -> Axes:
 def _inversion(figure: Figure, place: SubplotSpec, stages: Stages) -> Axes:
     """Base images, poison images, and how far the poisons' features come."""
     count = len(stages.base)
-    parts = place.subgridspec(4, count + 1, height_ratios=[1, 1, 0.3, 2.9], width_ratios=[0.3, *[1] * count], hspace=0.05, wspace=0.05)
-    before, after = (np.square(part - stages.aims).sum(1) for part in (stages.from_features, stages.to_features))
+    parts = place.subgridspec(
+        4,
+        count + 1,
+        height_ratios=[1, 1, 0.3, 2.9],
+        width_ratios=[0.3, *[1] * count],
+        hspace=0.05,
+        wspace=0.05,
+    )
+    before, after = (
+        np.square(part - stages.aims).sum(1) for part in (stages.from_features, stages.to_features)
+    )
     for line, (label, images) in enumerate(((r"$\mu'$", stages.base), (r"$\nu$", stages.poisons))):
         for column, image in enumerate(images):
             axes = figure.add_subplot(parts[line, column + 1])
@@ -154,13 +205,21 @@ def _inversion(figure: Figure, place: SubplotSpec, stages: Stages) -> Axes:
                 axes.set_title(f"{column + 1}", fontsize=7, pad=1)
             else:
                 axes.text(
-                    0.5, -0.06, f"{_short(before[column])}→{_short(after[column])}", fontsize=5.5, transform=axes.transAxes, ha="center", va="top"
+                    0.5,
+                    -0.06,
+                    f"{_short(before[column])}→{_short(after[column])}",
+                    fontsize=5.5,
+                    transform=axes.transAxes,
+                    ha="center",
+                    va="top",
                 )
             if column == 0:
                 axes.text(-0.12, 0.5, label, transform=axes.transAxes, ha="right", va="center")
     axes = figure.add_subplot(parts[3, :])
     _dots(axes, stages.plane.project(stages.train), color=GREY, s=3)
-    start, end, aim = (stages.plane.project(part) for part in (stages.from_features, stages.to_features, stages.aims))
+    start, end, aim = (
+        stages.plane.project(part) for part in (stages.from_features, stages.to_features, stages.aims)
+    )
     _lines(axes, end, aim, color="0.3", linewidth=0.7, linestyle=":")
     _lines(axes, start, end, color=GREEN, linewidth=0.9)
     _dots(axes, start, facecolor="white", edgecolor=GREEN, linewidths=0.8, s=14, zorder=3, label=r"$f(\mu')$")

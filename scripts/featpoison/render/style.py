@@ -20,5 +20,9 @@ matplotlib.rcParams.update(
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PDF or PNG without time stamp or software version."""
-    metadata = {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None} if path.suffix == ".pdf" else {"Software": None}
+    metadata = (
+        {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None}
+        if path.suffix == ".pdf"
+        else {"Software": None}
+    )
     figure.savefig(path, metadata=metadata, bbox_inches="tight", pad_inches=0.05)

@@ -1,4 +1,5 @@
-"""The numbers of a table, one row a cell, with their intervals, bounds and sources: the CSV beside every LaTeX table."""
+"""The numbers of a table, one row a cell, with their intervals, bounds and sources: the CSV beside every
+LaTeX table."""
 
 import csv
 import io
@@ -77,13 +78,20 @@ def fields_of(request: Request) -> dict[str, Any]:
     """What a request says of its cells."""
     row = request.row
     kept_in = f"{row.norm_cap:g}" if row.norm_cap is not None else row.set
-    own = {"method": row.method, "beta": row.beta, "set": kept_in, "target": row.target, "defence": row.defence}
+    own = {
+        "method": row.method,
+        "beta": row.beta,
+        "set": kept_in,
+        "target": row.target,
+        "defence": row.defence,
+    }
     said = {"eps_d": request.eps_d, "source": request.source, "makes": request.makes, "title": request.title}
     return own | said | {"scenario": row.scenario, "group": request.group}
 
 
 def request_of(cell: Mapping[str, str]) -> Request:
-    """The request behind a line of a table's CSV. Raises KeyError for a missing column, ValueError for a value that does not fit."""
+    """The request behind a line of a table's CSV. Raises KeyError for a missing column, ValueError for a
+    value that does not fit."""
     kept_in = float(cell["set"]) if cell["set"][:1].isdigit() else cell["set"] or None
     values: dict[str, Any] = {"set": kept_in, "beta": float(cell["beta"]) if cell["beta"] else None}
     values |= {name: cell[name] or None for name in ("method", "target", "defence", "scenario")}
@@ -93,9 +101,11 @@ def request_of(cell: Mapping[str, str]) -> Request:
 
 
 def cells_of(request: Request, clean: Path | None, tau: float | None, published: float | None) -> list[Cell]:
-    """The cells of one request: two victims of an attack, or one target head; of EMN, the victims that its file holds.
+    """The cells of one request: two victims of an attack, or one target head; of EMN, the victims that its
+    file holds.
 
-    `tau` is the threshold of the attack's target, `clean` the file of clean heads; EMN has no target and brings its own clean victims.
+    `tau` is the threshold of the attack's target, `clean` the file of clean heads; EMN has no target and
+    brings its own clean victims.
     """
     path = Path(request.source)
     common = fields_of(request) | {"published_drop": published}
@@ -104,7 +114,9 @@ def cells_of(request: Request, clean: Path | None, tau: float | None, published:
         victims = [name for name in ("network", "sgd100", "converged") if f"{name}_accuracy" in arrays]
         return [noise_cell(common, victim, arrays) for victim in victims]
     if clean is None:
-        raise ValueError(f"{request.row.method}: no file of clean heads, expected one for every attack but EMN")
+        raise ValueError(
+            f"{request.row.method}: no file of clean heads, expected one for every attack but EMN"
+        )
     if request.makes == "target":
         facts = store.read_attributes(path)
         return [target_cell(common, facts["clean_accuracy"], facts["accuracy"], facts["tau"])]
@@ -113,27 +125,52 @@ def cells_of(request: Request, clean: Path | None, tau: float | None, published:
 
 
 def target_cell(common: dict[str, Any], before: float, after: float, tau: float) -> Cell:
-    """The cell of a target head, from two shares of the test set; `common`: the fields of the request and the published drop."""
+    """The cell of a target head, from two shares of the test set; `common`: the fields of the request and the
+    published drop."""
     before, after = 100 * before, 100 * after
     none: dict[str, Any] = dict.fromkeys(("drop_low", "drop_high", "residual", "magnitude_ratio"))
-    own: dict[str, Any] = {"seeds": "1x1", "victim": "target", "clean_accuracy": before, "accuracy": after, "drop": before - after, "tau": tau}
+    own: dict[str, Any] = {
+        "seeds": "1x1",
+        "victim": "target",
+        "clean_accuracy": before,
+        "accuracy": after,
+        "drop": before - after,
+        "tau": tau,
+    }
     return Cell(**common, **own, **none)
 
 
-def victim_cell(common: dict[str, Any], victim: str, arrays: dict[str, np.ndarray], before: dict[str, np.ndarray], tau: float | None) -> Cell:
+def victim_cell(
+    common: dict[str, Any],
+    victim: str,
+    arrays: dict[str, np.ndarray],
+    before: dict[str, np.ndarray],
+    tau: float | None,
+) -> Cell:
     """The cell of a victim of an attack, from the arrays of its result file and those of the clean heads."""
-    facts: dict[str, Any] = {field: float(np.mean(arrays[name])) if name in arrays else None for field, name in FACTS.items()}
+    facts: dict[str, Any] = {
+        field: float(np.mean(arrays[name])) if name in arrays else None for field, name in FACTS.items()
+    }
     return Cell(**common, **_drops(victim, before[f"{victim}_accuracy"], arrays), tau=tau, **facts)
 
 
 def noise_cell(common: dict[str, Any], victim: str, arrays: dict[str, np.ndarray]) -> Cell:
-    """EMN perturbs the whole set: no target head, no share of poisons; the clean victims saw the same images unperturbed."""
+    """EMN perturbs the whole set: no target head, no share of poisons; the clean victims saw the same images
+    unperturbed."""
     facts: dict[str, Any] = {"psnr": float(np.mean(arrays["psnr"]))}
-    return Cell(**common, **_drops(victim, arrays[f"clean_{victim}_accuracy"], arrays), tau=None, residual=None, magnitude_ratio=None, **facts)
+    return Cell(
+        **common,
+        **_drops(victim, arrays[f"clean_{victim}_accuracy"], arrays),
+        tau=None,
+        residual=None,
+        magnitude_ratio=None,
+        **facts,
+    )
 
 
 def _drops(victim: str, before: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The accuracies and drops of a victim as fields of a cell: `before` of the clean victims (1, ...), `arrays` of a result file (K, ...)."""
+    """The accuracies and drops of a victim as fields of a cell: `before` of the clean victims (1, ...),
+    `arrays` of a result file (K, ...)."""
     before, after = _percent(before, victim), _percent(arrays[f"{victim}_accuracy"], victim)
     drop = _paired(before, after)
     result = {
@@ -157,24 +194,31 @@ def _percent(shares: np.ndarray, victim: str) -> np.ndarray:
 
 
 def _paired(before: np.ndarray, after: np.ndarray) -> Interval:
-    """Of the drops paired by victim seed, (1, V) and (K, V), averaged over it: mean and interval over poison seeds."""
+    """Of the drops paired by victim seed, (1, V) and (K, V), averaged over it: mean and interval over poison
+    seeds."""
     drops = before - after
     return interval(drops.reshape(len(drops), -1).mean(1))
 
 
 def largest_swing(results: Iterable[Path]) -> float:
-    """Largest range, in points, of an sgd100 victim's accuracy over its last epochs: a victim that still swings is no result."""
+    """Largest range, in points, of an sgd100 victim's accuracy over its last epochs: a victim that still
+    swings is no result."""
     name = "sgd100_accuracy"  # absent where whole networks are trained
-    swings = [np.ptp(store.read(path, name)[name], axis=-1).max() for path in results if name in store.lengths(path)]
+    swings = [
+        np.ptp(store.read(path, name)[name], axis=-1).max() for path in results if name in store.lengths(path)
+    ]
     return 100 * float(max(swings, default=0.0))
 
 
 def training_images(results: Iterable[Path]) -> int | None:
-    """Training images behind EMN's results, which say so; None without such results. Raises ValueError where they differ."""
+    """Training images behind EMN's results, which say so; None without such results. Raises ValueError where
+    they differ."""
     facts = [store.read_attributes(path) for path in results]
     counts = {int(fact["images"]) for fact in facts if "images" in fact}
     if len(counts) > 1:
-        raise ValueError(f"results of one table come from {sorted(counts)} training images, expected the same number")
+        raise ValueError(
+            f"results of one table come from {sorted(counts)} training images, expected the same number"
+        )
     return counts.pop() if counts else None
 
 
@@ -184,7 +228,10 @@ def to_csv(cells: Iterable[Cell]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(Cell))
     for cell in cells:
-        writer.writerow("" if value is None else f"{value:.6g}" if isinstance(value, float) else value for value in asdict(cell).values())
+        writer.writerow(
+            "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+            for value in asdict(cell).values()
+        )
     return text.getvalue()
 
 

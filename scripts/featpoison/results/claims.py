@@ -1,7 +1,7 @@
 """What a claim is: comparisons of accuracy drops, as a function of the numbers that exist.
 
-A claim knows nothing of files: the same function says what a publication's own numbers make of it. The claims of each
-publication stand in `papers/`.
+A claim knows nothing of files: the same function says what a publication's own numbers make of it. The claims
+of each publication stand in `papers/`.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,8 @@ from featpoison.results.rows import Row
 
 @dataclass(frozen=True)
 class Key:
-    """Which number: the drop of a row in a scenario; eps_d is infinite where the whole training set is perturbed."""
+    """Which number: the drop of a row in a scenario; eps_d is infinite where the whole training set is
+    perturbed."""
 
     scenario: str
     method: str
@@ -31,8 +32,8 @@ def key_of(row: Row, eps_d: float) -> Key:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Claimed: drop(plus) > factor * drop(minus), or, with `within`, that the two differ by at most so many points and
-    that the residual is small."""
+    """Claimed: drop(plus) > factor * drop(minus), or, with `within`, that the two differ by at most so many
+    points and that the residual is small."""
 
     plus: Key
     minus: Key
@@ -43,7 +44,8 @@ class Comparison:
 
     @property
     def paired(self) -> bool:
-        """Whether both sides saw the same test images, poison seeds and victim seeds, and per-image results exist."""
+        """Whether both sides saw the same test images, poison seeds and victim seeds, and per-image results
+        exist."""
         return self.plus.scenario == self.minus.scenario and not self.independent
 
 

@@ -1,4 +1,5 @@
-"""The verdicts: each claim's comparisons against intervals from our own result files, never against point estimates alone."""
+"""The verdicts: each claim's comparisons against intervals from our own result files, never against point
+estimates alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ SUPPORTED, NOT_SUPPORTED, NOT_RUN = "supported", "not supported", "not run"
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison for one victim: both drops, the interval that decides (points), and whether the claim holds there."""
+    """One comparison for one victim: both drops, the interval that decides (points), and whether the claim
+    holds there."""
 
     comparison: Comparison
     plus: Interval
@@ -30,7 +32,8 @@ class Finding:
 
     @property
     def ratio(self) -> float | None:
-        """drop(plus) / drop(minus); None where the drop above is not told from zero or the one below is not positive."""
+        """drop(plus) / drop(minus); None where the drop above is not told from zero or the one below is not
+        positive."""
         return self.plus.mean / self.minus.mean if _low(self.plus) > 0 and self.minus.mean > 0 else None
 
     @property
@@ -43,7 +46,8 @@ class Finding:
 
     @property
     def slack(self) -> float:
-        """Points by which the deciding end of the interval is on the claimed side; negative where it is not."""
+        """Points by which the deciding end of the interval is on the claimed side; negative where it is
+        not."""
         if self.comparison.within is not None:
             return self.comparison.within - max(-_low(self.difference), _high(self.difference))
         return _low(self.difference)
@@ -51,7 +55,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A claim, its findings by victim, and what the paper's own numbers say (number of comparisons that hold, of how many)."""
+    """A claim, its findings by victim, and what the paper's own numbers say (number of comparisons that hold,
+    of how many)."""
 
     claim: Claim
     findings: Mapping[str, Sequence[Finding]]
@@ -78,7 +83,9 @@ class Judgement:
 def judge(claim: Claim, samples: Samples, published: Mapping[Key, float]) -> Judgement:
     """The findings of one claim for both victims; `published` are the drops that the publication printed."""
     comparisons = claim.compare(samples.keys)
-    findings = {victim: [find(comparison, samples, victim) for comparison in comparisons] for victim in VICTIMS}
+    findings = {
+        victim: [find(comparison, samples, victim) for comparison in comparisons] for victim in VICTIMS
+    }
     said = [holds_in_print(comparison, published) for comparison in claim.compare(tuple(published))]
     return Judgement(claim, findings, (sum(said), len(said)))
 

@@ -41,5 +41,6 @@ class Request(Settings):
 
 
 def read_request(values: dict[str, Any]) -> Request:
-    """A request from what `json.loads` gave; eps_d may be "inf", which JSON has no number for. Raises ValueError."""
+    """A request from what `json.loads` gave; eps_d may be "inf", which JSON has no number for. Raises
+    ValueError."""
     return Request.model_validate_json(json.dumps(values | {"eps_d": float(values["eps_d"])}))

@@ -107,7 +107,12 @@ class Samples:
         request, path = self.requests[key], self.source(key)
         if request.makes == "noise" and "network_accuracy" in store.lengths(path):  # whole networks
             arrays = store.read(path, "clean_network_accuracy", "network_accuracy")
-            return of_accuracies(arrays["clean_network_accuracy"], arrays["network_accuracy"], len(self.task(key.scenario).test), stream)
+            return of_accuracies(
+                arrays["clean_network_accuracy"],
+                arrays["network_accuracy"],
+                len(self.task(key.scenario).test),
+                stream,
+            )
         own = request.makes == "noise"  # its clean heads were trained as its poisoned ones, with augmentation
         clean_file = path if own else Path(self.files.scenarios[key.scenario].clean)
         clean = self._correct(key.scenario, clean_file, f"clean_{victim}" if own else victim)
@@ -117,7 +122,8 @@ class Samples:
         return of_images(clean, self._correct(key.scenario, path, victim), stream)
 
     def _correct(self, scenario: str, path: Path, victim: str) -> np.ndarray:
-        """Which test images the heads of a file classify correctly, (K, V, m); V = 1 for the converged victim."""
+        """Which test images the heads of a file classify correctly, (K, V, m); V = 1 for the converged
+        victim."""
         arrays = store.read(path, f"{victim}_omega", f"{victim}_accuracy")
         omega, stored = torch.from_numpy(arrays[f"{victim}_omega"]), arrays[f"{victim}_accuracy"]
         sgd = victim.endswith("sgd100")
@@ -125,12 +131,18 @@ class Samples:
         expected, found = float(np.mean(stored[..., -1] if sgd else stored)), float(correct.mean())
         if not math.isclose(expected, found, abs_tol=AGREEMENT):
             features = self.files.scenarios[scenario].features
-            raise SampleError(f"{path}: {victim}_accuracy is {expected:.4f}, but its heads give {found:.4f} on the test set of {features}")
+            raise SampleError(
+                f"{path}: {victim}_accuracy is {expected:.4f}, but its heads give {found:.4f} on the test "
+                f"set of {features}"
+            )
         return correct
 
     def _predict(self, scenario: str, omega: Tensor) -> np.ndarray:
         """(K, V, C, d+1) -> (K, V, m) bool, in float64."""
         task = self.task(scenario)
         test = task.test.double()
-        rows = [logits(test, Head.from_omega(one)).argmax(-1) == task.test_labels for one in omega.double().flatten(0, 1)]
+        rows = [
+            logits(test, Head.from_omega(one)).argmax(-1) == task.test_labels
+            for one in omega.double().flatten(0, 1)
+        ]
         return torch.stack(rows).reshape(*omega.shape[:2], -1).numpy()

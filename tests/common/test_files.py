@@ -1,37 +1,29 @@
-"""Full disks, folders that cannot be written to, inputs that vanish: an error that names the file, and what was there before survives."""
+"""Full disks, folders that cannot be written to, inputs that vanish.
+
+There is an error that names the file, and what was there before survives.
+"""
 
 import errno
 import resource
 import subprocess
 import sys
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from disks import full_disk
 from featpoison import store
 from featpoison.common.files import NotWritten, replacing
-from featpoison.datasets import downloads
 from featpoison.encoders.encoder import save_encoder, save_weights
 from featpoison.programs import output
-from featpoison.records.checkpoints import Checkpoint
 from helpers import RECORD, ROOT
 
 LARGE = 300_000
+
+
 NOT_WRITTEN = r"not written \({}\); what was there before is as it was"
-
-
-@contextmanager
-def full_disk(free: int):
-    """No file of this process can grow beyond `free` bytes: to a writer, a disk that is full there. A real limit, kept by the kernel."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def write_store(path: Path, size: int) -> None:
@@ -55,22 +47,15 @@ def test_a_full_disk_is_named_and_the_earlier_product_survives(tmp_path, name, f
     path, write = tmp_path / name, WRITERS[name]
     write(path, 1000)
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
-    with full_disk(free), pytest.raises(NotWritten, match=rf"{name}: {NOT_WRITTEN.format('File too large')}") as caught:
+    with (
+        full_disk(free),
+        pytest.raises(NotWritten, match=rf"{name}: {NOT_WRITTEN.format('File too large')}") as caught,
+    ):
         write(path, LARGE)
     assert caught.value.errno == errno.EFBIG
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
     write(path, LARGE)  # once there is space
     assert path.stat().st_size >= LARGE
-
-
-def test_a_checkpoint_that_finds_no_space_leaves_the_last_one(tmp_path):
-    state = Checkpoint(tmp_path / "product.h5", RECORD)
-    state.save({"a": torch.ones(3)}, done=7)
-    with full_disk(10_000), pytest.raises(NotWritten, match=r"\.product\.h5\.state: not written"):
-        state.save({"a": torch.ones(LARGE)}, done=8)
-    tensors, facts = state.load()
-    assert (tensors["a"].tolist(), facts) == ([1, 1, 1], {"done": 7})
-    assert [file.name for file in tmp_path.iterdir()] == [".product.h5.state"]
 
 
 def test_a_record_that_finds_no_space_leaves_the_earlier_file_and_record(tmp_path):
@@ -83,28 +68,27 @@ def test_a_record_that_finds_no_space_leaves_the_earlier_file_and_record(tmp_pat
     assert len(before) == 2
 
 
-def test_the_digest_of_a_first_download_appears_whole_or_not_at_all(tmp_path):
-    """An empty one would refuse the file for ever."""
-    (tmp_path / "encoder.bin").write_bytes(b"weights")
-    source = downloads.Source(url="https://example.org/encoder.bin")
-    with full_disk(3), pytest.raises(NotWritten, match=r"encoder\.bin\.sha256: not written"):
-        downloads.obtain(source, tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["encoder.bin"]
-    assert downloads.obtain(source, tmp_path) == (tmp_path / "encoder.bin", True)
-    assert downloads.obtain(source, tmp_path) == (tmp_path / "encoder.bin", True)  # now against the digest
-
-
 def test_a_program_without_space_says_so_and_does_not_crash(tmp_path):
     """HDF5 by itself would end the process with a segmentation fault."""
     for number in (1, 2):
-        store.write(tmp_path / f"{number}.h5", {"a": np.arange(40_000)}, RECORD | {"environment": {"device": "cpu"}})
+        store.write(
+            tmp_path / f"{number}.h5", {"a": np.arange(40_000)}, RECORD | {"environment": {"device": "cpu"}}
+        )
     (tmp_path / "whole.h5").write_bytes(b"earlier")
-    command = [sys.executable, "scripts/gather_shards.py", "--shards", tmp_path / "1.h5", tmp_path / "2.h5", "--", tmp_path / "whole.h5"]
+    command = [
+        sys.executable,
+        "scripts/gather_shards.py",
+        "--shards",
+        tmp_path / "1.h5",
+        tmp_path / "2.h5",
+        "--",
+        tmp_path / "whole.h5",
+    ]
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (400_000, 400_000))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=limit)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
-        f"featpoison.common.files.NotWritten: [Errno 27] {tmp_path}/whole.h5: not written (File too large)"  # noqa: E501
+        f"featpoison.common.files.NotWritten: [Errno 27] {tmp_path}/whole.h5: not written (File too large)"
     )
     assert (tmp_path / "whole.h5").read_bytes() == b"earlier"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["1.h5", "2.h5", "whole.h5"]
@@ -140,7 +124,10 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, name):
 
 
 def test_an_error_about_another_file_stays_what_it_is(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*absent'$"), replacing(tmp_path / "out"):
+    with (
+        pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*absent'$"),
+        replacing(tmp_path / "out"),
+    ):
         (tmp_path / "absent").read_bytes()
     with pytest.raises(ConnectionResetError, match=r"^mine$"), replacing(tmp_path / "out"):
         raise ConnectionResetError("mine")
@@ -148,25 +135,16 @@ def test_an_error_about_another_file_stays_what_it_is(tmp_path):
 
 @pytest.mark.parametrize("program", ["extract_features", "gather_shards"])
 def test_an_input_that_vanished_before_the_start_is_named(tmp_path, program):
-    options = {"extract_features": ["--images", "gone.h5", "--encoder", "gone.safetensors"], "gather_shards": ["--shards", "gone.h5", "--"]}
+    options = {
+        "extract_features": ["--images", "gone.h5", "--encoder", "gone.safetensors"],
+        "gather_shards": ["--shards", "gone.h5", "--"],
+    }
     (tmp_path / "out.h5").write_bytes(b"earlier")
     command = [sys.executable, ROOT / f"scripts/{program}.py", *options[program], "out.h5"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "gone.h5 does not exist" in done.stderr
     assert (tmp_path / "out.h5").read_bytes() == b"earlier"
-
-
-def test_a_state_that_vanishes_or_is_torn_means_a_new_start(tmp_path, encoder):
-    state = Checkpoint(tmp_path / "product.h5", RECORD)
-    assert state.load() is None
-    state.save({"a": torch.ones(1000)}, done=7)
-    content = state.path.read_bytes()
-    for size in (0, 5, 100, len(content) - 1):
-        state.path.write_bytes(content[:size])
-        assert state.load() is None
-    state.path.write_bytes(content)
-    assert state.load() is not None
 
 
 def test_what_a_killed_writer_leaves_is_never_read(tmp_path, encoder):

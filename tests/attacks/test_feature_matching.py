@@ -1,0 +1,127 @@
+"""Feature matching against Algorithm 1 of the paper, and its early stop against its promise."""
+
+import copy
+import math
+
+import pytest
+import torch
+from featpoison.attacks import feature_matching as fm
+from featpoison.attacks.feature_matching import FeatureMatching, match
+from featpoison.common.pixels import to_pixels
+from featpoison.common.shards import Shard
+from featpoison.config import load
+from featpoison.datasets import sources
+from featpoison.encoders.encoder import load_encoder
+from featpoison.encoders.features import extract
+from featpoison.records.checkpoints import Checkpoint
+from helpers import ROOT, Fragile, Killed
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import slow
+
+FULL = FeatureMatching(steps=40, tolerance=0.0, precision="float32")
+BETA = 0.25
+
+
+@pytest.fixture
+def matching(encoder, images):
+    base = to_pixels(images[:10])
+    zeta = extract(images[10:20], encoder) * 1.5
+    return zeta, base, copy.deepcopy(encoder).fold_batchnorm()
+
+
+def test_matching_equals_algorithm_1(matching, encoder):
+    zeta, base, folded = matching
+    ours, taken = match(zeta, base, folded, FULL, beta=BETA)
+    torch.testing.assert_close(ours, slow.feature_matching(zeta, base, encoder, FULL, BETA), rtol=0, atol=2e-3)
+    assert (taken == 40).all()
+
+
+def test_matching_in_float64_equals_algorithm_1_to_rounding(matching, encoder):
+    zeta, base, folded = matching
+    ours, _ = match(zeta.double()[:3], base.double()[:3], folded.double(), FULL, beta=BETA)
+    oracle = slow.feature_matching(zeta.double()[:3], base.double()[:3], copy.deepcopy(encoder).double(), FULL, BETA)
+    torch.testing.assert_close(ours, oracle, rtol=0, atol=1e-7)
+
+
+def test_matching_lowers_its_objective(matching, encoder):
+    zeta, base, folded = matching
+    nu, _ = match(zeta, base, folded, FULL, beta=BETA)
+
+    def objective(x):
+        return (FULL.gamma * (encoder(x) - zeta).square().sum(1) + BETA * (x - base).square().flatten(1).sum(1)) / 2
+
+    assert (objective(nu) < objective(base)).all()
+
+
+@pytest.mark.parametrize("tolerance", [0.3, 0.03])
+def test_early_stop_keeps_its_promise(matching, tolerance):
+    zeta, base, folded = matching
+    settings = FeatureMatching(steps=300, tolerance=tolerance, precision="float32")
+    full, _ = match(zeta, base, folded, settings.model_copy(update={"tolerance": 0.0}), beta=BETA)
+    early, taken = match(zeta, base, folded, settings, beta=BETA)
+    assert (taken < 300).any()
+    assert (full - early).flatten(1).norm(dim=1).max() <= tolerance + 2e-3  # rounding: batches shrink as images stop
+
+
+def test_early_stop_keeps_its_promise_on_the_demos_encoder():
+    """The condition of the bound cannot be proven for a deep encoder: measured on real images, at the demo's settings."""
+    demo = load(ROOT / "workflow/config/demo.yaml")
+    dataset = sources.load(next(iter(demo.datasets.values())), ROOT)[0]
+    encoder = load_encoder(ROOT / next(iter(demo.encoders.values())).weights.path)
+    base, others = dataset.train_images[:20], dataset.train_images[1000:1020]
+    zeta = 2 * extract(others, encoder)
+    settings = demo.attacks.feature_matching.model_copy(update={"precision": "float32"})
+    folded = encoder.fold_batchnorm()
+    full, _ = match(zeta, to_pixels(base), folded, settings.model_copy(update={"tolerance": 0.0}), beta=BETA)
+    early, taken = match(zeta, to_pixels(base), folded, settings, beta=BETA)
+    assert (taken < settings.steps).all()
+    assert (full - early).flatten(1).norm(dim=1).max() <= settings.tolerance + 2e-3
+
+
+def test_a_killed_matching_resumes_bit_for_bit(matching, tmp_path, monkeypatch):
+    zeta, base, folded = matching
+    blocks = [slice(0, 4), slice(4, 8), slice(8, 10)]
+    whole, steps = fm.match_blocks(zeta, base, folded, FULL, beta=BETA, blocks=blocks, checkpoint=Checkpoint(tmp_path / "whole", {}))
+
+    fragile = Fragile(tmp_path / "cut", {}, lambda facts: facts["done"] == 8)
+    with pytest.raises(Killed):
+        fm.match_blocks(zeta, base, folded, FULL, beta=BETA, blocks=blocks, checkpoint=fragile)
+    worked = []
+    monkeypatch.setattr(fm, "match", lambda *args, **named: worked.append(len(args[0])) or match(*args, **named))
+    resumed, again = fm.match_blocks(zeta, base, folded, FULL, beta=BETA, blocks=blocks, checkpoint=Checkpoint(tmp_path / "cut", {}))
+    assert worked == [2]  # the last block only
+    assert torch.equal(resumed, whole)
+    assert torch.equal(again, steps)
+
+
+def test_larger_beta_stays_closer(matching):
+    zeta, base, folded = matching
+    moved = [(match(zeta, base, folded, FULL, beta=beta)[0] - base).norm() for beta in (0.01, 1.0, 100.0)]
+    assert moved[0] > moved[1] > moved[2]
+
+
+def test_bfloat16_stays_near_float32(matching):
+    zeta, base, folded = matching
+    exact, _ = match(zeta, base, folded, FULL, beta=BETA)
+    rough, _ = match(zeta, base, folded, FULL.model_copy(update={"precision": "bfloat16"}), beta=BETA)
+    again, _ = match(zeta, base, folded, FULL.model_copy(update={"precision": "bfloat16"}), beta=BETA)
+    assert rough.dtype == torch.float32
+    assert torch.equal(rough, again)
+    assert (rough - exact).norm() < 0.2 * (exact - base).norm()
+
+
+@given(st.integers(0, 40), st.integers(1, 9), st.integers(1, 9))
+def test_shards_partition_the_blocks(count, batch, shards):
+    whole = list(Shard().blocks(count, batch))
+    parts = [block for shard in range(shards) for block in Shard(shard, shards).blocks(count, batch)]
+    assert parts == whole
+    assert [row for block in whole for row in range(block.start, block.stop)] == list(range(count))
+
+
+def test_not_a_number_stops_with_step_and_row(matching):
+    zeta, images, folded = matching
+    zeta = zeta.clone()
+    zeta[4, 0] = math.inf
+    with pytest.raises(FloatingPointError, match="step 0, row 4"):
+        match(zeta, images, folded, FULL, beta=BETA)

@@ -1,0 +1,64 @@
+"""Gradient canceling in feature space against its oracle."""
+
+import math
+
+import pytest
+import torch
+from featpoison import softmax
+from featpoison.attacks.base_rows import choose_initial
+from featpoison.attacks.constraints import NormBall
+from featpoison.attacks.gc_feature import GCFeature, cancel
+from helpers import random_problem
+from oracles import slow
+
+FREE = NormBall(math.inf)
+
+
+def canceling_problem(n=12, N=200, d=6, classes=4):
+    X, labels, head = random_problem(N, d, classes, dtype=torch.float32)
+    G = softmax.head_gradient(X, labels, head)
+    base = choose_initial(labels, n, seed=0)
+    return X, labels, head, G, base
+
+
+def run_canceling(n=12, cap=math.inf, **changes):
+    X, labels, head, G, base = canceling_problem(n)
+    settings = GCFeature(**{"iterations": 200, "threshold": 0.0} | changes)
+    within = NormBall(cap * X.norm(dim=1).max().item())
+    return X, labels[base], head, G, cancel(X[base], labels[base], head, G, settings, within=within)
+
+
+@pytest.mark.parametrize("changes", [{}, {"optimizer": "gradient-descent", "step_size": 1e-4}, {"cap": 1.0}])
+def test_canceling_lowers_its_objective(changes):
+    _, labels, head, G, found = run_canceling(**changes)
+    loss, _ = softmax.canceling_step(found.features, labels, head, G)
+    assert loss.item() == pytest.approx(found.last_loss, rel=1e-4)
+    assert found.last_loss < 0.9 * found.first_loss
+
+
+def test_canceling_reaches_a_reachable_target_and_stops_at_the_threshold():
+    X, labels, head, _, base = canceling_problem()
+    goal = -softmax.head_gradient(2 * X[base], labels[base], head)  # canceled exactly by twice the base rows
+    settings = GCFeature(iterations=5000, threshold=1e-3, step_size=0.05)
+    found = cancel(X[base], labels[base], head, goal, settings, within=FREE)
+    assert found.last_loss < 1e-3
+    assert found.iterations < 5000
+
+
+def test_norm_cap_holds():
+    X, *_, found = run_canceling(cap=0.7)
+    assert found.features.norm(dim=1).max() <= 0.7 * X.norm(dim=1).max() * (1 + 1e-6)
+
+
+def test_gradient_descent_step_is_the_papers():
+    X, labels, head, G, base = canceling_problem()
+    settings = GCFeature(iterations=1, threshold=0.0, optimizer="gradient-descent", step_size=1e-5)
+    found = cancel(X[base], labels[base], head, G, settings, within=FREE)
+    _, gradient = slow.canceling_step(X[base], labels[base], head, G)
+    torch.testing.assert_close(found.features, X[base] - 1e-5 * gradient)
+
+
+def test_not_a_number_stops_with_the_step():
+    X, labels, head, G, base = canceling_problem()
+    with pytest.raises(FloatingPointError, match="L is nan at step 0"):
+        cancel(X[base] * math.nan, labels[base], head, G, GCFeature(), within=FREE)

@@ -1,0 +1,33 @@
+"""Images and archives that tests of encoders share."""
+
+import warnings
+
+import pytest
+import torch
+from foreign import lively
+from oracles.clip_resnet import Clip, ImageEncoder
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """An archive as OpenAI's, in half precision, and the image encoder in it."""
+    torch.manual_seed(0)
+    model = Clip(lively(ImageEncoder())).eval()
+    path = tmp_path_factory.mktemp("clip") / "RN50.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated, the archive is from before
+        script = torch.jit.trace(model, torch.rand(1, 3, 224, 224), check_trace=False).half()
+        torch.jit.save(script, path)
+    state = {key: value.clone() for key, value in script.state_dict().items()}
+    return (
+        path,
+        model.half().float().visual,
+        state,
+    )  # the traced module shares its parameters with the model, not its buffers
+
+
+@pytest.fixture
+def pixels(generator):
+    return (
+        torch.rand(4, 3, 8, 8, generator=generator).repeat_interleave(5, 2).repeat_interleave(5, 3)
+    )  # 40 pixels

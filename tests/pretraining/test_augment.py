@@ -1,0 +1,48 @@
+"""The augmentations against torchvision's."""
+
+import pytest
+import torch
+import torchvision.transforms.v2.functional as TF
+from featpoison.pretraining import augment as A
+
+
+@pytest.fixture
+def pictures(generator):
+    return torch.rand(16, 3, 32, 32, generator=generator)
+
+
+@pytest.mark.parametrize("name", ["adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue"])
+def test_colours_equal_torchvision_image_by_image(name, pictures, generator):
+    low, high = (-0.5, 0.5) if name == "adjust_hue" else (0, 2)
+    factors = torch.empty(16).uniform_(low, high, generator=generator)
+    pictures[0] = 0.5  # no hue
+    oracle = torch.stack(
+        [getattr(TF, name)(image, factor.item()) for image, factor in zip(pictures, factors, strict=True)]
+    )
+    torch.testing.assert_close(getattr(A, name)(pictures, factors), oracle, rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_crop_equals_torchvision_inside(flip, pictures):
+    top, left, height, width = 4, 8, 20, 16
+    share = {
+        name: torch.full((16,), value / 32)
+        for name, value in (("top", top), ("left", left), ("height", height), ("width", width))
+    }
+    ours = A.crop_and_flip(pictures, **share, flip=torch.full((16,), flip))
+    oracle = TF.resized_crop(pictures, top, left, height, width, [32, 32], antialias=False)
+    if flip:
+        oracle = TF.horizontal_flip(oracle)
+    # at the crop's border ours sees the neighbouring pixels, torchvision repeats the last one
+    torch.testing.assert_close(ours[..., 2:-2, 2:-2], oracle[..., 2:-2, 2:-2], rtol=0, atol=1e-5)
+
+
+def test_every_image_draws_its_own_parameters(generator):
+    same = torch.rand(1, 3, 32, 32, generator=generator).expand(64, -1, -1, -1)
+    views = A.augment(same, A.Augmentation(), generator)
+    assert views.shape == same.shape
+    assert views.min() >= 0
+    assert views.max() <= 1
+    assert len({tuple(view.flatten()[:50].tolist()) for view in views}) == 64
+    grey = (views.amax(1) - views.amin(1)).amax((1, 2)) < 1e-5
+    assert 3 <= grey.sum() <= 28  # 64 draws at 0.2

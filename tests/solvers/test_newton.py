@@ -1,0 +1,143 @@
+"""The converged victim against scikit-learn, autograd, and itself in other batches."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from featpoison import softmax
+from featpoison.softmax import Head
+from featpoison.solvers import newton
+from featpoison.solvers.newton import Converged, objective, train_converged
+from featpoison.solvers.training_sets import TrainingSets
+from helpers import random_problem
+from oracles import slow
+from problems import blobs, poisoned_sets
+from sklearn.linear_model import LogisticRegression
+
+
+def sklearn_omega(X, labels, ridge):
+    """Bias as a penalised column of ones, as in our objective."""
+    Z = softmax.with_ones(X).numpy()
+    model = LogisticRegression(
+        C=1 / (len(X) * ridge), fit_intercept=False, tol=1e-12, max_iter=10_000, solver="newton-cg"
+    )
+    return torch.from_numpy(model.fit(Z, labels.numpy()).coef_)
+
+
+@pytest.mark.parametrize("ridge", [1e-6, 1e-3])
+def test_converged_agrees_with_scikit_learn(ridge):
+    X, labels = blobs()
+    victim = Converged(ridge=ridge)
+    sets = TrainingSets.of_clean(X, labels)
+    omega, certificate = train_converged(sets, victim, classes=4)
+    theirs = sklearn_omega(X, labels, ridge)
+    ours, reference = objective(sets, omega, ridge), objective(sets, theirs[None], ridge)
+    assert certificate.max() <= 1e-6
+    assert abs(ours - reference).item() <= 1e-8
+    predictions = [softmax.logits(X, Head.from_omega(o)).argmax(1) for o in (omega[0], theirs)]
+    assert torch.equal(*predictions)
+
+
+def test_certificate_is_the_mean_gradient_of_autograd():
+    X, labels = blobs(100)
+    victim = Converged(ridge=1e-3)
+    omega, certificate = train_converged(TrainingSets.of_clean(X, labels), victim, classes=4)
+    gradient = slow.head_gradient(X, labels, Head.from_omega(omega[0])) / 100 + 1e-3 * omega[0]
+    assert gradient.abs().max().item() == pytest.approx(certificate.item(), rel=1e-3, abs=1e-14)
+
+
+def test_heads_too_large_for_an_inverse_converge_without(monkeypatch):
+    sets = poisoned_sets()
+    usual, _ = train_converged(sets, Converged(), classes=4)
+    monkeypatch.setattr(newton, "LARGEST_INVERSE", 0)
+    monkeypatch.setattr(newton, "_inverse", None)
+    plain, certificate = train_converged(sets, Converged(), classes=4)
+    assert certificate.max() <= 1e-8
+    torch.testing.assert_close(plain, usual, rtol=1e-4, atol=1e-5)
+
+
+def test_problems_far_apart_get_an_inverse_of_their_own(monkeypatch, generator):
+    """Poisons of very different sizes: one preconditioner for all would take hundreds of products a step."""
+    monkeypatch.setattr(newton, "SHARED_ITERATIONS", 2)
+    X, labels = blobs()
+    victim = Converged(ridge=1e-3)  # so that a small gradient means a small error
+    directions = torch.randn(2, 20, X.shape[1], dtype=X.dtype, generator=generator)
+    poisons = directions * torch.tensor([0.1, 30.0]).view(2, 1, 1)
+    sets = TrainingSets(X, labels, poisons, torch.stack([labels[:20], labels[20:40]]))
+    solver = newton.Newton(sets, victim)
+    omega, certificate = solver.minimise(torch.zeros(2, 4, X.shape[1] + 1, dtype=torch.float64))
+    assert not solver.shared
+    assert solver.inverse.shape == (2, omega[0].numel(), omega[0].numel())
+    assert certificate.max() <= 1e-8
+    for k, one in enumerate(sets.each()):
+        torch.testing.assert_close(
+            omega[k], train_converged(one, victim, classes=4)[0][0], rtol=1e-4, atol=1e-5
+        )
+    solver.forget()
+    assert solver.shared
+
+
+def test_an_uncertified_victim_is_refused():
+    with pytest.raises(RuntimeError, match=r"largest gradient entry .* needed 1e-06"):
+        train_converged(TrainingSets.of_clean(*blobs()), Converged(iterations=1), classes=4)
+
+
+def test_a_class_without_rows_is_fine():
+    X, labels = blobs()
+    keep = labels != 2
+    omega, certificate = train_converged(
+        TrainingSets.of_clean(X[keep], labels[keep]), Converged(ridge=1e-4), classes=4
+    )
+    assert certificate.max() <= 1e-6
+    assert not (softmax.logits(X, Head.from_omega(omega[0])).argmax(1) == 2).any()
+    assert np.isfinite(omega.numpy()).all()
+
+
+def test_ill_conditioned_separable_problem_converges():
+    X, labels, _ = random_problem(40, 60, 3)
+    _, certificate = train_converged(TrainingSets.of_clean(X, labels), Converged(), classes=3)
+    assert certificate.max() <= 1e-6
+
+
+@pytest.fixture
+def one_set():
+    """One set of poisons in float64, the solver's own type."""
+    return poisoned_sets(K=1)
+
+
+def test_moving_poisons_leaves_the_callers_tensors_alone(one_set):
+    before = one_set.poisons.clone()
+    solver = newton.Newton(one_set, Converged())
+    solver.move_poisons(slice(3, 7), torch.zeros(4, 6))
+    solver.set_poisons(solver.sets.poisons + 1)
+    assert torch.equal(one_set.poisons, before)
+
+
+def test_moved_poisons_are_what_is_minimised(one_set):
+    solver = newton.Newton(one_set, Converged(ridge=1e-3))
+    start = torch.zeros(1, 4, 7, dtype=torch.float64)
+    omega, _ = solver.minimise(start)
+    features = blobs(4, seed=5)[0].float()
+    solver.move_poisons(slice(3, 7), features)
+    moved, certificate = solver.minimise(omega)
+    poisons = one_set.poisons.clone()
+    poisons[0, 3:7] = features
+    assert torch.equal(solver.sets.poisons, poisons)
+    fresh, _ = train_converged(
+        dataclasses.replace(one_set, poisons=poisons), Converged(ridge=1e-3), classes=4
+    )
+    torch.testing.assert_close(moved, fresh, rtol=1e-4, atol=1e-5)
+    assert certificate.max() <= 1e-8
+    assert (moved - omega).abs().max() > 1e-2  # they matter
+
+
+def test_poisons_are_set_as_a_whole(one_set):
+    solver = newton.Newton(one_set, Converged())
+    features = 2 * one_set.poisons
+    solver.set_poisons(features)
+    assert torch.equal(solver.sets.poisons, features)
+    features += 1  # the solver has its own
+    assert not torch.equal(solver.sets.poisons, features)
+    with pytest.raises(ValueError, match=r"poisons \(20, 6\), expected \(1, 20, 6\)"):
+        solver.set_poisons(features[0])
