@@ -26,6 +26,6 @@ include: "workflow/rules/claims.smk"
 rule all:
     default_target: True
     input:
-        G.table_files,
-        G.figure_files,
-        G.claim_files,
+        TABLES.table_files,
+        SHOWN.figure_files,
+        TABLES.claim_files,

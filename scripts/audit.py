@@ -199,15 +199,15 @@ def compare_settings(found: Lineage, configfile: Path, parser: argparse.Argument
     """Mark products whose recorded settings are not those of a configuration."""
     from featpoison import config
     from featpoison.audit.settings_comparison import differences
-    from featpoison.graph import Graph
+    from featpoison.graph.steps import Steps
 
     try:
-        graph = Graph(config.load(configfile))
+        steps = Steps(config.load(configfile))
     except (FileNotFoundError, config.ConfigError) as error:
         parser.error(f"--configfile: {error}")
     for node in found.nodes.values():
         if node.record and node.kind == "product":
-            for line in differences(graph, node.path, node.record):
+            for line in differences(steps, node.path, node.record):
                 node.fail("outdated", line)
 
 

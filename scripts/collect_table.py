@@ -17,7 +17,7 @@ def main() -> None:
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--number", required=True, help="the paper's table, as table1")
     parser.add_argument("--clean", type=Path, nargs="?", help="clean heads; none where no cell needs them")
-    parser.add_argument("--target", type=Path, nargs="?", help="target head of the attacks; likewise")
+    parser.add_argument("--target", type=Path, nargs="?", help="target head of the attacks; left out where no cell needs it")
     parser.add_argument("--published", type=Path, required=True, help="CSV of the paper's numbers")
     parser.add_argument("--cells", required=True, help="JSON list of rows with budget, result file, title")
     parser.add_argument("output", type=Path)

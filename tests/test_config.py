@@ -28,8 +28,14 @@ def test_paper_holds_the_papers_protocol():
     simclr = paper.encoders[paper.scenarios["fine-tuning"].encoder].pretraining.simclr
     assert (simclr.epochs, simclr.batch_size, simclr.architecture.width) == (800, 512, 64)
     attacks = paper.attacks
-    assert (attacks.gradpc.eps_w, attacks.gradient_canceling.iterations, attacks.gradient_canceling.threshold) == (1, 2000, 1)
-    assert (attacks.feature_matching.steps, attacks.feature_matching.step_size, attacks.feature_matching.gamma) == (2000, 0.1, 1)
+    canceling, matching = attacks.gc_feature, attacks.feature_matching
+    assert (attacks.gradpc.eps_w, canceling.iterations, canceling.threshold) == (1, 2000, 1)
+    assert (matching.steps, matching.step_size, matching.gamma) == (2000, 0.1, 1)
+    assert {row.set for row in table.rows if not row.attack.ours} == {
+        None,
+        "free",
+        "constrained",
+    }  # no norm cap
     assert paper.victims.sgd100.epochs == 100
 
 
@@ -58,21 +64,39 @@ def put(values: dict, keys: str, value) -> dict:
     place = values
     for key in path:
         place = place[int(key)] if isinstance(place, list) else place.setdefault(key, {})
-    place[last] = value
+    place[int(last) if isinstance(place, list) else last] = value
     return values
 
 
 WRONG = [
     ("tables.table1.budgets", [0.03, 0], r"tables\.table1\.budgets\.1: .*greater than 0 \(found 0\)"),
     ("tables.table1.budgets", [-1], r"greater than 0 \(found -1\)"),
-    ("attacks.feature_matching.betta", 1, r"attacks\.feature_matching\.betta: Extra inputs are not permitted \(found 1\)"),
-    ("attacks.feature_matching.steps", "many", r"attacks\.feature_matching\.steps: .*valid integer.*found \"many\""),
+    (
+        "attacks.feature_matching.betta",
+        1,
+        r"attacks\.feature_matching\.betta: Extra inputs are not permitted \(found 1\)",
+    ),
+    (
+        "attacks.feature_matching.steps",
+        "many",
+        r"attacks\.feature_matching\.steps: .*valid integer.*found \"many\"",
+    ),
+    ("attacks.gc_feature.norm_cap", 2.0, r"attacks\.gc_feature\.norm_cap: Extra inputs are not permitted"),
+    ("attacks.gradient_canceling", {}, r"attacks\.gradient_canceling: Extra inputs are not permitted"),
+    ("defences.magnitude_filter.factor", 2, r"defences\.magnitude_filter\.factor: Extra inputs"),
     ("shards", 0, r"shards: .*greater than 0 \(found 0\)"),
-    ("scenarios.fine-tuning.dataset", "mnist", r"scenarios\.fine-tuning\.dataset: 'mnist' is unknown, expected one of \['cifar10-5k'\]"),
+    (
+        "scenarios.fine-tuning.dataset",
+        "mnist",
+        r"scenarios\.fine-tuning\.dataset: 'mnist' is unknown, expected one of \['cifar10-5k'\]",
+    ),
     ("tables.table1.scenario", "none", r"tables\.table1\.scenario: 'none' is unknown"),
     ("datasets.cifar10-5k.archive.path", "data/absent.tar", r"data/absent\.tar does not exist"),
-    ("datasets.cifar10-5k.format", "npz", r"datasets\.cifar10-5k\.format: .*'cifar-10-binary'.*found \"npz\""),
-    ("tables.table1.rows.0.beta", 0.1, "'beta' is required for feature-matching, feature-matching-r, exact-feature-matching, and for nothing else"),
+    (
+        "datasets.cifar10-5k.format",
+        "npz",
+        r"datasets\.cifar10-5k\.format: .*'cifar-10-binary'.*found \"npz\"",
+    ),
     ("poison_seeds", [], r"poison_seeds: \[\], expected at least one value"),
     ("tables.table1.budgets", [0.03, 0.03], "none twice"),
     ("shards", "8", r"shards: .*valid integer \(found \"8\"\)"),
@@ -80,15 +104,84 @@ WRONG = [
     ("victims.sgd100", {"epochs": 5}, "'tail' is 10, expected at most the 5 epochs"),
     ("victims.sgd100", {"batch_size": 0}, "greater than 0"),
     ("figures.budget", "inf?", r"figures\.budget"),
-    ("figures.transfer", "moon", r"figures\.transfer: 'moon' is unknown, expected one of \['fine-tuning', 'transfer'\]"),
+    (
+        "figures.transfer",
+        "moon",
+        r"figures\.transfer: 'moon' is unknown, expected one of \['fine-tuning', 'transfer'\]",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("keys", "value", "message"), WRONG, ids=[f"{keys}={value}" for keys, value, _ in WRONG])
+@pytest.mark.parametrize(
+    ("keys", "value", "message"), WRONG, ids=[f"{keys}={value}" for keys, value, _ in WRONG]
+)
 def test_errors_name_key_value_and_expectation(demo, keys, value, message):
     with pytest.raises(ConfigError, match=message) as caught:
         config.parse(put(demo, keys, value), "demo.yaml")
     assert str(caught.value).startswith("demo.yaml: ")
+
+
+NAMES = "gradpc-input, tgda-input, gc-input, .*, emn-input"
+MATCHED = {"method": "feature-matching", "beta": 0.1}
+WRONG_ROWS = [
+    ({"method": "gc-inputs"}, rf"'method' is 'gc-inputs', expected one of {NAMES}"),
+    ({"method": "feature-matching-r", "beta": 0.1}, "'method' is 'feature-matching-r', expected one of"),
+    ({}, r"method: Field required"),
+    (MATCHED | {"norm_cap": 2.0}, r"norm_cap: Extra inputs are not permitted \(found 2\.0\)"),
+    ({"method": "gc-input", "beta": 0.1}, "'beta' is 0.1, expected none for gc-input"),
+    ({"method": "feature-matching"}, "'beta' is None, expected a value for feature-matching"),
+    (MATCHED | {"beta": 0}, r"beta: .*greater than 0 \(found 0\)"),
+    (MATCHED | {"beta": -0.1}, r"beta: .*greater than 0"),
+    (
+        {"method": "gc-feature", "set": "constrained"},
+        "'set' is 'constrained', expected free or a norm cap for gc-feature",
+    ),
+    ({"method": "gc-input", "set": 2.0}, r"'set' is 2\.0, expected free or .*constrained.* for gc-input"),
+    ({"method": "exact-feature", "set": "free"}, "'set' is 'free', expected a norm cap for exact-feature"),
+    ({"method": "gradpc-input", "set": "free"}, "'set' is 'free', expected none for gradpc-input"),
+    ({"method": "gc-feature", "set": 0}, "set.*greater than 0"),
+    ({"method": "gc-feature", "set": "all"}, "set.*'free', 'valid' or 'constrained'"),
+    (
+        {"method": "gc-input", "target": "clean"},
+        "'target' is 'clean', expected one of: gradpc-input, gradpc-feature, for gc-input",
+    ),
+    (
+        {"method": "tgda-input", "target": "gradpc-feature"},
+        "'target' is 'gradpc-feature', expected one of: none, for tgda-input",
+    ),
+    ({"method": "gc-input", "defence": "prayer"}, "'defence' is 'prayer', expected one of magnitude-filter"),
+    (
+        {"method": "gc-feature", "defence": "magnitude-filter"},
+        "'defence' is 'magnitude-filter', expected with attacks that make images; gc-feature makes features",
+    ),
+    (
+        {"method": "gradpc-input", "defence": "magnitude-filter"},
+        "expected with attacks that make images; gradpc-input makes target",
+    ),
+    ({"method": "gc-input", "scenario": "transfer"}, "'scenario' is 'transfer', expected none"),
+]
+
+
+@pytest.mark.parametrize(("row", "message"), WRONG_ROWS, ids=[str(row) for row, _ in WRONG_ROWS])
+def test_errors_of_rows_name_the_row_the_value_and_the_expectation(demo, row, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        config.parse(put(demo, "tables.table1.rows.3", row), "demo.yaml")
+    assert "tables.table1.rows.3" in str(caught.value)
+
+
+def test_a_row_is_completed_with_the_usual_choices(demo):
+    def choices(row: dict) -> tuple:
+        found = config.parse(put(demo, "tables.table1.rows.0", row), "demo.yaml").tables["table1"].rows[0]
+        return found.set, found.beta, found.target, found.defence
+
+    assert choices({"method": "gradpc-input"}) == (None, None, None, None)
+    assert choices({"method": "gc-input"}) == ("free", None, "gradpc-feature", None)
+    assert choices({"method": "gc-input", "target": "gradpc-input"}) == ("free", None, "gradpc-input", None)
+    assert choices({"method": "tgda-input", "set": "constrained"}) == ("constrained", None, None, None)
+    assert choices({"method": "exact-feature"}) == (1.0, None, None, None)
+    assert choices({"method": "exact-feature-matching", "beta": 0.1}) == (1.0, 0.1, None, None)
+    defended = MATCHED | {"set": 2.0, "defence": "magnitude-filter"}
+    assert choices(defended) == (2.0, 0.1, "gradpc-feature", "magnitude-filter")
 
 
 def test_an_encoder_has_exactly_one_origin(demo):
@@ -103,19 +196,49 @@ FOREIGN = [
     ({"format": "moco-v3", "architecture": {"name": "vit-base-16", "side": 224}}, None),
     ({"format": "clip", "architecture": {"name": "clip-resnet50", "side": 224}}, None),
     ({"format": "torchvision", "architecture": {"name": "torchvision:swin_t", "side": 224}}, None),
-    ({"format": "timm", "architecture": {"name": "timm:resnet50.a1_in1k", "mean": [0, 0, 0], "std": [1, 1, 1]}}, None),
+    (
+        {
+            "format": "timm",
+            "architecture": {"name": "timm:resnet50.a1_in1k", "mean": [0, 0, 0], "std": [1, 1, 1]},
+        },
+        None,
+    ),
     ({"format": "simclr", "architecture": {"width": 16}}, None),
     ({"format": "moco"}, r"format: .*'featpoison', 'moco-v3', 'clip'.*found \"moco\""),
     ({"format": "clip"}, "'architecture' is missing, expected one for format 'clip'"),
-    ({"architecture": {"name": "resnet50"}}, "'architecture' is given, expected none for format 'featpoison'"),
-    ({"format": "clip", "architecture": {"name": "resnet50"}}, "name: 'resnet50' does not fit format 'clip', expected one of clip-resnet50"),
-    ({"format": "torchvision", "architecture": {"name": "timm:vgg11"}}, "expected one of resnet50, torchvision:NAME"),
-    ({"format": "timm", "architecture": {"name": "resnet-50"}}, r"architecture\.name: .*match pattern.*found \"resnet-50\""),
+    (
+        {"architecture": {"name": "resnet50"}},
+        "'architecture' is given, expected none for format 'featpoison'",
+    ),
+    (
+        {"format": "clip", "architecture": {"name": "resnet50"}},
+        "name: 'resnet50' does not fit format 'clip', expected one of clip-resnet50",
+    ),
+    (
+        {"format": "torchvision", "architecture": {"name": "timm:vgg11"}},
+        "expected one of resnet50, torchvision:NAME",
+    ),
+    (
+        {"format": "timm", "architecture": {"name": "resnet-50"}},
+        r"architecture\.name: .*match pattern.*found \"resnet-50\"",
+    ),
     ({"format": "timm", "architecture": {"name": "timm:"}}, r"architecture\.name: .*match pattern"),
-    ({"format": "moco-v3", "architecture": {"name": "resnet50", "side": 0}}, r"architecture\.side: .*greater than 0 \(found 0\)"),
-    ({"format": "moco-v3", "architecture": {"name": "resnet50", "width": 64}}, r"\['width'\] is given, expected only with cifar-resnet18"),
-    ({"format": "moco-v3", "architecture": {"name": "resnet50", "mean": None}}, "'mean' and 'std': expected both or neither"),
-    ({"format": "moco-v3", "architecture": {"name": "resnet50", "std": [1, 0, 1]}}, "expected positive numbers"),
+    (
+        {"format": "moco-v3", "architecture": {"name": "resnet50", "side": 0}},
+        r"architecture\.side: .*greater than 0 \(found 0\)",
+    ),
+    (
+        {"format": "moco-v3", "architecture": {"name": "resnet50", "width": 64}},
+        r"\['width'\] is given, expected only with cifar-resnet18",
+    ),
+    (
+        {"format": "moco-v3", "architecture": {"name": "resnet50", "mean": None}},
+        "'mean' and 'std': expected both or neither",
+    ),
+    (
+        {"format": "moco-v3", "architecture": {"name": "resnet50", "std": [1, 0, 1]}},
+        "expected positive numbers",
+    ),
 ]
 
 
@@ -139,7 +262,9 @@ def test_a_format_is_for_weights_only(demo):
 
 def test_the_papers_checkpoints(demo):
     encoders = config.load(ROOT / "workflow/config/paper.yaml").encoders
-    assert {name: entry.conversion.architecture.name for name, entry in encoders.items() if entry.weights} == {
+    assert {
+        name: entry.conversion.architecture.name for name, entry in encoders.items() if entry.weights
+    } == {
         "moco-v3-resnet50": "resnet50",
         "moco-v3-vit-base-16": "vit-base-16",
         "clip-resnet50": "clip-resnet50",

@@ -1,7 +1,8 @@
-"""A copy of this repository with a toy configuration: the real graph on sixty random images, done in seconds."""
+"""A copy of this repository with a toy configuration: the real graph on sixty random images."""
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,13 @@ class Toy:
                 break
             jobs[parts[0]] = int(parts[1])
         return {name: count for name, count in jobs.items() if name != "all"}
+
+    def remade(self, *arguments: str) -> set[str]:
+        """The products that a dry run would make."""
+        done = self.snakemake(*arguments, "--dry-run")
+        assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+        lines = re.findall(r"^    output: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)
+        return {path for line in lines for path in line.split(", ")}
 
     @property
     def config(self) -> dict:

@@ -3,7 +3,7 @@ documentation of every knob."""
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -219,10 +219,16 @@ class Figures(Settings):
     """Figure 8: factor by which the perturbations are amplified in rows of their own."""
 
 
-def _sections(name: str, parts: Iterable[Attack | Defence], documentation: str) -> type[Settings]:
+def _sections(name: str, parts: Collection[Attack | Defence], documentation: str) -> type[Settings]:
     """Settings of attacks or defences: one field for each section that one of them names, with its
     defaults."""
-    fields: dict[str, Any] = {part.key: (part.settings, part.settings()) for part in parts}
+    titles: dict[str, list[str]] = {}
+    for part in parts:
+        titles.setdefault(part.key, []).append(part.title)
+    fields: dict[str, Any] = {
+        part.key: (part.settings, Field(part.settings(), description=f"{'; '.join(titles[part.key])}."))
+        for part in parts
+    }
     return pydantic.create_model(name, __base__=Settings, __doc__=documentation, **fields)
 
 
@@ -242,9 +248,9 @@ class Config(Settings):
     datasets: dict[Name, Dataset]
     """Data sets by name; the name is part of every path."""
     encoders: dict[Name, EncoderEntry]
-    """Encoders by name; likewise."""
+    """Encoders by name; the name is part of every path that depends on one."""
     scenarios: dict[Name, Scenario]
-    """Task tasks."""
+    """Downstream tasks, each on a frozen encoder."""
     victims: Victims = Victims()
     """How heads are trained."""
     network_victims: NetworkVictims = NetworkVictims()
@@ -252,18 +258,19 @@ class Config(Settings):
     poison_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
     """Seeds of the poisons: which clean images they start from."""
     shards: PositiveInt = 1
-    """Jobs over which one feature matching is spread. Results do not depend on it, but changing it, or the
-    program that joins the shards, runs the matching again: shards are not kept."""
+    """Jobs over which one feature matching, or another attack whose images do not interact, is spread. Results
+    do not depend on it. Changing it, or the program that joins the shards, runs the matching again, because
+    shards are not kept."""
     feature_shards: PositiveInt = 1
-    """The same for one extraction of features. It pays where that takes long: on a CPU, with large images.
-    Its own key, because everything follows from features: changing it runs everything again, to the same
-    bits."""
+    """Jobs over which one extraction of features is spread. This pays where an extraction takes long: on a CPU,
+    with large images. Changing it runs everything again, to the same bits, because everything follows from
+    features."""
     evaluation_shards: PositiveInt = 1
-    """The same for the features of one attack's 8-bit images; changing it trains the victims again, to the
-    same bits."""
+    """Jobs over which the features of one attack's 8-bit images are spread. Changing it trains the victims again,
+    to the same bits."""
     emn_shards: PositiveInt = 1
-    """GPUs of one job over which EMN spreads the noise steps of its images: training comes between them, so
-    its shards cannot be jobs."""
+    """GPUs of one job over which EMN spreads the noise steps of its images. They are GPUs of one job and not
+    jobs, because the network is trained between the noise steps."""
     attacks: Attacks = Attacks()  # type: ignore[valid-type]
     """Settings of the attacks."""
     defences: Defences = Defences()  # type: ignore[valid-type]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from featpoison.attacks import emn
 from featpoison.attacks.constraints import NoiseBall
-from featpoison.attacks.emn import EMN, LEVEL, balanced_rows, minimise, perturb, start_network
+from featpoison.attacks.emn import EMN, balanced_rows, minimise, perturb, start_network
 from featpoison.common.pixels import to_pixels
 from featpoison.downstream.networks import SGD, Classifier, Training
 from featpoison.records.checkpoints import Checkpoint
@@ -89,7 +89,7 @@ def test_a_noise_step_is_the_papers(task, encoder):
     for i in range(len(images)):
         leaf = images[i : i + 1].clone().requires_grad_(True)
         torch.nn.functional.cross_entropy(network(leaf), labels[i : i + 1]).backward()
-        step = (images[i : i + 1] - 0.8 * LEVEL * leaf.grad.sign()).clamp(0, 1) - images[i : i + 1]
+        step = (images[i : i + 1] - 0.8 / 255 * leaf.grad.sign()).clamp(0, 1) - images[i : i + 1]
         agree += ((noise[i : i + 1] - step).abs() < 1e-6).double().mean().item() / len(images)
     assert agree > 0.999  # signs of rounding errors may differ
 

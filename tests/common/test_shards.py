@@ -1,5 +1,9 @@
-"""Spreading work over jobs, or over the GPUs of one, changes no bit: the programs themselves, for any number of shards."""
+"""Spreading work over jobs, or over the GPUs of one, changes no bit, for any number of shards.
 
+The programs themselves are run.
+"""
+
+import json
 import runpy
 import sys
 
@@ -43,7 +47,7 @@ def inputs(tmp_path, encoder):
 
 @pytest.fixture
 def attack(monkeypatch, tmp_path, inputs):
-    """Features, a target head, and two poison files whose rows are more than a batch, as options of `evaluate_attack`."""
+    """Features, a target head, and two poison files of more than a batch, as options of `evaluate_attack`."""
     images, encoder = inputs[1], inputs[3]
     run(monkeypatch, "extract_features", *inputs, tmp_path / "features.h5")
     run(
@@ -58,6 +62,7 @@ def attack(monkeypatch, tmp_path, inputs):
     run(
         monkeypatch,
         "make_target_head",
+        *["--attack", "gradpc-feature", "--choice", '{"method": "gradpc-feature"}'],
         "--features",
         tmp_path / "features.h5",
         "--clean",
@@ -111,29 +116,31 @@ def test_features_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inpu
     assert store.lengths(shards[0])["train"] < COUNTS["train"] / 2
 
 
-def test_matched_poisons_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs):
-    arguments = [
-        *inputs,
-        "--pairs",
-        tmp_path / "pairs.h5",
-        "--settings",
-        '{"steps": 4, "batch_size": 5, "precision": "float32"}',
-    ]
-    wholes = []
+@pytest.mark.parametrize("matching", ["feature-matching", "exact-feature-matching"])
+def test_matched_poisons_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs, matching):
+    """The same file as without shards, byte for byte, and so the same record."""
+    settings = '{"steps": 4, "batch_size": 5, "precision": "float32"}'
+    choice = json.dumps({"method": matching, "set": 1.0, "beta": 0.1})
+    arguments = [*inputs, "--pairs", tmp_path / "pairs.h5", "--settings", settings, "--choice", choice]
+    arguments += ["--attack", matching, "--seed", 0, "--budget", 0.1]
+    run(monkeypatch, "poison_images", *arguments, tmp_path / "direct.h5")
     for count in (1, 3, 7):
-        whole, shards = gathered(monkeypatch, tmp_path, count, "match_features", *arguments)
-        wholes.append(whole)
+        whole, shards = gathered(monkeypatch, tmp_path, count, "poison_images", *arguments)
+        assert whole == (tmp_path / "direct.h5").read_bytes()
         assert sum(store.lengths(shard)["images"] for shard in shards) == 25
         assert [path for path in tmp_path.iterdir() if path.name.endswith(".state")] == []
-    assert wholes[0] == wholes[1] == wholes[2]
-    poisons = store.read(tmp_path / "whole.h5")
-    assert (
-        np.abs(
-            poisons["images"]
-            - store.read(tmp_path / "images.h5", "train_images", rows=poisons["base"])["train_images"] / 255
-        ).max()
-        > 1e-3
-    )
+    poisons = store.read(tmp_path / "direct.h5")
+    clean = store.read(tmp_path / "images.h5", "train_images", rows=poisons["base"])["train_images"] / 255
+    assert np.abs(poisons["images"] - clean).max() > 1e-3
+    assert "shard" not in store.read_provenance(tmp_path / "direct.h5")["settings"]
+
+
+def test_an_attack_whose_rows_depend_on_each_other_has_no_shards(monkeypatch, tmp_path, inputs, capsys):
+    files = ["--features", inputs[1], "--target", inputs[1], *inputs]  # refused before they are read
+    options = ["--attack", "gc-input", "--choice", '{"method": "gc-input"}', "--seed", 0, "--budget", 0.1]
+    with pytest.raises(SystemExit):
+        run(monkeypatch, "poison_images", *files, *options, "--shard", "1-of-2", tmp_path / "out.h5")
+    assert "--shard: the rows of gc-input depend on each other" in capsys.readouterr().err
 
 
 def test_victims_of_8_bit_images_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs, attack):
@@ -219,45 +226,37 @@ def test_the_result_names_the_devices_of_its_shards(monkeypatch, tmp_path, attac
     }
 
 
-@pytest.mark.parametrize("variant", ["end-to-end", "input"])
-def test_unlearnable_noise_is_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs, variant):
-    settings = '{"steps": 2, "training_steps": 2, "max_rounds": 2, "images_per_class": 20, "training": {"batch_size": 16}, "precision": "float32"}'
+EMN = {"steps": 2, "training_steps": 2, "max_rounds": 2, "images_per_class": 20, "precision": "float32"}
+
+
+@pytest.mark.parametrize("attack", ["emn-end-to-end", "emn-input"])
+def test_noise_is_the_same_from_1_3_and_7_devices(monkeypatch, tmp_path, inputs, attack):
+    settings = json.dumps(EMN | {"training": {"batch_size": 16}})
+    choice = json.dumps({"method": attack})
     wholes, sizes = [], []
     minimise = emn.minimise
-    monkeypatch.setattr(
-        emn,
-        "minimise",
-        lambda network, images, *rest, **named: (
-            sizes.append(len(images)) or minimise(network, images, *rest, **named)
-        ),
-    )
+
+    def noted(network, images, *rest, **named):
+        sizes.append(len(images))
+        return minimise(network, images, *rest, **named)
+
+    monkeypatch.setattr(emn, "minimise", noted)
     for count in (0, 1, 3, 7):  # of four blocks
-        options = ["--variant", variant, "--seed", 0, "--settings", settings, "--shards", count]
-        run(monkeypatch, "make_unlearnable", *inputs, *options, tmp_path / "noise.h5")
+        options = ["--attack", attack, "--choice", choice, "--seed", 0, "--settings", settings]
+        run(monkeypatch, "make_emn_noise", *inputs, *options, "--devices", count, tmp_path / "noise.h5")
         wholes.append((tmp_path / "noise.h5").read_bytes())
-        assert sorted(sizes) == [12, 12] + 6 * [
-            16
-        ]  # two rounds; on other hardware bits depend on a block's size
+        assert sorted(sizes) == [12, 12] + 6 * [16]  # in two rounds: bits may depend on a block's size
         sizes.clear()
     assert wholes == wholes[:1] * 4
-    assert (np.abs(store.read(tmp_path / "noise.h5")["noise"]).reshape(60, -1).max(1) > 1 / 255).all()
+    noise = store.read(tmp_path / "noise.h5")["noise"]
+    assert (np.abs(noise).reshape(60, -1).max(1) > 1 / 255).all()
 
 
-def test_a_negative_number_of_shards_is_refused(monkeypatch, tmp_path, inputs, capsys):
+def test_a_negative_number_of_devices_is_refused(monkeypatch, tmp_path, inputs, capsys):
+    options = ["--attack", "emn-input", "--choice", '{"method": "emn-input"}', "--seed", 0, "--devices", -1]
     with pytest.raises(SystemExit):
-        run(
-            monkeypatch,
-            "make_unlearnable",
-            *inputs,
-            "--variant",
-            "input",
-            "--seed",
-            0,
-            "--shards",
-            -1,
-            tmp_path / "noise.h5",
-        )
-    assert "--shards: -1, expected 0 or more" in capsys.readouterr().err
+        run(monkeypatch, "make_emn_noise", *inputs, *options, tmp_path / "noise.h5")
+    assert "--devices: -1, expected 0 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["0-of-3", "4-of-3", "3", "a-of-b", "1-of-3-of-5"])

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import torch
 from featpoison import store
-from featpoison.datasets.stored import class_names, largest_pixel, pixel_range, training_pixels
+from featpoison.datasets.stored import (
+    class_names,
+    largest_pixel,
+    pixel_range,
+    training_images,
+    training_pixels,
+)
 from helpers import RECORD
 
 
@@ -27,6 +33,9 @@ def test_pixels_of_rows_in_any_order(path, images, rows, kind):
     assert found.dtype == torch.float32
     assert found.shape == (len(rows), 3, 4, 5)
     np.testing.assert_array_equal(found, images[rows] / np.float32(255))
+    arrays = training_images(path, np.array(rows, np.int64))
+    assert arrays.dtype == np.float32
+    np.testing.assert_array_equal(found, arrays)
 
 
 def test_a_row_that_does_not_exist_is_named(path):

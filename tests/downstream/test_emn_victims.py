@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from featpoison.downstream.accuracy import accuracy
 from featpoison.downstream.emn_victims import (
     noise_measures,
     read_perturbed_sets,
     retrain_heads,
     retrain_whole,
 )
-from featpoison.downstream.metrics import accuracy
 from featpoison.downstream.networks import NetworkVictims, Training
 from featpoison.downstream.victims import Victims
 from featpoison.encoders.features import extract

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from featpoison.downstream.metrics import accuracy
+from featpoison.downstream.accuracy import accuracy
 from featpoison.downstream.poisons import Poisons
 from featpoison.downstream.victims import Victims, retrain, retrain_all, training_sets_of
 from featpoison.heads import SGD100

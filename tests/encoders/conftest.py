@@ -8,7 +8,7 @@ from foreign import lively
 from oracles.clip_resnet import Clip, ImageEncoder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def clip(tmp_path_factory):
     """An archive as OpenAI's, in half precision, and the image encoder in it."""
     torch.manual_seed(0)

@@ -16,7 +16,7 @@ CLASSES = ("ant", "bee", "cat", "dog")
 
 
 @pytest.fixture
-def poisons() -> Poisons:
+def poisons() -> ExportedImages:
     generator = np.random.default_rng(0)
     images = generator.normal(0.5, 0.6, (9, 3, 8, 8)).astype(np.float32)
     images[0, 0, 0, :4] = [0.5 / 255, 1.5 / 255, 2.5 / 255, 254.5 / 255]

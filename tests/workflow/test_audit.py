@@ -9,18 +9,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import yaml
 from crates import dangling, issues, wrong_files
 from featpoison.audit.digests import Digests
 from featpoison.audit.lineage import trace
 from featpoison.records import provenance
 from rocrate.rocrate import ROCrate
 from tamper import Finished, edited_number, edited_setting, flipped, named, swapped, undetected
-from toy import POISON, Toy
+from toy import MATCHING, POISON, Toy
 
 
-def audit(toy: Toy, *paths: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "scripts/audit.py", *paths], cwd=toy.folder, capture_output=True, text=True, check=False)
+GC_FEATURE = "gc-feature,0.2,free,gradpc-feature,fine-tuning"
+IN_INPUT_SPACE = "data/poisons/toy/tiny/gc-input_free_gradpc-feature/eps0.2-seed0.h5"
+VICTIMS = "data/victims/toy/tiny/gc-feature_free_gradpc-feature/none/eps0.2.h5"
+audit = Toy.audit
 
 
 def test_audit_walks_to_the_sources(finished):
@@ -52,7 +53,17 @@ WAYS = [flipped, edited_number, flipped, swapped, flipped, edited_setting]
 def test_audit_finds_every_change_and_names_just_the_changed_files(run):
     assert named(run.lineage) == set()
     assert not run.lineage.having("missing")
-    assert set(run.by_kind) >= {".h5", ".safetensors", ".csv", ".tex", ".pdf", ".png", ".md", ".tar", ".provenance.json"}
+    assert set(run.by_kind) >= {
+        ".h5",
+        ".safetensors",
+        ".csv",
+        ".tex",
+        ".pdf",
+        ".png",
+        ".md",
+        ".tar",
+        ".provenance.json",
+    }
     assert undetected(run, WAYS, 300, seed=1) == []
 
 
@@ -65,7 +76,9 @@ def test_what_is_missing_is_missing_and_not_tampered(run):
     """Every file, one after the other, away."""
     for path in run.files:
         name = run.name(path)
-        roots = [run.folder / made for made, node in run.lineage.nodes.items() if name in node.inputs] or [run.folder / name]
+        roots = [run.folder / made for made, node in run.lineage.nodes.items() if name in node.inputs] or [
+            run.folder / name
+        ]
         path.rename(path.with_name(".away"))
         try:
             found = trace(roots[:1], Digests())
@@ -81,12 +94,15 @@ def test_audit_says_on_the_command_line_what_differs_and_what_is_missing(copy):
     assert done.returncode == 3
     assert "data/features/toy/tiny.h5: missing; recorded with sha256" in done.stderr
     assert "data/features/toy/tiny.h5 - (not followed) MISSING" in done.stdout
-    copy.append("data/victims/toy/tiny/gc-feature/eps0.2.h5", "x")
+    copy.append(VICTIMS, "x")
     done = audit(copy, "--json", "figures/toy/table1.csv")
     assert done.returncode == 1
     found = json.loads(done.stdout)
     states = {node["path"]: node["status"] for node in found["nodes"] if node["status"] != "ok"}
-    assert states == {"data/features/toy/tiny.h5": "missing", "data/victims/toy/tiny/gc-feature/eps0.2.h5": "tampered"}
+    assert states == {
+        "data/features/toy/tiny.h5": "missing",
+        VICTIMS: "tampered",
+    }
     assert done.stderr.splitlines() == [f"AUDIT FAILED: {line}" for line in found["failures"]]
     (copy.folder / "figures/toy/table1.csv.provenance.json").unlink()
     done = audit(copy, "figures/toy/table1.csv", "figures/toy/none.csv")
@@ -97,7 +113,9 @@ def test_audit_says_on_the_command_line_what_differs_and_what_is_missing(copy):
 
 def test_audit_remembers_and_reads_again_when_asked_or_when_a_file_changed(copy):
     features = copy.folder / "data/features/toy/tiny.h5"
-    for path in (path for part in ("data", "figures") for path in (copy.folder / part).rglob("*") if path.is_file()):
+    for path in (
+        path for part in ("data", "figures") for path in (copy.folder / part).rglob("*") if path.is_file()
+    ):
         path.touch()
     time.sleep(2.1)  # what has just been written is not remembered
     counts = []
@@ -117,21 +135,26 @@ def test_audit_remembers_and_reads_again_when_asked_or_when_a_file_changed(copy)
 
 def test_audit_compares_with_a_configuration(copy):
     assert audit(copy, "figures/toy/table1.csv", "--configfile", "toy.yaml").returncode == 0
-    config = yaml.safe_load((copy.folder / "toy.yaml").read_text())
+    config = copy.config
     config["attacks"]["feature_matching"]["steps"] = 6
     copy.configure(**config)
     done = audit(copy, "figures/toy/table1.csv", "--configfile", "toy.yaml")
     assert done.returncode == 1
     lines = done.stderr.splitlines()
-    assert f"AUDIT FAILED: {POISON}: attacks.feature_matching.steps is 6 in the configuration, 5 in the record" in lines
-    assert all("data/poisons/toy/tiny/feature-matching" in line for line in lines)
+    difference = "attacks.feature_matching.steps is 6 in the configuration, 5 in the record"
+    assert f"AUDIT FAILED: {POISON}: {difference}" in lines
+    assert all(f"data/poisons/toy/tiny/{MATCHING}/" in line for line in lines)
 
 
 def test_audit_says_when_code_has_changed(copy):
     copy.append("scripts/featpoison/attacks/feature_matching.py")
     done = audit(copy, "figures/toy/table1.csv")
     assert done.returncode == 0
-    assert "match_features.py (code has changed since)" in done.stdout
+    changed = [line for line in done.stdout.splitlines() if "code has changed since" in line]
+    assert changed
+    assert all(
+        "poison_images.py (code has changed since)" in line and f"/{MATCHING}/" in line for line in changed
+    )
 
 
 # A cell's address
@@ -153,21 +176,25 @@ def test_a_cell_is_computed_again_from_what_is_stored(finished):
 def test_an_edited_cell_is_named_with_both_values_even_under_new_seals(copy):
     table = copy.folder / "figures/toy/table1.csv"
     rows = table.read_text().splitlines()
-    index = next(i for i, row in enumerate(rows) if row.startswith("gc-feature,,0.2") and ",converged," in row)
+    index = next(
+        i for i, row in enumerate(rows) if row.startswith("gc-feature,,0.2") and ",converged," in row
+    )
     values = rows[index].split(",")
     accuracy = values[6]
     values[6] = "1.5"
     rows[index] = ",".join(values)
     table.write_text("\n".join(rows) + "\n")
-    difference = f"gc-feature,0.2,converged: accuracy is printed as 1.5, computed again it is {accuracy}"
+    difference = f"{GC_FEATURE},converged: accuracy is printed as 1.5, computed again it is {accuracy}"
     done = audit(copy, "figures/toy/table1.csv", "--cell", "gc-feature,0.2")
     assert done.returncode == 1
     assert "figures/toy/table1.csv: sha256 is" in done.stderr
     assert difference in done.stderr
     entry = json.loads((copy.folder / "figures/toy/table1.csv.provenance.json").read_text())
+    record = {key: entry[key] for key in entry if key not in ("seal", "sha256")}
     (copy.folder / "forge.py").write_text(
-        "import sys; sys.path.insert(0, 'scripts')\nfrom pathlib import Path\nfrom featpoison.records.provenance import write_sidecar\n"
-        f"write_sidecar(Path('figures/toy/table1.csv'), { {key: entry[key] for key in entry if key not in ('seal', 'sha256')}!r})\n"
+        "import sys; sys.path.insert(0, 'scripts')\n"
+        "from pathlib import Path\nfrom featpoison.records.provenance import write_sidecar\n"
+        f"write_sidecar(Path('figures/toy/table1.csv'), {record!r})\n"
     )
     subprocess.run([sys.executable, "forge.py"], cwd=copy.folder, check=True)
     assert audit(copy, "figures/toy/table1.csv").returncode == 0  # new seals: digests are no signatures
@@ -188,26 +215,55 @@ def test_an_address_that_is_none_says_which_there_are(finished):
 
 
 def export(toy: Toy, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "scripts/export_provenance.py", *arguments], cwd=toy.folder, capture_output=True, text=True, check=False)
+    return toy.python("scripts/export_provenance.py", *arguments)
 
 
 def test_the_exported_crate_is_valid_and_whole(finished, tmp_path, monkeypatch):
     folder = tmp_path / "crate"
-    done = export(finished, "figures/toy/table1.csv", "figures/toy/table1.tex", "figures/toy/figure5.png", "--copy", str(folder))
+    done = export(
+        finished,
+        "figures/toy/table1.csv",
+        "figures/toy/table1.tex",
+        "figures/toy/figure5.png",
+        "--copy",
+        str(folder),
+    )
     assert done.returncode == 0, done.stderr
     crate = ROCrate(folder)
     assert crate.mainEntity.id == "Snakefile"
     assert dangling(crate) == []
     assert wrong_files(crate, folder) == []
-    assert {"data/embedded/toy.tar", POISON, "figures/toy/table1.csv"} <= {entity.id for entity in crate.data_entities}
+    assert {"data/embedded/toy.tar", POISON, "figures/toy/table1.csv"} <= {
+        entity.id for entity in crate.data_entities
+    }
     actions = {entity["name"]: entity for entity in crate.get_by_type("CreateAction")}
-    matching = actions[f"match_features: {POISON}"]
-    assert matching["instrument"].id == "scripts/match_features.py"
-    values = {entity["name"]: entity["value"] for entity in matching["object"] if entity.type == "PropertyValue"}
+    matching = actions[f"poison_images: {POISON}"]
+    tools = {name: actions[f"poison_images: {name}"]["instrument"] for name in (POISON, IN_INPUT_SPACE)}
+    parts = {name: {part.id for part in tool["hasPart"]} for name, tool in tools.items()}
+    assert matching["instrument"].id == "#scripts/poison_images.py-feature_matching"
+    assert all("scripts/poison_images.py" in modules for modules in parts.values())
+    own = [f"scripts/featpoison/attacks/{attack}.py" for attack in ("feature_matching", "gc_input")]
+    assert [[module in modules for module in own] for modules in parts.values()] == [
+        [True, False],
+        [False, True],
+    ]
+    assert len({tool["version"] for tool in tools.values()}) == 2
+    values = {
+        entity["name"]: entity["value"] for entity in matching["object"] if entity.type == "PropertyValue"
+    }
     assert (values["steps"], values["beta"], values["environment.torch"]) == (5, 0.25, version("torch"))
-    assert [entity.id for entity in actions["render_table: figures/toy/table1.tex"]["object"] if "csv" in entity.id] == ["figures/toy/table1.csv"]
-    assert actions["collect_table: figures/toy/table1.csv"]["startTime"] > actions["fetch_dataset: data/images/toy.h5"]["endTime"]
-    assert {usage["name"] for usage in actions["train_heads: data/heads/toy/tiny/clean.h5"]["resourceUsage"]} >= {"wall time"}
+    assert [
+        entity.id
+        for entity in actions["render_table: figures/toy/table1.tex"]["object"]
+        if "csv" in entity.id
+    ] == ["figures/toy/table1.csv"]
+    assert (
+        actions["collect_table: figures/toy/table1.csv"]["startTime"]
+        > actions["fetch_dataset: data/images/toy.h5"]["endTime"]
+    )
+    assert {
+        usage["name"] for usage in actions["train_heads: data/heads/toy/tiny/clean.h5"]["resourceUsage"]
+    } >= {"wall time"}
     profile = "provenance-run-crate"  # extends those of workflow runs
     assert issues(folder, profile, monkeypatch, tmp_path / "cache") == []
     metadata = folder / "ro-crate-metadata.json"

@@ -1,8 +1,5 @@
 """Every attack, table, figure and claim through the real graph, on the toy copy."""
 
-import subprocess
-import sys
-
 import pytest
 import yaml
 from featpoison.results.cells import from_csv
@@ -22,22 +19,34 @@ def demo_tables() -> dict:
 @pytest.mark.slow
 def test_all_that_the_demo_declares_is_made_audited_and_made_once(tmp_path):
     toy = make_toy(tmp_path)
-    values = yaml.safe_load((tmp_path / "toy.yaml").read_text())
+    values = toy.config
     values["scenarios"]["transfer"] = values["scenarios"]["fine-tuning"]
-    values["attacks"]["emn"] = {"max_rounds": 2, "steps": 2, "training_steps": 2, "images_per_class": 8, "training": {"batch_size": 16}}
+    values["attacks"]["emn"] = {
+        "max_rounds": 2,
+        "steps": 2,
+        "training_steps": 2,
+        "images_per_class": 8,
+        "training": {"batch_size": 16},
+    }
     values["network_victims"] = {"epochs": 1, "seeds": [0]}
     values["tables"] = demo_tables()
-    values["figures"] |= {"transfer": "transfer", "unlearnable": ["fine-tuning", "transfer"]}
+    values["figures"] |= {"set": 2.0, "transfer": "transfer", "emn": ["fine-tuning", "transfer"]}
     toy.configure(**values)
     toy.run()
     output = tmp_path / "figures/toy"
     figures = [f"figure{number}.{form}" for number in range(1, 10) for form in ("pdf", "png")]
-    for name in [*figures, "claims.md", *(f"table{number}.{form}" for number in range(1, 5) for form in ("tex", "pdf", "png"))]:
+    for name in [
+        *figures,
+        "claims.md",
+        *(f"table{number}.{form}" for number in range(1, 5) for form in ("tex", "pdf", "png")),
+    ]:
         assert (output / name).stat().st_size > 500, name
     for name, table in values["tables"].items():
         cells = from_csv((output / f"{name}.csv").read_text())
-        assert len({(cell.method, cell.beta) for cell in cells}) == len(table["rows"])
+        assert len({cell.title for cell in cells}) == len(table["rows"])
+        rows = {(cell.method, cell.beta, cell.set, cell.defence, cell.scenario) for cell in cells}
+        assert len(rows) == len(table["rows"])
     assert toy.planned() == {}
-    command = [sys.executable, "scripts/audit.py", *(f"figures/toy/table{number}.csv" for number in range(1, 5)), "figures/toy/claims.md"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    tables = [f"figures/toy/table{number}.csv" for number in range(1, 5)]
+    done = toy.audit(*tables, "figures/toy/claims.md", "--configfile", "toy.yaml")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,5 @@
-"""The graph itself, on a copy of the repository: what runs, what reruns after an edit, what a clone with results does."""
+"""The graph itself, on a copy of the repository: what runs, what reruns after an edit, what a clone with results
+does."""
 
 import base64
 import json
@@ -9,15 +10,34 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from helpers import ROOT
 from toy import POISON, RESULT, make_toy
 
-MATCHING_AND_AFTER = {"match_features", "gather_shards", "evaluate_images", "collect_table", "render_table", "judge_claims"}
-FIGURES = {"plot_threat_model", "plot_stages", "plot_poisons", "plot_magnitudes", "plot_anomalies", "plot_perturbations"}
 MADE = (1, 2, 3, 4, 5, 6, 7, 9)
-CANCELING_AND_AFTER = MATCHING_AND_AFTER | FIGURES | {"cancel_gradient", "evaluate_features", "pair_features", "invert_features"}
-INVERTING_AND_AFTER = {"invert_features", "evaluate_images", "collect_table", "render_table", "judge_claims"}
+AFTER_VICTIMS = {"table1.csv", "table1", "claims"}
+MATCHING_AND_AFTER = AFTER_VICTIMS | {"poisons/feature-matching", "victims/feature-matching"}
+MATCHING_AND_AFTER |= {f"figure{number}" for number in (1, 3, 5, 6, 7, 9)}
+INVERTING_AND_AFTER = AFTER_VICTIMS | {"poisons/decoder-inversion", "victims/decoder-inversion"}
+CANCELING_AND_AFTER = MATCHING_AND_AFTER | INVERTING_AND_AFTER
+CANCELING_AND_AFTER |= {"poisoned_features/gc-feature", "pairs/gc-feature", "victims/gc-feature"}
+IN_INPUT_SPACE_AND_AFTER = AFTER_VICTIMS | {"poisons/gc-input", "victims/gc-input", "figure2"}
+ATTACKED = ("gc-input", "gc-feature", "decoder-inversion", "feature-matching")
+VICTIMS_AND_AFTER = AFTER_VICTIMS | {f"victims/{attack}" for attack in ATTACKED} | {"figure1", "figure2"}
+
+
+def kinds(products: set[str]) -> set[str]:
+    """Products by stage and attack, or by figure."""
+    found = set()
+    for product in products:
+        stage, *rest = product.split("/")[1:]
+        path = Path(product)
+        if product.startswith("figures/"):
+            found.add(path.name if path.suffix == ".csv" else path.stem)
+        elif stage == "targets":
+            found.add(f"{stage}/{path.stem}")
+        else:
+            found.add(f"{stage}/{rest[2].split('_')[0]}" if len(rest) > 3 else stage)
+    return found
 
 
 def test_one_artefact_runs_only_its_ancestors(tmp_path):
@@ -29,10 +49,9 @@ def test_one_artefact_runs_only_its_ancestors(tmp_path):
             "extract_features",
             "train_heads",
             "make_target_head",
-            "cancel_gradient",
+            "poison_features",
             "pair_features",
-            "match_features",
-            "gather_shards",
+            "poison_images",
         ],
         1,
     )
@@ -42,18 +61,28 @@ def test_work_is_spread_over_jobs_only_where_asked(tmp_path):
     toy = make_toy(tmp_path)
     toy.configure(shards=5, feature_shards=3, evaluation_shards=2)
     planned = toy.planned(POISON, RESULT)
-    assert {rule: planned[rule] for rule in ("match_features", "gather_shards")} == {"match_features": 5, "gather_shards": 1}
-    assert {rule: planned[rule] for rule in ("extract_features", "gather_features")} == {"extract_features": 3, "gather_features": 1}
-    assert {rule: planned[rule] for rule in ("extract_quantized", "evaluate_images")} == {"extract_quantized": 2, "evaluate_images": 1}
+
+    def counts(*rules: str) -> list[int]:
+        return [planned[rule] for rule in rules]
+
+    assert counts("poison_shard", "gather_poisons") == [5, 1]
+    assert planned["poison_images"] == 2  # of an attack whose rows depend on each other, one for each seed
+    assert counts("extract_features", "gather_features") == [3, 1]
+    assert counts("extract_quantized", "evaluate_attack") == [2, 1]
 
 
 def test_groups_of_cluster_jobs_do_not_wait_for_each_other_in_a_circle(tmp_path):
-    """Where the work is spread, too: filtered poisons, their 8-bit features, their victims."""
+    """Where the work is spread, too: defended poisons, their 8-bit features, their victims."""
     toy = make_toy(tmp_path)
-    rows = [{"method": method, "beta": 0.25} for method in ("feature-matching", "feature-matching-r", "exact-feature-matching")]
-    toy.configure(shards=2, feature_shards=2, evaluation_shards=2, tables={"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": rows}})
+    rows = [
+        {"method": "feature-matching", "beta": 0.25},
+        {"method": "feature-matching", "beta": 0.25, "defence": "magnitude-filter"},
+        {"method": "exact-feature-matching", "beta": 0.25},
+    ]
+    tables = {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": rows}}
+    toy.configure(shards=2, feature_shards=2, evaluation_shards=2, tables=tables)
     planned = toy.planned("--profile", "workflow/profiles/slurm", "figures/toy/table1.csv")
-    assert (planned["filter_poisons"], planned["extract_quantized"]) == (2, 6)
+    assert (planned["defend_poisons"], planned["extract_quantized"]) == (2, 6)
 
 
 def test_everything_declared_is_made(finished):
@@ -66,7 +95,7 @@ def test_everything_declared_is_made(finished):
 
 
 def test_a_figure_without_its_scenario_is_no_target(copy):
-    config = yaml.safe_load((copy.folder / "toy.yaml").read_text())
+    config = copy.config
     del config["figures"]["transfer"]
     copy.configure(**config)
     shutil.rmtree(copy.folder / "figures")
@@ -95,47 +124,72 @@ def test_a_clone_with_results_reruns_nothing(copy):
     assert copy.planned() == {}
 
 
-@pytest.mark.parametrize(
-    ("edited", "expected"),
-    [
-        ("scripts/featpoison/attacks/feature_matching.py", MATCHING_AND_AFTER | FIGURES),
-        ("scripts/featpoison/render/magnitudes.py", {"plot_magnitudes"}),
-        ("scripts/featpoison/config.py", set()),
-        pytest.param("scripts/invert_features.py", INVERTING_AND_AFTER, marks=pytest.mark.slow),
-        pytest.param(
-            "scripts/featpoison/attacks/decoder_inversion.py",
-            INVERTING_AND_AFTER | {"train_decoder", "reconstruct_images", "plot_reconstructions"},
-            marks=pytest.mark.slow,
-        ),
-        pytest.param("scripts/match_features.py", MATCHING_AND_AFTER | FIGURES, marks=pytest.mark.slow),
-        pytest.param("scripts/featpoison/attacks/gradient_canceling.py", CANCELING_AND_AFTER, marks=pytest.mark.slow),
-        pytest.param("scripts/featpoison/render/latex.py", {"render_table"}, marks=pytest.mark.slow),
-        pytest.param("scripts/featpoison/pretraining/simclr.py", set(), marks=pytest.mark.slow),
-    ],
-)
+SLOW = pytest.mark.slow
+EDITS = [
+    ("scripts/featpoison/attacks/feature_matching.py", MATCHING_AND_AFTER),
+    ("scripts/featpoison/downstream/metrics.py", VICTIMS_AND_AFTER),
+    ("scripts/featpoison/papers/lu2024.py", AFTER_VICTIMS),
+    ("scripts/featpoison/config.py", set()),
+    pytest.param("scripts/featpoison/attacks/gc_feature.py", CANCELING_AND_AFTER, marks=SLOW),
+    pytest.param("scripts/featpoison/attacks/gc_input.py", IN_INPUT_SPACE_AND_AFTER, marks=SLOW),
+    pytest.param(
+        "scripts/featpoison/attacks/decoder_inversion.py",
+        INVERTING_AND_AFTER | {"decoders", "reconstructions", "figure4"},
+        marks=SLOW,
+    ),
+    pytest.param(
+        "scripts/featpoison/attacks/gradpc_input.py",
+        AFTER_VICTIMS | {"targets/gradpc-input"},
+        marks=SLOW,
+    ),
+    pytest.param("scripts/featpoison/attacks/exact_bilevel.py", set(), marks=SLOW),
+    pytest.param("scripts/featpoison/papers/lu2024_claims.py", {"claims"}, marks=SLOW),
+    pytest.param("scripts/featpoison/render/magnitudes.py", {"figure6"}, marks=SLOW),
+    pytest.param("scripts/featpoison/render/latex.py", {"table1"}, marks=SLOW),
+    pytest.param("scripts/featpoison/pretraining/simclr.py", set(), marks=SLOW),
+    pytest.param("scripts/featpoison/audit/lineage.py", set(), marks=SLOW),
+    pytest.param(
+        "scripts/poison_images.py",
+        MATCHING_AND_AFTER | INVERTING_AND_AFTER | IN_INPUT_SPACE_AND_AFTER,
+        marks=SLOW,
+    ),
+]
+
+
+@pytest.mark.parametrize(("edited", "expected"), EDITS)
 def test_an_edit_reruns_what_follows_and_nothing_before(copy, edited, expected):
+    """Of the attacks only the one that was edited, and an edit of measures, tables or claims runs none."""
     copy.append(edited)
-    assert set(copy.planned()) == expected
+    assert kinds(copy.remade()) == expected
 
 
 def test_a_changed_setting_reruns_what_uses_it(copy):
-    config = yaml.safe_load((copy.folder / "toy.yaml").read_text())
+    config = copy.config
     config["attacks"]["feature_matching"]["steps"] = 6
     copy.configure(**config)
-    assert set(copy.planned()) == MATCHING_AND_AFTER | FIGURES
+    assert kinds(copy.remade()) == MATCHING_AND_AFTER
 
 
 @pytest.mark.slow
 def test_a_new_seed_runs_only_itself(copy):
     copy.configure(poison_seeds=[0, 1, 2])
-    planned = copy.planned()
-    assert (planned["match_features"], planned["cancel_gradient"]) == (1, 1)  # the new seed only
+    remade = {path for path in copy.remade() if "-seed" in path}
+    assert {Path(path).stem for path in remade} == {"eps0.2-seed2"}
+    assert {"poisons/feature-matching", "poisoned_features/gc-feature"} <= kinds(remade)
 
 
 @pytest.mark.slow
 def test_paper_and_demo_never_share_a_product():
     def outputs(config):
-        command = [sys.executable, "-m", "snakemake", "--configfile", f"workflow/config/{config}.yaml", "--nolock", "--summary"]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--configfile",
+            f"workflow/config/{config}.yaml",
+            "--nolock",
+            "--summary",
+        ]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         return {line.split("\t")[0] for line in done.stdout.splitlines()[1:]}
 
@@ -147,7 +201,17 @@ def test_paper_and_demo_never_share_a_product():
 
 def test_the_paper_scenario_is_planned():
     targets = ["figures/table1.tex", "figures/table4.tex", "figures/figure8.pdf"]
-    command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--nolock", "--forceall", "--quiet", "reason"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        *targets,
+        "--dry-run",
+        "--nolock",
+        "--forceall",
+        "--quiet",
+        "reason",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "pretrain_encoder" in done.stdout + done.stderr
@@ -168,7 +232,12 @@ def test_shards_do_not_change_a_bit(finished, copy):
 def test_every_product_repeats_byte_for_byte(finished, tmp_path):
     again = make_toy(tmp_path)
     again.run("figures/toy/table1.tex", "figures/toy/figure5.png")
-    names = [path.relative_to(again.folder) for part in ("data", "figures") for path in (again.folder / part).rglob("*") if path.is_file()]
+    names = [
+        path.relative_to(again.folder)
+        for part in ("data", "figures")
+        for path in (again.folder / part).rglob("*")
+        if path.is_file()
+    ]
     assert len(names) > 15
     for name in names:
         assert (again.folder / name).read_bytes() == (finished.folder / name).read_bytes(), name
@@ -176,7 +245,7 @@ def test_every_product_repeats_byte_for_byte(finished, tmp_path):
 
 @pytest.mark.slow
 def test_a_failure_names_its_log_and_keeps_what_was_made(copy):
-    config = yaml.safe_load((copy.folder / "toy.yaml").read_text())
+    config = copy.config
     config["victims"]["converged"] = {"iterations": 1}
     copy.configure(**config)
     done = copy.snakemake("--cores", "2", "figures/toy/table1.csv")
@@ -216,11 +285,15 @@ def test_the_report_opens_in_a_browser(report, tmp_path):
     shown = re.findall(r'"data_uri": "(data:image/png;[^"]*)"', report.read_text())
     pictures = tmp_path / "pictures.html"
     pictures.write_text(
-        "<title>waiting</title>" + "".join(f'<img src="{uri}">' for uri in shown) + "<script>onload = () => document.title ="
+        "<title>waiting</title>"
+        + "".join(f'<img src="{uri}">' for uri in shown)
+        + "<script>onload = () => document.title ="
         " [...document.images].filter(image => image.complete && image.naturalWidth > 100).length + ' decoded'</script>"
     )
     page, errors = browse(report)
-    menu = re.sub(r"<script.*?</script>|<[^>]*>", " ", page, flags=re.DOTALL).split()  # the page is empty until its scripts have run
+    menu = re.sub(
+        r"<script.*?</script>|<[^>]*>", " ", page, flags=re.DOTALL
+    ).split()  # the page is empty until its scripts have run
     assert {"Results", "Claims", "Figures", "Tables", "Statistics"} <= set(menu)
     assert not errors
     page, errors = browse(pictures)
@@ -230,6 +303,17 @@ def test_the_report_opens_in_a_browser(report, tmp_path):
 
 def browse(path: Path) -> tuple[str, list[str]]:
     """The page as a browser makes it, and the errors on its console."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"]
-    done = subprocess.run([BROWSER, *options, path.as_uri()], capture_output=True, text=True, check=True, timeout=120)
-    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line and "INFO:CONSOLE" not in line]
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=20000",
+        "--dump-dom",
+    ]
+    done = subprocess.run(
+        [BROWSER, *options, path.as_uri()], capture_output=True, text=True, check=True, timeout=120
+    )
+    return done.stdout, [
+        line for line in done.stderr.splitlines() if "CONSOLE" in line and "INFO:CONSOLE" not in line
+    ]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from toy import Toy, make_toy
 
 KILLS = 50  # at least
@@ -19,28 +18,35 @@ MORTALITY = 0.5
 DRAW = random.Random(0)
 SIMCLR = {"architecture": {"width": 8, "stem_stride": 2}, "epochs": 8, "batch_size": 20, "warmup_epochs": 1}
 LONGER = {  # long enough to be killed in the middle, with states to resume from
-    "gradient_canceling": {"iterations": 50},
+    "gc_feature": {"iterations": 50},
     "feature_matching": {"steps": 50, "batch_size": 1, "tolerance": 0},
     "gc_input": {"epochs": 250, "threshold": 0},
     "tgda_input": {"epochs": 120},
     "exact_feature": {"epochs": 40},
     "exact_input": {"epochs": 60},
     "decoder_inversion": {"epochs": 3, "batch_size": 16, "channels": [8, 8, 8, 8, 8]},
-    "emn": {"max_rounds": 4, "steps": 2, "training_steps": 4, "images_per_class": 8, "training": {"batch_size": 16}},
+    "emn": {
+        "max_rounds": 4,
+        "steps": 2,
+        "training_steps": 4,
+        "images_per_class": 8,
+        "training": {"batch_size": 16},
+    },
 }
 TABLE = "figures/toy/table1.csv"
+MORE_ATTACKS = ("tgda-input_free", "exact-input_free", "exact-feature-matching_cap1_beta0.25")
 TARGETS = [
     "all",
     "data/encoders/grown.safetensors",
-    "data/unlearnable/toy/tiny/original/seed0.h5",
-    *(f"data/poisons/toy/tiny/{attack}/eps0.2-seed0.h5" for attack in ("tgda-input", "exact-input", "exact-feature-matching-beta0.25")),
+    "data/emn/toy/tiny/emn-original/seed0.h5",
+    *(f"data/poisons/toy/tiny/{attack}/eps0.2-seed0.h5" for attack in MORE_ATTACKS),
 ]
 
 
 def longer(folder: Path, **changes) -> Toy:
     """A toy whose steps take some seconds beyond the start of the interpreter."""
     toy = make_toy(folder)
-    values = yaml.safe_load((folder / "toy.yaml").read_text())
+    values = toy.config
     values["encoders"]["grown"] = {"pretraining": {"dataset": "toy", "simclr": SIMCLR}}
     toy.configure(**values | {"attacks": LONGER} | changes)
     return toy
@@ -48,7 +54,9 @@ def longer(folder: Path, **changes) -> Toy:
 
 def digests(toy: Toy) -> dict[str, str]:
     """Of all files under data/ and figures/ that are no leftovers of a kill."""
-    paths = [path for part in ("data", "figures") for path in (toy.folder / part).rglob("*") if path.is_file()]
+    paths = [
+        path for part in ("data", "figures") for path in (toy.folder / part).rglob("*") if path.is_file()
+    ]
     return {
         path.relative_to(toy.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in paths
@@ -126,10 +134,20 @@ def _nothing_runs_on():
 
 def begin(toy: Toy, *targets: str) -> subprocess.Popen:
     """Snakemake in the background, output in run.log."""
-    command = [sys.executable, "-m", "snakemake", "--configfile", "toy.yaml", "--workflow-profile", "workflow/profiles/default"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--configfile",
+        "toy.yaml",
+        "--workflow-profile",
+        "workflow/profiles/default",
+    ]
     options = ["--cores", "2", "--retries", "100"]
     with open(toy.folder / "run.log", "a") as log:
-        run = subprocess.Popen([*command, *options, *targets], cwd=toy.folder, env=toy.environment(), stdout=log, stderr=log)
+        run = subprocess.Popen(
+            [*command, *options, *targets], cwd=toy.folder, env=toy.environment(), stdout=log, stderr=log
+        )
     STARTED.append(run)
     return run
 
@@ -205,16 +223,23 @@ def test_killed_at_random_it_ends_with_the_same_bits(undisturbed, tmp_path):
         shutil.rmtree(toy.folder / "data/poisons")
         killers.append(disturbed(toy))
     psutil.wait_procs(left, timeout=60)
-    landed, resumable = [name for killer in killers for name in killer.landed], sum(killer.resumable for killer in killers)
-    print(f"{len(landed)} kills of {len(set(landed))} programs, {resumable} of them with a state to resume from")
+    landed, resumable = (
+        [name for killer in killers for name in killer.landed],
+        sum(killer.resumable for killer in killers),
+    )
+    print(
+        f"{len(landed)} kills of {len(set(landed))} programs, {resumable} of them with a state to resume from"
+    )
     assert resumable >= 5
     assert digests(toy) == digests(undisturbed)
     assert not locked(toy)
     assert list(toy.folder.rglob(".*.state")) == []
     assert toy.planned(*TARGETS) == {}
-    leftovers = [path for part in ("data", "figures") for path in (toy.folder / part).rglob(".*") if path.is_file()]
+    leftovers = [
+        path for part in ("data", "figures") for path in (toy.folder / part).rglob(".*") if path.is_file()
+    ]
     assert all(".part" in path.suffixes for path in leftovers), leftovers
-    audit = subprocess.run([sys.executable, "scripts/audit.py", TABLE], cwd=toy.folder, capture_output=True, text=True, check=False)
+    audit = toy.audit(TABLE)
     assert audit.returncode == 0, audit.stderr
 
 
@@ -247,7 +272,9 @@ def test_an_input_that_vanishes_after_planning_is_named(tmp_path):
     archive = tmp_path / "data/embedded/toy.tar"
     first, later = "data/encoders/tiny.safetensors", "data/images/toy.h5"
     run = begin(toy, first, later, "--cores", "1", "--prioritize", first, "--retries", "0")
-    wait_for(lambda: any("import_encoder" in " ".join(one.cmdline()) for one in programs(psutil.Process(run.pid))))
+    wait_for(
+        lambda: any("import_encoder" in " ".join(one.cmdline()) for one in programs(psutil.Process(run.pid)))
+    )
     archive.rename(tmp_path / "elsewhere.tar")
     assert run.wait(120) != 0
     assert "data/embedded/toy.tar (missing locally" in (tmp_path / "run.log").read_text()

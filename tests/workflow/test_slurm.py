@@ -9,22 +9,33 @@ import time
 import pytest
 import yaml
 from helpers import ROOT
-from toy import POISON, Toy, make_toy
+from toy import MATCHING, POISON, Toy, make_toy
 
 from slurm import KEEPS_ACCOUNTS, MISSING, Slurm
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"Slurm is not installed here (Debian: slurm-wlm, munge); missing: {', '.join(MISSING)}"),
+    pytest.mark.skipif(
+        bool(MISSING),
+        reason=f"Slurm is not installed here (Debian: slurm-wlm, munge); missing: {', '.join(MISSING)}",
+    ),
 ]
 TABLE = "figures/toy/table1.csv"
-PAIRS = "data/pairs/toy/tiny/gc-feature/eps0.2-seed0.h5"
-INPUT_POISON = "data/poisons/toy/tiny/gc-input/eps0.2-seed0.h5"
-NOISE = "data/unlearnable/toy/tiny/input/seed0.h5"
+PAIRS = "data/pairs/toy/tiny/gc-feature_free_gradpc-feature/all/eps0.2-seed0.h5"
+IN_INPUT_SPACE = "gc-input_free_gradpc-feature"
+INPUT_POISON = f"data/poisons/toy/tiny/{IN_INPUT_SPACE}/eps0.2-seed0.h5"
+NOISE = "data/emn/toy/tiny/emn-input/seed0.h5"
 ONE_GPU, TWO_GPUS = "gres:gpu:1", "gres:gpu:2"
 ROWS = [{"method": "gc-input"}, {"method": "gc-feature"}, {"method": "feature-matching", "beta": 0.25}]
 SMALL = {"shards": 2, "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": ROWS}}}
-IMPATIENT = ["--latency-wait", "10", "--seconds-between-status-checks", "1", "--slurm-init-seconds-before-status-checks", "1"]
+IMPATIENT = [
+    "--latency-wait",
+    "10",
+    "--seconds-between-status-checks",
+    "1",
+    "--slurm-init-seconds-before-status-checks",
+    "1",
+]
 
 
 class OnSlurm(Toy):
@@ -36,10 +47,22 @@ class OnSlurm(Toy):
         shutil.copy(ROOT / "slurm", folder / "slurm", follow_symlinks=False)
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--profile", "slurm", *IMPATIENT, "--configfile", "toy.yaml", *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--profile",
+            "slurm",
+            *IMPATIENT,
+            "--configfile",
+            "toy.yaml",
+            *arguments,
+        ]
         path = f"{self.cluster.root}/bin:{sys.prefix}/bin:{self.cluster.environment['PATH']}"
         environment = self.cluster.environment | {"PATH": path}
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env=environment, check=False)
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, env=environment, check=False
+        )
 
     def submit(self, *arguments: str) -> list[dict[str, str]]:
         """The cluster's jobs of a run that succeeds."""
@@ -91,10 +114,13 @@ def test_rules_without_a_gpu_ask_for_none(remote):
     assert [job.get("TresPerJob") for job in jobs] == [None]
 
 
-def test_unlearnable_noise_has_the_gpus_that_it_is_spread_over(remote):
+def test_emn_noise_has_the_gpus_that_it_is_spread_over(remote):
     toy, _ = remote
-    attacks = yaml.safe_load((toy.folder / "toy.yaml").read_text())["attacks"]
-    toy.configure(attacks=attacks | {"emn": {"max_rounds": 2, "images_per_class": 8, "training": {"batch_size": 8}}}, unlearnable_shards=2)
+    attacks = toy.config["attacks"]
+    toy.configure(
+        attacks=attacks | {"emn": {"max_rounds": 2, "images_per_class": 8, "training": {"batch_size": 8}}},
+        emn_shards=2,
+    )
     jobs = toy.submit("--", NOISE)
     assert [job.get("TresPerJob") for job in jobs] == [TWO_GPUS]
 
@@ -133,7 +159,7 @@ def test_a_failed_job_shows_its_log(remote):
     (toy.folder / "toy.yaml").write_text(config)
     assert done.returncode != 0
     assert "FloatingPointError" in done.stderr
-    assert "logs/poison_by_canceling/toy/tiny/gc-input/eps0.2-seed0.log" in done.stderr
+    assert f"logs/poison_images/toy/tiny/{IN_INPUT_SPACE}/eps0.2-seed0.log" in done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +167,7 @@ def long(local, remote) -> OnSlurm:
     """The toy on the cluster, with a feature matching that takes long enough to be interrupted; `local` has made its poisons."""
     toy, _ = remote
     for one in (local, toy):
-        attacks = yaml.safe_load((one.folder / "toy.yaml").read_text())["attacks"]
+        attacks = one.config["attacks"]
         one.configure(attacks=attacks | {"feature_matching": {"steps": 1000, "batch_size": 4}}, shards=1)
     local.run("--", POISON)
     return toy
@@ -149,7 +175,7 @@ def long(local, remote) -> OnSlurm:
 
 def interrupted(toy: OnSlurm, *command: str) -> tuple[list[dict[str, str]], list[str]]:
     """The cluster's jobs of the poisons, and which of them `command` met as soon as there was a state to resume from."""
-    states = toy.folder / "data/poisons/toy/tiny/feature-matching-beta0.25"
+    states = toy.folder / "data/poisons/toy/tiny" / MATCHING
     met = []
 
     def interrupt() -> None:
@@ -165,7 +191,7 @@ def interrupted(toy: OnSlurm, *command: str) -> tuple[list[dict[str, str]], list
     jobs = toy.submit("--", POISON)
     thread.join(1)
     assert len(met) == 1
-    assert "resumed" in next((toy.folder / "logs/match_features").rglob("*seed1-1-of-1.log")).read_text()
+    assert "resumed" in next((toy.folder / "logs/poison_images").rglob(f"{MATCHING}/*seed1.log")).read_text()
     return jobs, met
 
 
@@ -182,7 +208,9 @@ def test_a_job_that_slurm_takes_back_and_queues_again_resumes(local, long):
     """What happens to a preempted one."""
     (long.folder / POISON).unlink()
     jobs, requeued = interrupted(long, "scontrol", "requeue")
-    assert [(job["JobId"], job["JobState"], job["Restarts"]) for job in jobs] == [(requeued[0], "COMPLETED", "1")]
+    assert [(job["JobId"], job["JobState"], job["Restarts"]) for job in jobs] == [
+        (requeued[0], "COMPLETED", "1")
+    ]
     assert (long.folder / POISON).read_bytes() == (local.folder / POISON).read_bytes()
 
 

@@ -1,7 +1,7 @@
 rule judge_claims:
     """The paper's claims, judged by the intervals of our own result files."""
     input:
-        results=G.judged_files,
+        results=TABLES.judged_files,
         published=PUBLISHED,
         code=code("judge_claims.py"),
     output:
@@ -15,6 +15,6 @@ rule judge_claims:
     benchmark:
         f"benchmarks/judge_claims/{OUTPUT}/claims.jsonl"
     params:
-        results=G.judged_json,
+        results=TABLES.judged_json,
     shell:
         "python scripts/judge_claims.py --results {params.results:q} --published {input.published} {output} 2> {log}"

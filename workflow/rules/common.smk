@@ -1,5 +1,5 @@
 # The configuration and its graph, given to Snakemake: local rules, scatter, wildcards and resources. What is plain Python
-# stands in scripts/featpoison/graph.py and costs/resources.py, where it is typed and tested.
+# stands in scripts/featpoison/graph/ and costs/resources.py, where it is typed and tested.
 
 import sys
 from pathlib import Path
@@ -11,7 +11,8 @@ from featpoison.attacks import choices
 from featpoison.attacks import names as attacks
 from featpoison.costs import resources as planned
 from featpoison.defences import names as defences
-from featpoison.graph import (
+from featpoison.graph.figures import FIGURES, Figures
+from featpoison.graph.paths import (
     ARCHIVES,
     CLEAN_HEADS,
     DECODER,
@@ -21,7 +22,6 @@ from featpoison.graph import (
     ENCODER_FACTS,
     FEATURE_SHARD,
     FEATURES,
-    FIGURES,
     IMAGES,
     NOISE,
     PAIRINGS,
@@ -34,22 +34,22 @@ from featpoison.graph import (
     RECONSTRUCTIONS,
     TARGET,
     VICTIMS,
-    Graph,
     code,
     one_of,
     segments_making,
     segments_of,
 )
+from featpoison.graph.steps import Steps
+from featpoison.graph.tables import Tables
 
 try:
     CONFIG = configuration.parse(config, "configuration")
 except configuration.ConfigError as error:
     raise WorkflowError(str(error))
 
-G = Graph(CONFIG)
-R = planned.Resources(CONFIG)
-GPU = R.gpu
-OUTPUT = G.output
+STEPS, TABLES, SHOWN = Steps(CONFIG), Tables(CONFIG), Figures(CONFIG)
+PLANNED = planned.Resources(CONFIG)
+GPU, OUTPUT = PLANNED.gpu, CONFIG.output
 
 
 # Downloads need the network and the rest is over at once: not worth a cluster job.
@@ -94,7 +94,7 @@ wildcard_constraints:
 
 def quantized_shards(wildcards):
     """The features of the 8-bit images, where they are spread over jobs."""
-    spread = CONFIG.evaluation_shards > 1 and G.attack(wildcards).makes == "images"
+    spread = CONFIG.evaluation_shards > 1 and STEPS.attack(wildcards).makes == "images"
     return gather.quantize(QUANTIZED_SHARD, **wildcards) if spread else []
 
 

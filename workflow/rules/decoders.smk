@@ -12,10 +12,10 @@ rule train_decoder:
         "benchmarks/train_decoder/{dataset}/{encoder}/{kind}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=R.memory(8, "train_decoder"),
-        runtime=R.minutes(15, "train_decoder"),
+        mem_mb=PLANNED.memory(8, "train_decoder"),
+        runtime=PLANNED.minutes(15, "train_decoder"),
     params:
-        settings=G.settings("train_decoder"),
+        settings=STEPS.settings("train_decoder"),
     shell:
         "python scripts/train_decoder.py --images {input.images} --encoder {input.encoder} --kind {wildcards.kind}"
         " --settings {params.settings:q} {output} 2> {log}"
@@ -36,10 +36,10 @@ rule reconstruct_images:
         "benchmarks/reconstruct_images/{dataset}/{encoder}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=R.memory(8),
-        runtime=R.minutes(15),
+        mem_mb=PLANNED.memory(8),
+        runtime=PLANNED.minutes(15),
     params:
-        settings=G.settings("train_decoder"),
+        settings=STEPS.settings("train_decoder"),
         shown=CONFIG.figures.images,
     shell:
         "python scripts/reconstruct_images.py --images {input.images} --encoder {input.encoder} --count {params.shown}"

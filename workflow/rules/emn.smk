@@ -1,8 +1,8 @@
 rule make_emn_noise:
     """EMN, one poison seed: noise for the whole training set; resumes from its last round."""
     input:
-        unpack(G.attack_inputs),
-        code=G.attack_code("make_emn_noise.py"),
+        unpack(STEPS.attack_inputs),
+        code=STEPS.attack_code("make_emn_noise.py"),
     output:
         NOISE,
     log:
@@ -14,10 +14,10 @@ rule make_emn_noise:
     threads: CONFIG.emn_shards
     resources:
         gpu=GPU * CONFIG.emn_shards,
-        mem_mb=R.memory(8, "make_emn_noise"),
-        runtime=R.minutes(30, "make_emn_noise"),
+        mem_mb=PLANNED.memory(8, "make_emn_noise"),
+        runtime=PLANNED.minutes(30, "make_emn_noise"),
     params:
-        options=G.attack_options,
+        options=STEPS.attack_options,
     shell:
         "python scripts/make_emn_noise.py {params.options:q} --seed {wildcards.seed} --devices {resources.gpu} {output} 2> {log}"
 
@@ -28,7 +28,7 @@ rule evaluate_emn:
     input:
         images=IMAGES,
         encoder=ENCODER,
-        noise=G.noise_files,
+        noise=STEPS.noise_files,
         code=code("evaluate_emn.py"),
     output:
         expand(VICTIMS, defence="none", budget="inf", allow_missing=True),
@@ -40,10 +40,10 @@ rule evaluate_emn:
         attack=segments_making("noise"),
     resources:
         gpu=GPU,
-        mem_mb=R.memory(8, "evaluate_emn"),
-        runtime=R.minutes(30, "evaluate_emn"),
+        mem_mb=PLANNED.memory(8, "evaluate_emn"),
+        runtime=PLANNED.minutes(30, "evaluate_emn"),
     params:
-        settings=G.settings("evaluate_emn"),
+        settings=STEPS.settings("evaluate_emn"),
     shell:
         "python scripts/evaluate_emn.py --images {input.images} --encoder {input.encoder} --noise {input.noise}"
         " --settings {params.settings:q} -- {output} 2> {log}"

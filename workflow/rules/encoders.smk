@@ -1,7 +1,7 @@
 rule import_encoder:
     """Weights from the repository or a download, digest and keys checked; published checkpoints are converted."""
     input:
-        embedded=G.embedded_weights,
+        embedded=STEPS.embedded_weights,
         code=code("import_encoder.py"),
     output:
         ENCODER,
@@ -10,13 +10,13 @@ rule import_encoder:
     benchmark:
         "benchmarks/import_encoder/{encoder}.jsonl"
     wildcard_constraints:
-        encoder=one_of(G.imported),
+        encoder=one_of(STEPS.imported),
     resources:
-        mem_mb=R.memory(4),
-        runtime=R.minutes(60),
+        mem_mb=PLANNED.memory(4),
+        runtime=PLANNED.minutes(60),
     params:
-        settings=G.settings("import_encoder"),
-        conversion=G.conversion_option,
+        settings=STEPS.settings("import_encoder"),
+        conversion=STEPS.conversion_option,
         downloads=ARCHIVES,
     shell:
         "python scripts/import_encoder.py --downloads {params.downloads} --settings {params.settings:q}"
@@ -26,7 +26,7 @@ rule import_encoder:
 rule pretrain_encoder:
     """SimCLR without labels; resumes from its last epoch."""
     input:
-        images=G.pretraining_images,
+        images=STEPS.pretraining_images,
         code=code("pretrain_encoder.py"),
     output:
         ENCODER,
@@ -35,14 +35,14 @@ rule pretrain_encoder:
     benchmark:
         "benchmarks/pretrain_encoder/{encoder}.jsonl"
     wildcard_constraints:
-        encoder=one_of(G.pretrained),
+        encoder=one_of(STEPS.pretrained),
     threads: 8
     resources:
         gpu=GPU,
-        mem_mb=R.memory(8, "pretrain_encoder"),
-        runtime=R.minutes(30, "pretrain_encoder"),
+        mem_mb=PLANNED.memory(8, "pretrain_encoder"),
+        runtime=PLANNED.minutes(30, "pretrain_encoder"),
     params:
-        settings=G.settings("pretrain_encoder"),
+        settings=STEPS.settings("pretrain_encoder"),
     shell:
         "python scripts/pretrain_encoder.py --threads {threads} --images {input.images} --settings {params.settings:q} {output} 2> {log}"
 
@@ -51,7 +51,7 @@ rule describe_encoder:
     """What a pre-trained encoder is worth on a data set: losses, linear accuracy, provenance."""
     input:
         encoder=ENCODER,
-        images=G.pretraining_images,
+        images=STEPS.pretraining_images,
         clean=CLEAN_HEADS,
         code=code("describe_encoder.py"),
     output:
@@ -61,9 +61,9 @@ rule describe_encoder:
     benchmark:
         "benchmarks/describe_encoder/{dataset}/{encoder}.jsonl"
     wildcard_constraints:
-        encoder=one_of(G.pretrained),
+        encoder=one_of(STEPS.pretrained),
     resources:
-        mem_mb=R.memory(4),
-        runtime=R.minutes(15),
+        mem_mb=PLANNED.memory(4),
+        runtime=PLANNED.minutes(15),
     shell:
         "python scripts/describe_encoder.py --encoder {input.encoder} --images {input.images} --clean {input.clean} {output} 2> {log}"

@@ -14,8 +14,8 @@ if CONFIG.feature_shards == 1:
             "benchmarks/extract_features/{dataset}/{encoder}.jsonl"
         resources:
             gpu=GPU,
-            mem_mb=R.memory(6, "extract_features"),
-            runtime=R.minutes(15, "extract_features"),
+            mem_mb=PLANNED.memory(6, "extract_features"),
+            runtime=PLANNED.minutes(15, "extract_features"),
         shell:
             "python scripts/extract_features.py --images {input.images} --encoder {input.encoder} {output} 2> {log}"
 
@@ -35,8 +35,8 @@ else:
             "benchmarks/extract_features/{dataset}/{encoder}-{scatteritem}.jsonl"
         resources:
             gpu=GPU,
-            mem_mb=R.memory(6, "extract_features"),
-            runtime=R.minutes(15, "extract_features"),
+            mem_mb=PLANNED.memory(6, "extract_features"),
+            runtime=PLANNED.minutes(15, "extract_features"),
         shell:
             "python scripts/extract_features.py --images {input.images} --encoder {input.encoder}"
             " --shard {wildcards.scatteritem} {output} 2> {log}"
@@ -56,7 +56,7 @@ else:
         benchmark:
             "benchmarks/gather_features/{dataset}/{encoder}.jsonl"
         resources:
-            mem_mb=R.memory(8),
-            runtime=R.minutes(15),
+            mem_mb=PLANNED.memory(8),
+            runtime=PLANNED.minutes(15),
         shell:
             "python scripts/gather_shards.py --shards {input.shards} -- {output} 2> {log}"

@@ -1,7 +1,7 @@
 rule plot_reconstructions:
     """Figure 4: test images and their reconstructions by each kind of decoder."""
     input:
-        reconstructions=G.shown(RECONSTRUCTIONS),
+        reconstructions=SHOWN.shown(RECONSTRUCTIONS),
         code=code("plot_reconstructions.py"),
     output:
         report(
@@ -20,8 +20,8 @@ rule plot_reconstructions:
 rule plot_poisons:
     """Figure 5: clean images and their poisons, one row per beta."""
     input:
-        images=G.images_of("scenario"),
-        poisons=G.shown_poisons,
+        images=SHOWN.images_of("scenario"),
+        poisons=SHOWN.shown_poisons,
         code=code("plot_poisons.py"),
     output:
         report(
@@ -43,9 +43,9 @@ rule plot_poisons:
 rule plot_magnitudes:
     """Figure 6: histogram of the poisons' largest pixel."""
     input:
-        images=G.images_of("scenario"),
-        poisons=G.shown_poisons,
-        transfer=G.transfer_poisons,
+        images=SHOWN.images_of("scenario"),
+        poisons=SHOWN.shown_poisons,
+        transfer=SHOWN.transfer_poisons,
         code=code("plot_magnitudes.py"),
     output:
         report(
@@ -58,7 +58,7 @@ rule plot_magnitudes:
     benchmark:
         f"benchmarks/plot_magnitudes/{OUTPUT}/figure6.jsonl"
     params:
-        names=G.shown_scenarios,
+        names=SHOWN.shown_scenarios,
     shell:
         "python scripts/plot_magnitudes.py --images {input.images} --poisons {input.poisons}"
         " --transfer {input.transfer} --names {params.names} -- {output} 2> {log}"
@@ -67,8 +67,8 @@ rule plot_magnitudes:
 rule plot_perturbations:
     """Figure 9: what feature matching added to the base images."""
     input:
-        images=G.images_of("scenario"),
-        poisons=G.shown_poisons,
+        images=SHOWN.images_of("scenario"),
+        poisons=SHOWN.shown_poisons,
         code=code("plot_perturbations.py"),
     output:
         report(
@@ -90,11 +90,11 @@ rule plot_perturbations:
 rule plot_threat_model:
     """Figure 1: the encoder is pre-trained on clean images, the head trained on poisoned ones."""
     input:
-        images=G.images_of("scenario"),
-        encoder=G.shown(ENCODER),
-        poisons=G.first_shown,
-        victims=G.first_shown_victims,
-        clean=G.shown(CLEAN_HEADS),
+        images=SHOWN.images_of("scenario"),
+        encoder=SHOWN.shown(ENCODER),
+        poisons=SHOWN.first_shown,
+        victims=SHOWN.first_shown_victims,
+        clean=SHOWN.shown(CLEAN_HEADS),
         code=code("plot_threat_model.py"),
     output:
         report(
@@ -114,10 +114,10 @@ rule plot_threat_model:
 rule plot_input_poisons:
     """Figure 2: clean images and the poisons of unconstrained canceling in input space."""
     input:
-        images=G.images_of("scenario"),
-        poisons=G.input_poisons,
-        victims=G.input_victims,
-        clean=G.shown(CLEAN_HEADS),
+        images=SHOWN.images_of("scenario"),
+        poisons=SHOWN.input_poisons,
+        victims=SHOWN.input_victims,
+        clean=SHOWN.shown(CLEAN_HEADS),
         code=code("plot_input_poisons.py"),
     output:
         report(
@@ -139,12 +139,12 @@ rule plot_input_poisons:
 rule plot_stages:
     """Figure 3: target head, poisoned features and inversion in the plane of the clean features."""
     input:
-        images=G.images_of("scenario"),
-        features=G.shown(FEATURES),
-        clean=G.shown(CLEAN_HEADS),
-        target=G.shown(TARGET, target=configuration.DEFAULT_TARGET),
-        poisoned=G.canceled_features,
-        poisons=G.first_shown,
+        images=SHOWN.images_of("scenario"),
+        features=SHOWN.shown(FEATURES),
+        clean=SHOWN.shown(CLEAN_HEADS),
+        target=SHOWN.shown(TARGET, target=configuration.DEFAULT_TARGET),
+        poisoned=SHOWN.canceled_features,
+        poisons=SHOWN.first_shown,
         code=code("plot_stages.py"),
     output:
         report(
@@ -164,8 +164,8 @@ rule plot_stages:
 rule plot_anomalies:
     """Figure 7: poisons within and beyond the clean range in the transfer scenario."""
     input:
-        images=G.images_of("transfer"),
-        poisons=G.transfer_poisons,
+        images=SHOWN.images_of("transfer"),
+        poisons=SHOWN.transfer_poisons,
         code=code("plot_anomalies.py"),
     output:
         report(
@@ -184,8 +184,8 @@ rule plot_anomalies:
 rule plot_emn:
     """Figure 8: clean images, EMN's poisons by scenario, and their perturbations amplified."""
     input:
-        images=G.emn_images,
-        noise=G.shown_noise,
+        images=SHOWN.emn_images,
+        noise=SHOWN.shown_noise,
         code=code("plot_emn.py"),
     output:
         report(
@@ -209,7 +209,7 @@ rule plot_emn:
 rule plot_examples:
     """Figure 10: clean images of a downstream data set."""
     input:
-        images=G.images_of("examples"),
+        images=SHOWN.images_of("examples"),
         code=code("plot_examples.py"),
     output:
         report(

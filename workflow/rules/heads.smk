@@ -11,9 +11,9 @@ rule train_heads:
         "benchmarks/train_heads/{dataset}/{encoder}.jsonl"
     resources:
         gpu=GPU,
-        mem_mb=R.memory(6, "train_heads"),
-        runtime=R.minutes(10, "train_heads"),
+        mem_mb=PLANNED.memory(6, "train_heads"),
+        runtime=PLANNED.minutes(10, "train_heads"),
     params:
-        settings=G.settings("train_heads"),
+        settings=STEPS.settings("train_heads"),
     shell:
         "python scripts/train_heads.py --features {input.features} --settings {params.settings:q} {output} 2> {log}"

@@ -1,7 +1,7 @@
 rule fetch_dataset:
     """Archive (embedded, mirror or download, digests checked) to uint8 images and labels."""
     input:
-        embedded=G.embedded_archive,
+        embedded=STEPS.embedded_archive,
         code=code("fetch_dataset.py"),
     output:
         IMAGES,
@@ -10,10 +10,10 @@ rule fetch_dataset:
     benchmark:
         "benchmarks/fetch_dataset/{dataset}.jsonl"
     resources:
-        mem_mb=R.memory(4),
-        runtime=R.minutes(60),
+        mem_mb=PLANNED.memory(4),
+        runtime=PLANNED.minutes(60),
     params:
-        settings=G.settings("fetch_dataset"),
+        settings=STEPS.settings("fetch_dataset"),
         downloads=ARCHIVES,
     shell:
         "python scripts/fetch_dataset.py --downloads {params.downloads} --settings {params.settings:q} {output} 2> {log}"

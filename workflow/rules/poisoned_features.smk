@@ -1,8 +1,8 @@
 rule poison_features:
     """Stage 2: poisoned features, by the attack that the path names."""
     input:
-        unpack(G.attack_inputs),
-        code=G.attack_code("poison_features.py"),
+        unpack(STEPS.attack_inputs),
+        code=STEPS.attack_code("poison_features.py"),
     output:
         POISONED_FEATURES,
     log:
@@ -12,11 +12,11 @@ rule poison_features:
     wildcard_constraints:
         attack=segments_making("features"),
     resources:
-        gpu=R.attack_gpu,
-        mem_mb=R.memory(8, "poison_features"),
-        runtime=R.minutes(10, "poison_features"),
+        gpu=PLANNED.attack_gpu,
+        mem_mb=PLANNED.memory(8, "poison_features"),
+        runtime=PLANNED.minutes(10, "poison_features"),
     params:
-        options=G.attack_options,
+        options=STEPS.attack_options,
     shell:
         "python scripts/poison_features.py {params.options:q} --budget {wildcards.budget} --seed {wildcards.seed}"
         " {output} 2> {log}"
@@ -37,10 +37,10 @@ rule pair_features:
     wildcard_constraints:
         attack=segments_making("features"),
     resources:
-        mem_mb=R.memory(6, "pair_features"),
-        runtime=R.minutes(10),
+        mem_mb=PLANNED.memory(6, "pair_features"),
+        runtime=PLANNED.minutes(10),
     params:
-        option=G.pairing_option,
+        option=STEPS.pairing_option,
     shell:
         "python scripts/pair_features.py --features {input.features} --poisoned {input.poisoned}"
         " {params.option} {output} 2> {log}"

@@ -1,8 +1,8 @@
 rule poison_images:
     """Stage 3, and attacks in input space: poison images, by the attack that the path names; resumes after a kill."""
     input:
-        unpack(G.attack_inputs),
-        code=G.attack_code("poison_images.py"),
+        unpack(STEPS.attack_inputs),
+        code=STEPS.attack_code("poison_images.py"),
     output:
         POISONS,
     log:
@@ -10,19 +10,19 @@ rule poison_images:
     benchmark:
         "benchmarks/poison_images/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.jsonl"
     wildcard_constraints:
-        attack=segments_of(G.whole),
+        attack=segments_of(STEPS.whole),
     resources:
-        gpu=R.attack_gpu,
-        mem_mb=R.memory(8, "poison_images"),
-        runtime=R.minutes(15, "poison_images"),
+        gpu=PLANNED.attack_gpu,
+        mem_mb=PLANNED.memory(8, "poison_images"),
+        runtime=PLANNED.minutes(15, "poison_images"),
     params:
-        options=G.attack_options,
+        options=STEPS.attack_options,
     shell:
         "python scripts/poison_images.py {params.options:q} --budget {wildcards.budget} --seed {wildcards.seed}"
         " {output} 2> {log}"
 
 
-if G.shardable:
+if STEPS.shardable:
 
     use rule poison_images as poison_shard with:
         output:
@@ -32,9 +32,9 @@ if G.shardable:
         benchmark:
             "benchmarks/poison_images/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}-{scatteritem}.jsonl"
         wildcard_constraints:
-            attack=segments_of(G.shardable),
+            attack=segments_of(STEPS.shardable),
         params:
-            options=G.shard_options,
+            options=STEPS.shard_options,
 
     localrules:
         gather_poisons,
@@ -51,10 +51,10 @@ if G.shardable:
         benchmark:
             "benchmarks/gather_poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.jsonl"
         wildcard_constraints:
-            attack=segments_of(G.shardable),
+            attack=segments_of(STEPS.shardable),
         resources:
-            mem_mb=R.memory(4),
-            runtime=R.minutes(15),
+            mem_mb=PLANNED.memory(4),
+            runtime=PLANNED.minutes(15),
         shell:
             "python scripts/gather_shards.py --shards {input.shards} -- {output} 2> {log}"
 
@@ -62,8 +62,8 @@ if G.shardable:
 rule defend_poisons:
     """The poisons that a defence lets pass."""
     input:
-        unpack(G.defence_inputs),
-        code=G.defence_code,
+        unpack(STEPS.defence_inputs),
+        code=STEPS.defence_code,
     output:
         DEFENDED,
     log:
@@ -73,9 +73,9 @@ rule defend_poisons:
     wildcard_constraints:
         defence=one_of(defences.NAMES),
     resources:
-        mem_mb=R.memory(4, "defend_poisons"),
-        runtime=R.minutes(5),
+        mem_mb=PLANNED.memory(4, "defend_poisons"),
+        runtime=PLANNED.minutes(5),
     params:
-        options=G.defence_options,
+        options=STEPS.defence_options,
     shell:
         "python scripts/defend_poisons.py {params.options:q} {output} 2> {log}"

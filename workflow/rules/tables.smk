@@ -1,9 +1,9 @@
 rule collect_table:
     """The numbers of a table, one row a cell, from result files alone."""
     input:
-        results=G.table_results,
-        clean=G.table_clean_heads,
-        target=G.table_target,
+        results=TABLES.table_results,
+        clean=TABLES.table_clean_heads,
+        target=TABLES.table_target,
         published=PUBLISHED,
         code=code("collect_table.py"),
     output:
@@ -13,7 +13,7 @@ rule collect_table:
     benchmark:
         f"benchmarks/collect_table/{OUTPUT}/{{table}}.jsonl"
     params:
-        cells=G.cells_json,
+        cells=TABLES.cells_json,
     shell:
         "python scripts/collect_table.py --number {wildcards.table} --clean {input.clean} --target {input.target}"
         " --published {input.published} --cells {params.cells:q} {output} 2> {log}"
@@ -23,7 +23,7 @@ rule render_table:
     """A table for the paper (tex) and for the eye (pdf, png), from its numbers."""
     input:
         numbers=f"{OUTPUT}/{{table}}.csv",
-        victims=G.table_victims,
+        victims=TABLES.table_victims,
         code=code("render_table.py"),
     output:
         report(

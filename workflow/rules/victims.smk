@@ -2,7 +2,7 @@ rule extract_quantized:
     """Features of the 8-bit copies of an attack's images, all poison seeds, one shard; where there is only one shard, the
     evaluation extracts them itself."""
     input:
-        poisons=G.poison_files,
+        poisons=STEPS.poison_files,
         encoder=ENCODER,
         code=code("extract_quantized.py"),
     output:
@@ -15,8 +15,8 @@ rule extract_quantized:
         attack=segments_making("images"),
     resources:
         gpu=GPU,
-        mem_mb=R.memory(6, "extract_quantized"),
-        runtime=R.minutes(5, "extract_quantized"),
+        mem_mb=PLANNED.memory(6, "extract_quantized"),
+        runtime=PLANNED.minutes(5, "extract_quantized"),
     shell:
         "python scripts/extract_quantized.py --poisons {input.poisons} --encoder {input.encoder}"
         " --shard {wildcards.scatteritem} {output} 2> {log}"
@@ -26,7 +26,7 @@ rule evaluate_attack:
     """Both victims retrained on clean plus poisoned features, all poison and victim seeds together; for attacks that make
     images once more after rounding these to 8 bits."""
     input:
-        unpack(G.victim_inputs),
+        unpack(STEPS.victim_inputs),
         quantized=quantized_shards,
         code=code("evaluate_attack.py"),
     output:
@@ -39,11 +39,11 @@ rule evaluate_attack:
         attack=segments_making("features", "images"),
     resources:
         gpu=GPU,
-        mem_mb=R.memory(8, "evaluate_attack"),
-        runtime=R.minutes(10, "evaluate_attack"),
+        mem_mb=PLANNED.memory(8, "evaluate_attack"),
+        runtime=PLANNED.minutes(10, "evaluate_attack"),
     params:
-        files=G.victim_options,
-        settings=G.settings("evaluate_attack"),
+        files=STEPS.victim_options,
+        settings=STEPS.settings("evaluate_attack"),
         quantized=quantized_option,
     shell:
         "python scripts/evaluate_attack.py {params.files:q} {params.quantized} --settings {params.settings:q} {output} 2> {log}"

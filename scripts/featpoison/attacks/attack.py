@@ -72,7 +72,7 @@ class Attack:
     work: Callable[[Sizes, Any, float], Work]
     """Operations and bytes written, for sizes, settings and a number of poisons."""
     memory: Callable[[Sizes, Any, float], float]
-    """Bytes of the arrays held in main memory at once, likewise."""
+    """Bytes of the arrays held in main memory at once, for sizes, settings and a number of poisons."""
     section: str = ""
     """Key of the configuration's `attacks` that holds its settings, which several attacks may share; empty:
     its own name with `_` for `-`."""

@@ -52,7 +52,7 @@ class Choice(Settings):
 
 
 def parse(segment: str) -> Choice:
-    """The choice that a folder of paths belongs to. Raises ValueError for what is no such folder."""
+    """The choice that a folder of paths belongs to. Raises ValueError for another text."""
     found = re.fullmatch(SEGMENT, segment)
     if found is None:
         raise ValueError(

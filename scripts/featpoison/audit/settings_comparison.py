@@ -8,14 +8,14 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from featpoison.graph import Graph, declared_settings
+from featpoison.graph.steps import Steps, declared_settings
 from featpoison.records.provenance import Record
 
 
-def differences(graph: Graph, path: str, record: Record) -> Iterator[str]:
-    """One line for each setting that the configuration of `graph` has otherwise than the record of the
+def differences(steps: Steps, path: str, record: Record) -> Iterator[str]:
+    """One line for each setting that the configuration of `steps` has otherwise than the record of the
     product at `path`."""
-    found = declared_settings(graph, path, record["program"])
+    found = declared_settings(steps, path, record["program"])
     if found is None:
         return
     key, declared = found

@@ -26,7 +26,7 @@ from featpoison.datasets.sources import Dataset
 from featpoison.datasets.sources import load as load_images
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder
-from featpoison.graph import FROZEN_NOISE, Graph
+from featpoison.graph.steps import FROZEN_NOISE, Steps
 from featpoison.records.provenance import ROOT, canonical_json
 from featpoison.records.seal import read_metadata
 
@@ -164,7 +164,7 @@ def _sizes_of_job(job: PlannedJob, config: Config, sizing: Sizing) -> Sizes:
     """The sizes of the job's data set, which for pre-training is not in its path."""
     dataset = job.wildcards.get("dataset")
     if dataset is None:
-        dataset = Path(Graph(config).pretraining_images(SimpleNamespace(**job.wildcards))).stem
+        dataset = Path(Steps(config).pretraining_images(SimpleNamespace(**job.wildcards))).stem
     return sizing(dataset, job.wildcards["encoder"])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from featpoison.config import Config
 from featpoison.costs.plan import PlannedJob, memory_of, sizes_of, work_of
-from featpoison.graph import Graph
+from featpoison.graph.steps import Steps
 
 GENEROUS = 6
 """Times the planned time: small encoders use a twentieth of a GPU, and an estimate that is too short costs a
@@ -21,12 +21,12 @@ class Resources:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.gpu = 1 if config.gpu else 0
-        self._graph = Graph(config)
+        self._steps = Steps(config)
         self._sizing = cache(lambda dataset, encoder: sizes_of(config, dataset, encoder))
 
     def attack_gpu(self, wildcards: Any) -> int:
         """GPUs of a rule that runs an attack: one, where there are any and the attack's work is worth it."""
-        return self.gpu if self._graph.attack(wildcards).gpu else 0
+        return self.gpu if self._steps.attack(wildcards).gpu else 0
 
     def memory(self, gigabytes: float, rule: str | None = None) -> Callable[[Any, int], int]:
         """Megabytes by wildcards and attempt: a part for libraries, and the arrays of `rule`. They double

@@ -1,5 +1,8 @@
-"""The accuracy of heads, apart from the measures of poisons: clean heads have one before there is any attack, and an
-edit of those measures should not make every attack anew."""
+"""The accuracy of heads.
+
+Apart from the measures of poisons: clean heads have an accuracy before there is any attack, and an edit of
+those measures should make no attack anew.
+"""
 
 import torch
 from torch import Tensor

@@ -33,6 +33,6 @@ def structural_similarity(images: Tensor, base: Tensor) -> float:
     """Mean SSIM of `images` to `base`, both (n, c, h, w) in [0, 1].
 
     SSIM is that of Wang et al. (2004): a Gaussian window of 11 px with standard deviation 1.5, k1 = 0.01, k2
-    = 0.03. Raises an error of pytorch-msssim where an image is smaller than the window.
+    = 0.03. Along a side of less than 11 px, pytorch-msssim warns and does not average.
     """
     return ssim(images.double(), base.double(), data_range=1.0).item()

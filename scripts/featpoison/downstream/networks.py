@@ -34,7 +34,7 @@ ORDER, VIEWS = 2, 3
 `heads.py` has the positions 0 and 1.
 """
 Variant = Literal["original", "end-to-end", "input"]
-"""The networks of EMN: all trained from random weights, all from a given encoder, or a head on a frozen one."""
+"""The networks of EMN: trained whole from random weights or from a given encoder, or a head on a frozen one."""
 
 
 class Training(Settings):

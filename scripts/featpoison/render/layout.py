@@ -148,7 +148,7 @@ def _noise_notes(cells: list[Cell], facts: Facts) -> list[str]:
     return [
         "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over "
         "poison seeds. "
-        f"All {facts.images} training images are perturbed, whence the infinite budget. Whole networks "
+        f"All {facts.images} training images are perturbed, so the budget is infinite. Whole networks "
         "(from scratch, end to end) or linear heads "
         "on a frozen encoder (sgd100, converged) are trained on the perturbed images.",
         "Clean accuracy, in percent, is that of the same victims on the same images unperturbed (frozen "

@@ -72,7 +72,7 @@ def of_accuracies(clean: np.ndarray, poisoned: np.ndarray, images: int, stream: 
     known than these.
 
     Test images are then drawn from the binomial distribution, clean and poisoned independently, and all
-    networks of a side alike.
+    networks of a side with the same draws.
     """
     loss = 100.0 * (clean - poisoned)  # (K, V)
     noise, independent = np.zeros(DRAWS), []

@@ -1,0 +1,130 @@
+"""What figures need: the poisons, heads and images that they show, and the result files of these."""
+
+from collections.abc import Callable
+
+from featpoison.attacks import choices
+from featpoison.attacks.choices import Choice, number
+from featpoison.config import DEFAULT_TARGET, Config
+from featpoison.defences import names as defences
+from featpoison.graph.paths import IMAGES, NOISE, POISONED_FEATURES, POISONS, VICTIMS
+from featpoison.graph.steps import FROZEN_NOISE, Steps, Wildcards
+
+FORMATS = ("pdf", "png")
+FIGURES: dict[str, tuple[str, ...]] = {
+    "figure1": (),
+    "figure2": (),
+    "figure3": (),
+    "figure4": (),
+    "figure5": (),
+    "figure6": (),
+    "figure7": ("transfer",),
+    "figure8": ("emn",),
+    "figure9": (),
+    "figure10": ("examples",),
+}
+"""The figures, and the keys of `figures` that have to be set for them."""
+MATCHING, INPUT_POISONS = "feature-matching", "gc-input"
+"""The attacks whose poisons are shown."""
+
+
+class Figures:
+    """The figures of one configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.steps = config, Steps(config)
+
+    @property
+    def shown_scenarios(self) -> list[str]:
+        """The scenarios of Figure 6."""
+        figures = self.config.figures
+        return [name for name in (figures.scenario, figures.transfer) if name]
+
+    def _matching(self, beta: float) -> str:
+        kept_in = self.config.figures.set
+        return Choice(method=MATCHING, set=kept_in, beta=beta, target=DEFAULT_TARGET).segment
+
+    def _poisons(self, scenario: str, attack: str) -> str:
+        """The poisons that figures show: those of the first seed at the figures' budget."""
+        budget = number(self.config.figures.budget)
+        return self.steps.of_scenario(
+            POISONS, scenario, attack=attack, budget=budget, seed=self.config.poison_seeds[0]
+        )
+
+    def shown_poisons(self, wildcards: Wildcards) -> list[str]:
+        """Poisons of feature matching, one file for each beta."""
+        figures = self.config.figures
+        return [self._poisons(figures.scenario, self._matching(beta)) for beta in figures.betas]
+
+    def transfer_poisons(self, wildcards: Wildcards) -> list[str]:
+        """The same in the transfer scenario, where the configuration names one."""
+        figures = self.config.figures
+        betas = figures.transfer_betas if figures.transfer else ()
+        return [self._poisons(str(figures.transfer), self._matching(beta)) for beta in betas]
+
+    @property
+    def _input_attack(self) -> str:
+        return Choice(method=INPUT_POISONS, set="free", target=DEFAULT_TARGET).segment
+
+    def input_poisons(self, wildcards: Wildcards) -> str:
+        """Poisons of gradient canceling in input space, without constraints."""
+        return self._poisons(self.config.figures.scenario, self._input_attack)
+
+    def shown(self, pattern: str, **known: str) -> Callable[[Wildcards], str]:
+        """A product of the figures' scenario, at their budget and of the first seed where its path has
+        these."""
+
+        def path(wildcards: Wildcards) -> str:
+            figures = self.config.figures
+            usual = {
+                "budget": number(figures.budget),
+                "seed": self.config.poison_seeds[0],
+                "defence": defences.NONE,
+            }
+            return self.steps.of_scenario(pattern, figures.scenario, **(usual | known))
+
+        return path
+
+    def canceled_features(self, wildcards: Wildcards) -> str:
+        """The poisoned features that the shown matching aims at."""
+        segment = self.steps.source(choices.parse(self._matching(self.config.figures.betas[0])))
+        assert segment is not None
+        return self.shown(POISONED_FEATURES, attack=segment)(wildcards)
+
+    def first_shown(self, wildcards: Wildcards) -> str:
+        """Poisons of feature matching at the first beta."""
+        return self.shown_poisons(wildcards)[0]
+
+    def first_shown_victims(self, wildcards: Wildcards) -> str:
+        """The result file of these poisons."""
+        return self.shown(VICTIMS, attack=self._matching(self.config.figures.betas[0]))(wildcards)
+
+    def input_victims(self, wildcards: Wildcards) -> str:
+        """The result file of `input_poisons`."""
+        return self.shown(VICTIMS, attack=self._input_attack)(wildcards)
+
+    def images_of(self, key: str) -> Callable[[Wildcards], str]:
+        """The images of the scenario that a key of `figures` names."""
+
+        def path(wildcards: Wildcards) -> str:
+            return self.steps.of_scenario(IMAGES, getattr(self.config.figures, key))
+
+        return path
+
+    def emn_images(self, wildcards: Wildcards) -> list[str]:
+        """The images of the scenarios of Figure 8."""
+        return [self.steps.of_scenario(IMAGES, name) for name in self.config.figures.emn]
+
+    def shown_noise(self, wildcards: Wildcards) -> list[str]:
+        """Noise of the first seed against the frozen encoder, one file for each scenario of Figure 8."""
+        seed, names = self.config.poison_seeds[0], self.config.figures.emn
+        return [self.steps.of_scenario(NOISE, name, attack=FROZEN_NOISE, seed=seed) for name in names]
+
+    @property
+    def figure_files(self) -> list[str]:
+        """All forms of the figures for which the configuration says what they show."""
+        chosen = [
+            figure
+            for figure, keys in FIGURES.items()
+            if self.config.tables and all(getattr(self.config.figures, key) for key in keys)
+        ]
+        return [f"{self.config.output}/{figure}.{form}" for figure in chosen for form in FORMATS]

@@ -1,0 +1,80 @@
+"""Where each file lies, and the patterns of wildcards. A path says what a file is: its wildcards are names of
+the configuration, an attack with its choices (`attacks/choices.py`), a budget and a seed."""
+
+import re
+from collections.abc import Iterable
+
+from featpoison.attacks import names as attacks
+from featpoison.attacks.attack import Makes
+from featpoison.records import provenance
+
+ARCHIVES = "data/downloads"
+IMAGES = "data/images/{dataset}.h5"
+ENCODER = "data/encoders/{encoder}.safetensors"
+ENCODER_FACTS = "data/encoders/{encoder}.on-{dataset}.json"
+FEATURES = "data/features/{dataset}/{encoder}.h5"
+FEATURE_SHARD = "data/features/{dataset}/{encoder}.shards/{scatteritem}.h5"
+CLEAN_HEADS = "data/heads/{dataset}/{encoder}/clean.h5"
+TARGET = "data/targets/{dataset}/{encoder}/{target}.h5"
+POISONED_FEATURES = "data/poisoned_features/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
+PAIRS = "data/pairs/{dataset}/{encoder}/{attack}/{pairing}/eps{budget}-seed{seed}.h5"
+POISONS = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
+POISON_SHARD = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.shards/{scatteritem}.h5"
+DEFENDED = "data/defended/{dataset}/{encoder}/{attack}/{defence}/eps{budget}-seed{seed}.h5"
+NOISE = "data/emn/{dataset}/{encoder}/{attack}/seed{seed}.h5"
+DECODER = "data/decoders/{dataset}/{encoder}/{kind}.safetensors"
+RECONSTRUCTIONS = "data/reconstructions/{dataset}/{encoder}.h5"
+VICTIMS = "data/victims/{dataset}/{encoder}/{attack}/{defence}/eps{budget}.h5"
+QUANTIZED_SHARD = "data/victims/{dataset}/{encoder}/{attack}/{defence}/eps{budget}.shards/{scatteritem}.h5"
+PUBLISHED = "data/published/published_results.csv"
+PATTERNS = (
+    IMAGES,
+    ENCODER,
+    FEATURES,
+    CLEAN_HEADS,
+    TARGET,
+    POISONED_FEATURES,
+    PAIRS,
+    POISONS,
+    DEFENDED,
+    NOISE,
+    DECODER,
+    RECONSTRUCTIONS,
+    VICTIMS,
+)
+"""Of the products whose settings the audit compares."""
+
+DECODER_KINDS = ("plain", "end-to-end", "skip")
+PAIRINGS = ("all", "within-class")
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A pattern that matches just these names; without names it matches nothing."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def segments_of(names: Iterable[str]) -> str:
+    """A pattern that matches the segments of these attacks, whatever their choices."""
+    return rf"(?:{one_of(names)})(?:_[A-Za-z0-9._-]+)?"
+
+
+def segments_making(*makes: Makes) -> str:
+    """A pattern that matches the segments of the attacks that make one of these."""
+    return segments_of(attacks.making(*makes))
+
+
+def wildcards_of(path: str) -> dict[str, str]:
+    """The wildcards of a product's path, relative to the repository; empty where it is none of `PATTERNS`."""
+    for pattern in PATTERNS:
+        expression = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+?)", re.escape(pattern))
+        if found := re.fullmatch(expression, path):
+            return found.groupdict()
+    return {}
+
+
+def code(program: str, *chosen: str) -> list[str]:
+    """A program and the modules that it imports, or chooses by name: editing one of them runs its rule
+    again."""
+    files = [provenance.module_file(module) for module in chosen]
+    closure = provenance.import_closure(provenance.SCRIPTS / program, *files)
+    return [provenance.relative(path) for path in closure]

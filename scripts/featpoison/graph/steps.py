@@ -1,0 +1,299 @@
+"""What each step reads and under which settings. Snakemake and the audit ask the same functions.
+
+Functions take wildcards as attributes, as Snakemake passes them.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from featpoison.attacks import choices
+from featpoison.attacks import names as attacks
+from featpoison.attacks.attack import Attack, Need
+from featpoison.attacks.choices import Choice
+from featpoison.common.settings import Settings
+from featpoison.config import DEFAULT_TARGET, Config
+from featpoison.defences import names as defences
+from featpoison.graph.paths import (
+    CLEAN_HEADS,
+    DECODER,
+    DEFENDED,
+    ENCODER,
+    FEATURES,
+    IMAGES,
+    NOISE,
+    PAIRS,
+    POISONED_FEATURES,
+    POISONS,
+    TARGET,
+    code,
+    wildcards_of,
+)
+from featpoison.records import provenance
+
+Wildcards = Any
+"""Anything with the wildcards of a path as attributes."""
+FROZEN_NOISE = "emn-input"
+"""The EMN attack whose victims are linear heads on the frozen encoder."""
+
+
+class Steps:
+    """The steps of one configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.pretrained = [name for name, entry in config.encoders.items() if entry.pretraining]
+        self.imported = [name for name, entry in config.encoders.items() if entry.weights]
+        self.shardable = [
+            name for name, one in attacks.load_all().items() if one.shardable and config.shards > 1
+        ]
+        self.whole = [name for name in attacks.making("images") if name not in self.shardable]
+
+    # Settings of the steps, for the workflow and for the audit.
+
+    def settings_of(self, program: str, wildcards: Wildcards) -> tuple[str, Settings | None] | None:
+        """The configuration's key and settings of a program's product; None for a program without settings.
+
+        The settings are None where the configuration has no such entry any more.
+        """
+        config, found = self.config, SETTINGS.get(program)
+        return found(self, config, wildcards) if found else None
+
+    def settings(self, program: str) -> Callable[[Wildcards], str]:
+        """The settings of a program's step as JSON, by wildcards."""
+
+        def as_json(wildcards: Wildcards) -> str:
+            found = self.settings_of(program, wildcards)
+            assert found is not None
+            assert found[1] is not None
+            return found[1].model_dump_json()
+
+        return as_json
+
+    def conversion_option(self, wildcards: Wildcards) -> list[str]:
+        """What a foreign checkpoint is, for the command line; nothing for a file of this project."""
+        conversion = self.config.encoders[wildcards.encoder].conversion
+        return ["--conversion", conversion.model_dump_json()] if conversion else []
+
+    # Attacks and defences.
+
+    def choice(self, wildcards: Wildcards) -> Choice:
+        """The attack of a path with its choices; of a target's path the attack that makes it."""
+        segment = getattr(wildcards, "attack", None)
+        return choices.parse(segment) if segment else Choice(method=wildcards.target)
+
+    def attack(self, wildcards: Wildcards) -> Attack:
+        """What the attack of a path says of itself."""
+        return attacks.load(self.choice(wildcards).method)
+
+    def source(self, choice: Choice) -> str | None:
+        """The segment of the poisoned features that an attack turns into images; None for the others."""
+        before = attacks.load(choice.method).poisoned_by
+        if before is None:
+            return None
+        target = choice.target if attacks.is_targeted(before) else None
+        return Choice(method=before, set=choice.set, target=target).segment
+
+    def attack_inputs(self, wildcards: Wildcards) -> dict[str, str]:
+        """The files that an attack reads, by need."""
+        choice, attack = self.choice(wildcards), self.attack(wildcards)
+        patterns: dict[Need, str] = {
+            "features": FEATURES,
+            "images": IMAGES,
+            "encoder": ENCODER,
+            "clean": CLEAN_HEADS,
+            "target": TARGET,
+            "poisoned": POISONED_FEATURES,
+            "pairs": PAIRS,
+            "decoder": DECODER,
+        }
+        known = dict(wildcards.items()) if hasattr(wildcards, "items") else dict(vars(wildcards))
+        own = {
+            "attack": self.source(choice),
+            "target": choice.target,
+            "pairing": attack.pairing,
+            "kind": "skip",
+        }
+        return {need: patterns[need].format(**(known | own)) for need in attack.needs}
+
+    def attack_options(self, wildcards: Wildcards) -> list[str]:
+        """The arguments of a program that runs an attack, without budget, seed and output."""
+        choice, attack = self.choice(wildcards), self.attack(wildcards)
+        said = choice.model_dump_json(exclude_none=True)
+        options = ["--attack", attack.name, "--choice", said]
+        options += ["--settings", self.config.settings_of(attack).model_dump_json()]
+        if attack.victim:
+            options += ["--victim", self.config.victims.converged.model_dump_json()]
+        for need, path in self.attack_inputs(wildcards).items():
+            options += [f"--{need}", path]
+        return options
+
+    def shard_options(self, wildcards: Wildcards) -> list[str]:
+        """The arguments of `attack_options` for one shard."""
+        return [*self.attack_options(wildcards), "--shard", wildcards.scatteritem]
+
+    def attack_code(self, program: str) -> Callable[[Wildcards], list[str]]:
+        """The code of a program that runs the attack of a path: of the attacks, that one alone."""
+
+        def files(wildcards: Wildcards) -> list[str]:
+            return code(program, attacks.module_of(self.attack(wildcards).name))
+
+        return files
+
+    def defence_inputs(self, wildcards: Wildcards) -> dict[str, str]:
+        """The poisons, and the files that a defence reads beside them, by need."""
+        attack = self.attack(wildcards)
+        poisons = POISONS if attack.makes == "images" else POISONED_FEATURES
+        patterns = {"images": IMAGES, "features": FEATURES, "poisons": poisons}
+        known = dict(wildcards.items())
+        needs = (*defences.load(wildcards.defence).needs, "poisons")
+        return {need: patterns[need].format(**known) for need in needs}
+
+    def defence_options(self, wildcards: Wildcards) -> list[str]:
+        """The arguments of the program that runs a defence, without the output."""
+        defence = defences.load(wildcards.defence)
+        options = [
+            "--defence",
+            defence.name,
+            "--settings",
+            self.config.settings_of(defence).model_dump_json(),
+        ]
+        for need, path in self.defence_inputs(wildcards).items():
+            options += [f"--{need}", path]
+        return options
+
+    def defence_code(self, wildcards: Wildcards) -> list[str]:
+        """The code of a defence's step."""
+        return code("defend_poisons.py", defences.module_of(wildcards.defence))
+
+    def pairing_option(self, wildcards: Wildcards) -> str:
+        """Where base images are looked for, for the command line."""
+        return "--within-class" if wildcards.pairing == "within-class" else ""
+
+    # What victims are trained on.
+
+    def poison_files(self, wildcards: Wildcards) -> list[str]:
+        """The poisons of all seeds of one attack, defence and budget."""
+        makes = self.attack(wildcards).makes
+        undefended = POISONS if makes == "images" else POISONED_FEATURES
+        pattern = undefended if wildcards.defence == defences.NONE else DEFENDED
+        known = dict(wildcards.items())
+        return [pattern.format(**known, seed=seed) for seed in self.config.poison_seeds]
+
+    def victim_inputs(self, wildcards: Wildcards) -> dict[str, Any]:
+        """The files that the victims of an attack are trained from; for images also what their 8-bit copies
+        need."""
+        known = dict(wildcards.items())
+        target = self.choice(wildcards).target or DEFAULT_TARGET
+        files: dict[str, Any] = {
+            "features": FEATURES.format(**known),
+            "target": TARGET.format(**(known | {"target": target})),
+            "poisons": self.poison_files(wildcards),
+        }
+        if self.attack(wildcards).makes == "images":
+            files |= {"images": IMAGES.format(**known), "encoder": ENCODER.format(**known)}
+        return files
+
+    def victim_options(self, wildcards: Wildcards) -> list[str]:
+        """The arguments of the evaluation that name these files."""
+        options = []
+        for name, path in self.victim_inputs(wildcards).items():
+            options += [f"--{name}", *([path] if isinstance(path, str) else path)]
+        return options
+
+    def noise_files(self, wildcards: Wildcards) -> list[str]:
+        """The noise of all poison seeds of one EMN attack."""
+        known = dict(wildcards.items())
+        return [NOISE.format(**known, seed=seed) for seed in self.config.poison_seeds]
+
+    # Inputs of the first stages.
+
+    def embedded_archive(self, wildcards: Wildcards) -> list[str]:
+        """The archive where it lies in the repository, or the images of a folder; a download is no input of
+        the graph."""
+        return self.config.datasets[wildcards.dataset].local_files
+
+    def embedded_weights(self, wildcards: Wildcards) -> list[str]:
+        """The weights where they lie in the repository."""
+        source = self.config.encoders[wildcards.encoder].weights
+        return [source.path] if source and source.path else []
+
+    def pretraining_images(self, wildcards: Wildcards) -> str:
+        """The images that an encoder is pre-trained on."""
+        pretraining = self.config.encoders[wildcards.encoder].pretraining
+        assert pretraining is not None
+        return IMAGES.format(dataset=pretraining.dataset)
+
+    def of_scenario(self, pattern: str, scenario: str, **known: Any) -> str:
+        """A path of a scenario's data set and encoder."""
+        chosen = self.config.scenarios[scenario]
+        return pattern.format(dataset=chosen.dataset, encoder=chosen.encoder, **known)
+
+
+Found = tuple[str, Settings | None]
+"""A key of the configuration and its settings."""
+
+
+def _attack_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
+    attack = steps.attack(wildcards)
+    return f"attacks.{attack.key}", config.settings_of(attack)
+
+
+def _decoder_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
+    attack = attacks.load("decoder-inversion")
+    return f"attacks.{attack.key}", config.settings_of(attack)
+
+
+def _defence_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
+    defence = defences.load(wildcards.defence)
+    return f"defences.{defence.key}", config.settings_of(defence)
+
+
+def _emn_victim_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
+    """Linear victims where the encoder is frozen, whole networks elsewhere."""
+    if wildcards.attack == FROZEN_NOISE:
+        return "victims", config.victims
+    return "network_victims", config.network_victims
+
+
+def _weights_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
+    entry = config.encoders.get(wildcards.encoder)
+    return f"encoders.{wildcards.encoder}.weights", entry.weights if entry else None
+
+
+def _pretraining_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
+    entry = config.encoders.get(wildcards.encoder)
+    simclr = entry.pretraining.simclr if entry and entry.pretraining else None
+    return f"encoders.{wildcards.encoder}.pretraining.simclr", simclr
+
+
+SETTINGS: dict[str, Callable[[Steps, Config, Wildcards], Found]] = {
+    "fetch_dataset": lambda steps, config, w: (f"datasets.{w.dataset}", config.datasets.get(w.dataset)),
+    "import_encoder": _weights_settings,
+    "pretrain_encoder": _pretraining_settings,
+    "train_heads": lambda steps, config, w: ("victims", config.victims),
+    "make_target_head": _attack_settings,
+    "poison_features": _attack_settings,
+    "poison_images": _attack_settings,
+    "make_emn_noise": _attack_settings,
+    "train_decoder": _decoder_settings,
+    "defend_poisons": _defence_settings,
+    "evaluate_attack": lambda steps, config, w: ("victims", config.victims),
+    "evaluate_emn": _emn_victim_settings,
+}
+"""Where the settings of each program's product stand: said once, for the workflow and for the audit."""
+
+
+def declared_settings(steps: Steps, path: str, program: str) -> tuple[str, dict[str, Any] | None] | None:
+    """The key and the declared settings, as plain JSON, of the product at `path`; None for one without
+    settings."""
+    known = wildcards_of(path)
+    if not known:
+        return None
+    found = steps.settings_of(Path(program).stem, SimpleNamespace(**known))
+    if found is None:
+        return None
+    key, settings = found
+    return key, json.loads(provenance.canonical_json(settings.model_dump())) if settings else None

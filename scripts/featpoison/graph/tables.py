@@ -1,0 +1,136 @@
+"""What tables and claims need: their rows with titles, and the result files that these come from."""
+
+import math
+from typing import Any
+
+from featpoison.attacks import names as attacks
+from featpoison.attacks.choices import number
+from featpoison.config import DEFAULT_TARGET, Config, TableRow
+from featpoison.defences import names as defences
+from featpoison.graph.paths import CLEAN_HEADS, FEATURES, TARGET, VICTIMS
+from featpoison.graph.steps import Steps, Wildcards
+from featpoison.papers import lu2024
+from featpoison.records import provenance
+from featpoison.results.rows import Request, Row
+
+FORMATS = ("csv", "tex", "pdf", "png")
+
+
+class Tables:
+    """The tables of one configuration, and the page of claims."""
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.steps = config, Steps(config)
+
+    def title(self, row: Row) -> str:
+        """A row's title: the paper's own where it has one, else the attack with what tells its rows apart."""
+        attack = attacks.load(row.method)
+        remarks = [] if row.beta is None else [f"beta = {row.beta:g}"]
+        if row.norm_cap is not None:
+            remarks.append(f"cap {row.norm_cap:g}")
+        elif row.set in ("constrained", "valid"):
+            remarks.append(str(row.set))
+        own = lu2024.title_of(row)
+        if row.defence and own is None:
+            remarks.append(defences.load(row.defence).title)
+        if row.target not in (None, DEFAULT_TARGET):
+            remarks.append(f"target {row.target}")
+        if attack.makes == "noise":
+            remarks.append(str(row.scenario))
+        if attack.ours:
+            remarks.append("ours")
+        return (own or attack.title) + (f" ({', '.join(remarks)})" if remarks else "")
+
+    def request(self, table: str, row: TableRow, budget: float) -> Request:
+        """What a cell shows, and where its numbers come from."""
+        scenario = row.scenario or self.config.tables[table].scenario
+        own = Row(**row.model_dump() | {"scenario": scenario})
+        if row.attack.makes == "target":
+            source = self.steps.of_scenario(TARGET, scenario, target=row.method)
+        else:
+            known = {"defence": row.defence or defences.NONE, "budget": number(budget)}
+            source = self.steps.of_scenario(VICTIMS, scenario, attack=row.choice.segment, **known)
+        attack = row.attack
+        said = {"makes": attack.makes, "title": self.title(own), "group": attack.tint}
+        return Request.model_validate({"row": own, "eps_d": budget, "source": source, **said})
+
+    def requests(self, table: str) -> list[Request]:
+        """The cells of a table, row by row."""
+        declared = self.config.tables[table]
+        return [self.request(table, row, budget) for row in declared.rows for budget in declared.budgets]
+
+    def cells_json(self, wildcards: Wildcards) -> str:
+        """The cells of a table, as the program wants them."""
+        return _json([request.model_dump(exclude_none=True) for request in self.requests(wildcards.table)])
+
+    def table_results(self, wildcards: Wildcards) -> list[str]:
+        """The result files of a table."""
+        return sorted({request.source for request in self.requests(wildcards.table)})
+
+    def table_victims(self, wildcards: Wildcards) -> list[str]:
+        """Those of retrained victims."""
+        requests = self.requests(wildcards.table)
+        return sorted({request.source for request in requests if request.makes != "target"})
+
+    def _shared(self, pattern: str, table: str, **known: str) -> str | list[str]:
+        """A file that all rows of a table share; none for rows of EMN alone, which bring their own clean
+        accuracy."""
+        if all(row.perturbs_all for row in self.config.tables[table].rows):
+            return []
+        return self.steps.of_scenario(pattern, self.config.tables[table].scenario, **known)
+
+    def table_clean_heads(self, wildcards: Wildcards) -> str | list[str]:
+        """The clean heads of a table's scenario."""
+        return self._shared(CLEAN_HEADS, wildcards.table)
+
+    def table_target(self, wildcards: Wildcards) -> str | list[str]:
+        """The target head of a table's scenario."""
+        return self._shared(TARGET, wildcards.table, target=DEFAULT_TARGET)
+
+    def judged(self) -> dict[str, Any]:
+        """What the claims are judged on: the shared files of each scenario of a table, and all tables'
+        cells."""
+        requests = [request for table in self.config.tables for request in self.requests(table)]
+        scenarios = sorted({str(request.row.scenario) for request in requests})
+        shared = {"features": FEATURES, "clean": CLEAN_HEADS, "target": TARGET}
+        files = {
+            scenario: {
+                name: self.steps.of_scenario(pattern, scenario, target=DEFAULT_TARGET)
+                for name, pattern in shared.items()
+            }
+            for scenario in scenarios
+        }
+        return {"scenarios": files, "results": [one.model_dump(exclude_none=True) for one in requests]}
+
+    def judged_json(self, wildcards: Wildcards) -> str:
+        """`judged` as the program wants it."""
+        return _json(self.judged())
+
+    def judged_files(self, wildcards: Wildcards) -> list[str]:
+        """All files that the claims are judged on."""
+        found = self.judged()
+        shared = {path for files in found["scenarios"].values() for path in files.values()}
+        return sorted(shared | {result["source"] for result in found["results"]})
+
+    @property
+    def table_files(self) -> list[str]:
+        """All forms of all tables."""
+        return [f"{self.config.output}/{table}.{form}" for table in self.config.tables for form in FORMATS]
+
+    @property
+    def claim_files(self) -> list[str]:
+        """The page of claims."""
+        return [f"{self.config.output}/claims.md"] if self.config.tables else []
+
+
+def _json(values: Any) -> str:
+    """Sorted JSON, in which an infinite budget is the text "inf"."""
+    return provenance.canonical_json(_finite(values))
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_finite(value) for value in values]
+    return "inf" if isinstance(values, float) and math.isinf(values) else values

@@ -1,0 +1,30 @@
+"""Tables as LaTeX, compiled where there is a LaTeX."""
+
+import dataclasses
+import shutil
+import subprocess
+
+import pytest
+from featpoison.render import latex
+from oracles.pictures import CELLS, FACTS
+
+
+def test_latex_compiles(tmp_path):
+    four = [dataclasses.replace(cell, eps_d=cell.eps_d * factor) for factor in (1, 10) for cell in CELLS]
+    four.sort(key=lambda cell: (cell.method != "gradpc-feature", cell.eps_d))
+    text = latex.to_latex(four, FACTS, ["a.csv sha256 00"])
+    assert text.startswith("% a.csv sha256 00")
+    assert text.count(r"\\") == 2 + 2
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+    (tmp_path / "table.tex").write_text(text)
+    document = r"\documentclass{article}\usepackage{booktabs,graphicx}\usepackage[table]{xcolor}"
+    document += r"\begin{document}\input{table}\end{document}"
+    (tmp_path / "main.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+
+
+

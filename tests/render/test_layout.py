@@ -1,0 +1,55 @@
+"""The lines and notes of tables."""
+
+import dataclasses
+
+import pytest
+from featpoison.render import layout
+from oracles.pictures import CELLS, FACTS
+
+
+def test_lines_show_paper_ours_and_facts():
+    target, attack = layout.lines_of(CELLS)
+    assert attack.title == "Feature matching (beta = 0.25)"
+    drops = ("1.50 [0.50, 2.50]", "1.50 [0.50, 2.50]")
+    assert attack.cells == (("6.30", *drops, "0.750", "1.25"), ("", *drops, "0.750", "1.25"))
+    assert target.cells[0] == ("36.71", "10.00", "", "", "")
+    notes = " ".join(layout.notes_of(CELLS, FACTS))
+    assert "tau = 1.500" in notes
+    assert "more than 0.25 points" in notes
+
+
+def test_rows_have_the_papers_colours():
+    """White for heads and features, blue for attacks in input space, pink for those that aim at features."""
+    groups = {}
+    for group in ("none", "input", "targeted"):
+        (line,) = layout.lines_of([dataclasses.replace(CELLS[2], group=group)])
+        groups[group] = [int(line.tint[i : i + 2], 16) for i in (0, 2, 4)]
+    red, green, blue = zip(*(groups[group] for group in ("none", "input", "targeted")), strict=True)
+    assert (red[0], green[0], blue[0]) == (255, 255, 255)
+    assert blue[1] > red[1]
+    assert red[2] > max(green[2], blue[2])
+
+
+def test_rows_of_one_attack_with_other_titles_are_lines_of_their_own():
+    """The same method with another set or defence has another title."""
+    other = [dataclasses.replace(cell, set="constrained", title="GC-input (constrained)") for cell in CELLS[2:]]
+    assert [line.title for line in layout.lines_of(CELLS + other)][2:] == ["GC-input (constrained)"]
+
+
+def test_notes_tell_of_8_bits_and_of_removed_poisons():
+    cells = [dataclasses.replace(cell, drop_8bit=cell.drop + change) for cell, change in zip(CELLS[2:], (0.1, -0.75, 0, 0), strict=True)]
+    notes = " ".join(layout.notes_of(CELLS[:2] + cells, FACTS))
+    assert "no drop changes by more than 0.75 points" in notes
+    assert "Feature matching (beta = 0.25), converged, eps_d = 0.03: 1.50 to 0.75" in notes
+    filtered = [dataclasses.replace(cell, poisons=90.0, removed=60.0, defence="magnitude-filter") for cell in CELLS[2:]]
+    assert "60 of 150" in " ".join(layout.notes_of(filtered, FACTS))
+    assert "60 of 150" not in " ".join(layout.notes_of(CELLS, FACTS))
+
+
+def test_tables_of_noise_have_columns_of_their_own():
+    network = dataclasses.replace(CELLS[2], victim="network", makes="noise", title="EMN", tau=None, eps_d=float("inf"))
+    assert layout.columns_of([network]) == ("paper", "network", "sgd100", "converged", "clean")
+    (line,) = layout.lines_of([network])
+    assert line.cells == (("6.30", "1.50 [0.50, 2.50]", "", "", "60.00"),)
+    assert layout.columns_of([*CELLS, network]) == layout.columns_of(CELLS)
+    assert layout.budgets_of([network]) == [pytest.approx(float("inf"))]
