@@ -4,17 +4,15 @@ from pathlib import Path
 from typing import get_args
 
 from featpoison import store
-from featpoison.defences import names
 from featpoison.defences.defence import Defending, Need
-from featpoison.programs import program
-from featpoison.records.provenance import module_file
+from featpoison.programs import chosen, program
 
 
 def main() -> None:
     """Poisons, and what the defence reads beside them -> the poisons that it lets pass, with how many it
     removed."""
     parser = program.parser(__doc__)
-    parser.add_argument("--defence", required=True, choices=names.NAMES, help="name of the defence")
+    parser.add_argument("--defence", required=True, help="name of a file in featpoison/defences/, - for _")
     parser.add_argument("--poisons", type=Path, required=True, help="poison file")
     for need in get_args(Need):
         parser.add_argument(
@@ -23,7 +21,10 @@ def main() -> None:
     parser.add_argument("--settings", default="{}", help="JSON of the defence's settings")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    defence = names.load(args.defence)
+    try:
+        defence, module = chosen.load("defences", "DEFENCE", args.defence)
+    except ValueError as error:
+        parser.error(f"--defence: {error}")
     files = {need: path for need in get_args(Need) if (path := getattr(args, need)) is not None}
     if set(files) != set(defence.needs):
         parser.error(
@@ -34,7 +35,7 @@ def main() -> None:
         args,
         [*files.values(), args.poisons],
         settings.model_dump() | {"defence": defence.name},
-        chosen=[module_file(names.module_of(defence.name))],
+        chosen=[module],
     )
     poisons, facts = store.read(args.poisons), store.read_attributes(args.poisons)
     kept = defence.run(Defending(settings=settings, poisons=poisons, files=files))

@@ -1,4 +1,4 @@
-"""CLIP's ModifiedResNet, written after the paper and with the tensor names of OpenAI's archives; only for tests."""
+"""CLIP's ModifiedResNet, written after the paper, with the tensor names of OpenAI's archives."""
 
 from collections import OrderedDict
 
@@ -16,7 +16,11 @@ class Bottleneck(nn.Module):
         self.avgpool = nn.AvgPool2d(stride)
         self.downsample = None
         if stride > 1 or channels_in != 4 * planes:
-            layers = [("-1", nn.AvgPool2d(stride)), ("0", nn.Conv2d(channels_in, 4 * planes, 1, bias=False)), ("1", nn.BatchNorm2d(4 * planes))]
+            layers = [
+                ("-1", nn.AvgPool2d(stride)),
+                ("0", nn.Conv2d(channels_in, 4 * planes, 1, bias=False)),
+                ("1", nn.BatchNorm2d(4 * planes)),
+            ]
             self.downsample = nn.Sequential(OrderedDict(layers))
 
     def forward(self, x):
@@ -38,7 +42,10 @@ class AttentionPool(nn.Module):
         n = x.shape[0]
         x = x.flatten(2).transpose(1, 2)  # (n, places, d)
         x = torch.cat([x.mean(1, keepdim=True), x], 1) + self.positional_embedding
-        q, k, v = (layer(x).reshape(n, x.shape[1], self.heads, -1).transpose(1, 2) for layer in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            layer(x).reshape(n, x.shape[1], self.heads, -1).transpose(1, 2)
+            for layer in (self.q_proj, self.k_proj, self.v_proj)
+        )
         weights = (q[:, :, :1] @ k.transpose(2, 3) / k.shape[3] ** 0.5).softmax(3)  # the mean asks
         return self.c_proj((weights @ v).transpose(1, 2).reshape(n, -1))
 
@@ -52,7 +59,12 @@ class ImageEncoder(nn.Module):
         self.avgpool = nn.AvgPool2d(2)
         channels = 64
         for index, (planes, blocks) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)], 1):
-            layer = [Bottleneck(channels if block == 0 else 4 * planes, planes, 2 if index > 1 and block == 0 else 1) for block in range(blocks)]
+            layer = [
+                Bottleneck(
+                    channels if block == 0 else 4 * planes, planes, 2 if index > 1 and block == 0 else 1
+                )
+                for block in range(blocks)
+            ]
             setattr(self, f"layer{index}", nn.Sequential(*layer))
             channels = 4 * planes
         self.attnpool = AttentionPool(7, 2048, 32, 1024)
@@ -72,7 +84,10 @@ class Clip(nn.Module):
         self.visual = visual
         self.transformer = nn.Sequential(nn.Linear(4, 4))
         self.token_embedding, self.ln_final = nn.Embedding(5, 4), nn.LayerNorm(4)
-        self.positional_embedding, self.text_projection = nn.Parameter(torch.randn(6, 4)), nn.Parameter(torch.randn(4, 4))
+        self.positional_embedding, self.text_projection = (
+            nn.Parameter(torch.randn(6, 4)),
+            nn.Parameter(torch.randn(4, 4)),
+        )
         self.logit_scale = nn.Parameter(torch.ones([]))
         for name, value in (("input_resolution", 224), ("context_length", 6), ("vocab_size", 5)):
             self.register_buffer(name, torch.tensor(value))

@@ -47,7 +47,7 @@ def feature_matching(zeta: Tensor, base: Tensor, encoder, settings, beta: float)
 
 
 def ms_ssim(first: Tensor, second: Tensor, settings) -> Tensor:
-    """Multi-scale structural similarity of one pair of images (channels, h, w), even sides, window by window."""
+    """MS-SSIM of one pair of images (channels, h, w) with even sides, window by window."""
     side = torch.arange(settings.window, dtype=first.dtype) - (settings.window - 1) / 2
     line = torch.exp(-(side**2) / (2 * settings.sigma**2))
     window = torch.outer(line, line) / line.sum() ** 2

@@ -1,3 +1,5 @@
+"""Poison images as files: what they hold, and which folders they may fill."""
+
 import csv
 import subprocess
 import sys

@@ -97,14 +97,14 @@ def test_a_figure_without_content_is_found(name):
 
 @every_figure
 def test_a_blank_panel_is_found(name):
-    """One panel is painted white, or its content moved out of it; the others are as they were."""
+    """One panel is painted white, or its content is invisible; the others are as they were."""
     figure = FIGURES[name]()
     axes = panels(figure)[-1]
     for artist in pictures.content_of(axes):
         if artist in axes.images:
             artist.set_data(np.ones((4, 4, 3)))
         else:
-            artist.set_alpha(0)
+            artist.set(alpha=0, **({"hatch": None} if hasattr(artist, "set_hatch") else {}))
     with pytest.raises(AssertionError, match="of one colour|shows nothing"):
         assert_drawn(figure)
 

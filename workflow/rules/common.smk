@@ -11,7 +11,7 @@ from featpoison.attacks import choices
 from featpoison.attacks import names as attacks
 from featpoison.costs import resources as planned
 from featpoison.defences import names as defences
-from featpoison.graph.figures import FIGURES, Figures
+from featpoison.graph.figures import Figures
 from featpoison.graph.paths import (
     ARCHIVES,
     CLEAN_HEADS,
@@ -89,7 +89,6 @@ wildcard_constraints:
     budget=choices.NUMBER,
     seed=r"\d+",
     table=one_of(CONFIG.tables),
-    figure=one_of(FIGURES),
 
 
 def quantized_shards(wildcards):

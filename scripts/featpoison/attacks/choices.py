@@ -11,7 +11,7 @@ no name contains.
 import re
 from typing import Literal
 
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, ValidationError
 
 from featpoison.common.settings import Settings
 
@@ -62,9 +62,14 @@ def parse(segment: str) -> Choice:
     kept_in = float(part["cap"]) if part["cap"] else part["set"]
     beta = float(part["beta"]) if part["beta"] else None
     values = {"method": part["method"], "set": kept_in, "beta": beta, "target": part["target"]}
-    return Choice.model_validate(values)
+    try:
+        return Choice.model_validate(values)
+    except ValidationError as error:
+        raise ValueError(f"{segment!r}: {error}") from None
 
 
 def number(value: float) -> str:
-    """A budget, a cap or a beta as paths show it: 0.03, 1."""
-    return f"{value:g}"
+    """A budget, a cap or a beta as paths show it: 0.03, 1. The text is short, and `float` gives the value back."""
+    short = f"{value:g}"
+    exact = short if float(short) == value else repr(float(value))
+    return exact.replace("e+", "e")

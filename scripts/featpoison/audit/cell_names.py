@@ -19,18 +19,18 @@ class CellNameError(ValueError):
 
 @dataclass(frozen=True)
 class CellName:
-    """What a cell has to have."""
+    """What a cell has to have: a method, and in order its beta if it has one, its budget, and words."""
 
     method: str
-    beta: float | None
-    eps_d: float
-    words: frozenset[str] = frozenset()
+    parts: tuple[str, ...]
 
     def names(self, row: Row) -> bool:
-        """Whether this is a name of the row."""
-        beta = float(row["beta"]) if row["beta"] else None
-        same = (row["method"], beta, float(row["eps_d"])) == (self.method, self.beta, self.eps_d)
-        return same and self.words <= {row[column] for column in WORDS}
+        """Whether this is a name of the row. Raises ValueError for a row whose numbers are none."""
+        rest = list(self.parts)
+        for column in NUMBERS:
+            if row[column] and (not rest or _number(rest.pop(0)) != float(row[column])):
+                return False
+        return row["method"] == self.method and set(rest) <= {row[column] for column in WORDS}
 
 
 def name_of(row: Row) -> str:
@@ -40,20 +40,18 @@ def name_of(row: Row) -> str:
 
 def parse(text: str) -> CellName:
     """The cells written as METHOD[,BETA],EPS[,WORD...]. Raises CellNameError."""
-    method, *rest = [part.strip() for part in text.split(",")]
-    numbers: list[float] = []
-    while rest and len(numbers) < len(NUMBERS):
-        try:
-            numbers.append(float(rest[0]))
-        except ValueError:
-            break
-        rest.pop(0)
-    if not method or not numbers or not all(rest):
+    method, *parts = [part.strip() for part in text.split(",")]
+    if not method or not parts or not all(parts) or _number(parts[0]) is None:
         examples = "feature-matching,0.25,0.03 or gc-input,0.03,constrained,converged"
         raise CellNameError(f"{text!r}: expected METHOD[,BETA],EPS[,WORD...], as {examples}")
-    return CellName(
-        method, numbers[0] if len(numbers) == len(NUMBERS) else None, numbers[-1], frozenset(rest)
-    )
+    return CellName(method, tuple(parts))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def find(table: Path, name: CellName) -> list[Row]:

@@ -34,7 +34,7 @@ ORDER, VIEWS = 2, 3
 `heads.py` has the positions 0 and 1.
 """
 Variant = Literal["original", "end-to-end", "input"]
-"""The networks of EMN: trained whole from random weights or from a given encoder, or a head on a frozen one."""
+"""Networks of EMN: trained whole from random weights or a given encoder, or a head on the frozen encoder."""
 
 
 class Training(Settings):

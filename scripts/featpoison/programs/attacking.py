@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import get_args
 
 from featpoison import store
-from featpoison.attacks import names
 from featpoison.attacks.attack import Attack, Makes, Need, Run
 from featpoison.attacks.choices import Choice
 from featpoison.common.shards import Shard
-from featpoison.programs import program
+from featpoison.programs import chosen, program
 from featpoison.records.checkpoints import Checkpoint
-from featpoison.records.provenance import module_file
 
 HELP = {
     "features": "feature cache",
@@ -30,7 +28,7 @@ def main(description: str | None, makes: Makes) -> None:
     kill."""
     arguments = _parser(description, makes)
     args = program.start(arguments)
-    attack = names.load(args.attack)
+    attack, module = _attack(arguments, args.attack)
     if attack.makes != makes:
         arguments.error(f"--attack: {attack.name} makes {attack.makes}, expected one that makes {makes}")
     files = _files(arguments, args, attack)
@@ -44,7 +42,7 @@ def main(description: str | None, makes: Makes) -> None:
     values |= {"victim": victim.model_dump()} if victim else {}
     shard = getattr(args, "shard", None)
     values |= {"shard": str(shard)} if shard else {}
-    record = program.record(args, files.values(), values, chosen=[module_file(names.module_of(attack.name))])
+    record = program.record(args, files.values(), values, chosen=[module])
     checkpoint = Checkpoint(args.output, record)
     run = Run(
         settings=settings,
@@ -66,7 +64,7 @@ def main(description: str | None, makes: Makes) -> None:
 
 def _parser(description: str | None, makes: Makes) -> argparse.ArgumentParser:
     result = program.parser(description)
-    result.add_argument("--attack", required=True, choices=names.NAMES, metavar="ATTACK", help=_known())
+    result.add_argument("--attack", required=True, help="name of a file in featpoison/attacks/, - for _")
     for need in get_args(Need):
         result.add_argument(f"--{need}", type=Path, help=HELP[need])
     result.add_argument("--settings", default="{}", help="JSON of the attack's settings")
@@ -91,8 +89,12 @@ def _parser(description: str | None, makes: Makes) -> argparse.ArgumentParser:
     return result
 
 
-def _known() -> str:
-    return f"one of {', '.join(names.NAMES)}"
+def _attack(arguments: argparse.ArgumentParser, name: str) -> tuple[Attack, Path]:
+    """The attack of a name, and its module; a usage error where there is none."""
+    try:
+        return chosen.load("attacks", "ATTACK", name)
+    except ValueError as error:
+        arguments.error(f"--attack: {error}")
 
 
 def _files(arguments: argparse.ArgumentParser, args: argparse.Namespace, attack: Attack) -> dict[str, Path]:

@@ -1,0 +1,135 @@
+"""The segment of a path that says which attack with which choices: there and back."""
+
+import re
+
+import pytest
+from featpoison.attacks import names
+from featpoison.attacks.choices import NUMBER, PATTERN, Choice, number, parse
+from hypothesis import given
+from hypothesis import strategies as st
+
+positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+targets = st.sampled_from([None, *names.making("target")])
+
+
+@st.composite
+def choices(draw):
+    """A choice of any attack that has the set, the beta and the target that it may have."""
+    attack = names.load(draw(st.sampled_from(names.NAMES)))
+    kept_in = draw(st.sampled_from(attack.sets)) if attack.sets else None
+    kept_in = draw(positive) if kept_in == "cap" else kept_in
+    beta = draw(positive) if attack.has_beta else None
+    target = draw(targets) if names.is_targeted(attack.name) else None
+    return Choice(method=attack.name, set=kept_in, beta=beta, target=target)
+
+
+any_choice = st.builds(
+    Choice,
+    method=st.sampled_from(names.NAMES),
+    set=st.one_of(st.sampled_from([None, "free", "valid", "constrained"]), positive),
+    beta=st.one_of(st.none(), positive),
+    target=targets,
+)
+
+
+@given(st.one_of(choices(), any_choice))
+def test_a_segment_says_all_of_a_choice(choice):
+    segment = choice.segment
+    assert parse(segment) == choice
+    assert parse(segment).segment == segment
+    assert re.fullmatch(r"[a-z0-9._-]+", segment)  # fit for a path and for a wildcard
+    assert re.fullmatch(PATTERN, segment)
+
+
+@given(any_choice, any_choice)
+def test_other_choices_have_other_segments(first, second):
+    assert (first == second) == (first.segment == second.segment)
+
+
+@given(positive)
+def test_a_number_comes_back_from_its_text(value):
+    assert float(number(value)) == value
+    assert re.fullmatch(NUMBER, number(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.03, "0.03"), (1.0, "1"), (2, "2"), (1e6, "1e06"), (0.00001, "1e-05"), (0.12345678, "0.12345678")]
+)
+def test_numbers_are_short(value, text):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("choice", "segment"),
+    [
+        ({"method": "tgda-input", "set": "free"}, "tgda-input_free"),
+        ({"method": "gc-input", "set": "constrained", "target": "gradpc-feature"}, "gc-input_constrained_gradpc-feature"),
+        (
+            {"method": "feature-matching", "set": 2.0, "beta": 0.1, "target": "gradpc-feature"},
+            "feature-matching_cap2_beta0.1_gradpc-feature",
+        ),
+        ({"method": "exact-feature-matching", "set": 1.0, "beta": 0.1}, "exact-feature-matching_cap1_beta0.1"),
+        ({"method": "emn-input"}, "emn-input"),
+    ],
+)
+def test_segments_are_those_of_the_documented_paths(choice, segment):
+    assert Choice(**choice).segment == segment
+    assert parse(segment) == Choice(**choice)
+
+
+GARBAGE = [
+    "",
+    "_",
+    "gc-input_",
+    "GC-input_free",
+    "gc input_free",
+    "gc-input/free",
+    "gc-input_free\n",
+    "_free",
+    "gc-input_free_constrained_gradpc-feature",
+    "gc-input_gradpc-feature_free",
+    "feature-matching_beta0.1_cap2_gradpc-feature",
+    "gc-feature_cap0_gradpc-feature",
+    "feature-matching_free_beta0_gradpc-feature",
+    "gc-feature_cap1e999",
+    "0.1",
+]
+
+
+@pytest.mark.parametrize("text", GARBAGE)
+def test_garbage_is_named(text):
+    with pytest.raises(ValueError, match=re.escape(repr(text))):
+        parse(text)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_segment_or_named(text):
+    try:
+        assert parse(text).segment
+    except ValueError as error:
+        assert repr(text) in str(error)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"set": "open"}, {"set": 0.0}, {"set": -1.0}, {"set": float("inf")}, {"beta": 0.0}, {"beta": float("nan")}]
+)
+def test_a_choice_that_no_row_can_have_is_an_error(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Choice(method="feature-matching", **wrong)
+
+
+def test_only_a_number_is_a_norm_cap():
+    assert Choice(method="gc-feature", set=2.0).norm_cap == 2
+    for kept_in in (None, "free", "constrained"):
+        assert Choice(method="gc-feature", set=kept_in).norm_cap is None
+
+
+def test_the_pattern_of_wildcards_names_no_groups():
+    assert re.compile(PATTERN).groupindex == {}
+    assert re.compile(PATTERN).groups == 0
+
+
+@pytest.mark.parametrize("name", names.NAMES)
+def test_no_attack_reads_as_a_set_or_a_beta(name):
+    """Or a target of this name would be taken for one."""
+    assert parse(f"gc-input_{name}") == Choice(method="gc-input", target=name)

@@ -1,0 +1,146 @@
+"""The programs that run attacks: their products and records, and the usage errors that they name."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from featpoison import store
+from featpoison.attacks import names
+from helpers import ROOT
+
+PROGRAMS = {
+    "target": "make_target_head",
+    "features": "poison_features",
+    "images": "poison_images",
+    "noise": "make_emn_noise",
+}
+CHOICES = {
+    "gradpc-feature": {},
+    "gc-feature": {"set": 0.5, "target": "gradpc-feature"},
+    "exact-feature": {"set": 1.0},
+    "gc-input": {"set": "constrained", "target": "gradpc-feature"},
+    "feature-matching": {"set": "free", "beta": 0.25, "target": "gradpc-feature"},
+    "emn-input": {},
+}
+SETTINGS = {
+    "gradpc-feature": {"eps_w": 2.0},
+    "gc-feature": {"iterations": 5},
+    "exact-feature": {"epochs": 1},
+    "gc-input": {"epochs": 2, "batch_size": 3, "precision": "float32"},
+    "feature-matching": {"steps": 3, "batch_size": 3, "precision": "float32"},
+    "emn-input": {"steps": 1, "training_steps": 1, "max_rounds": 1, "precision": "float32"},
+}
+
+
+@pytest.fixture
+def execute(monkeypatch):
+    """Run a program as a job does, without a new interpreter."""
+
+    def run(program, *arguments):
+        monkeypatch.setattr(sys, "argv", [f"scripts/{program}.py", *map(str, arguments)])
+        monkeypatch.chdir(ROOT)
+        runpy.run_path(f"scripts/{program}.py", run_name="__main__")
+
+    return run
+
+
+def arguments_of(name, files, **changes):
+    """What the workflow passes for an attack, as a dictionary; None leaves an option out."""
+    attack = names.load(name)
+    options = {
+        "--attack": name,
+        "--choice": json.dumps({"method": name} | CHOICES[name]),
+        "--settings": json.dumps(SETTINGS[name]),
+    }
+    options |= {f"--{need}": files[need] for need in attack.needs}
+    if attack.makes != "target":
+        options["--seed"] = 3
+    if attack.makes in ("features", "images"):
+        options["--budget"] = 0.1
+    if attack.victim:
+        options["--victim"] = '{"ridge": 0.01}'
+    options |= {f"--{key}": value for key, value in changes.items()}
+    return [part for pair in options.items() if pair[1] is not None for part in pair]
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_product_says_what_made_it(name, files, execute, tmp_path):
+    attack, output = names.load(name), tmp_path / "made.h5"
+    execute(PROGRAMS[attack.makes], *arguments_of(name, files), output)
+    record, attributes = store.read_provenance(output), store.read_attributes(output)
+    assert record["program"] == f"scripts/{PROGRAMS[attack.makes]}.py"
+    assert record["chosen"] == [f"scripts/featpoison/attacks/{name.replace('-', '_')}.py"]
+    assert {Path(path) for path in record["inputs"]} == {files[need] for need in attack.needs}
+    said = record["settings"]
+    assert said["method"] == name
+    assert {key: said[key] for key in CHOICES[name]} == CHOICES[name]
+    assert {key: said[key] for key in SETTINGS[name]} == SETTINGS[name]
+    assert said.get("seed") == (None if attack.makes == "target" else 3)
+    assert said.get("eps_d") == (0.1 if attack.makes in ("features", "images") else None)
+    assert said.get("victim", {}).get("ridge") == (0.01 if attack.victim else None)
+    assert "shard" not in said
+    assert attributes.get("eps_d") == said.get("eps_d")
+    if attack.makes in ("features", "images"):
+        assert len(store.read(output, "labels")["labels"]) == 4  # round(0.1 * 40)
+    assert not list(tmp_path.glob(".*"))  # the state of long work is gone
+
+
+def test_the_choice_of_the_row_counts(files, execute, tmp_path):
+    """A cap of half the largest clean norm, and the same attack free."""
+    largest = np.linalg.norm(store.read(files["features"], "train")["train"], axis=1).max()
+    found = {}
+    for kept_in in (0.5, "free"):
+        choice = json.dumps({"method": "gc-feature", "set": kept_in, "target": "gradpc-feature"})
+        execute("poison_features", *arguments_of("gc-feature", files, choice=choice), tmp_path / "made.h5")
+        found[kept_in] = np.linalg.norm(store.read(tmp_path / "made.h5", "features")["features"], axis=1).max()
+    assert found[0.5] <= 0.5 * largest * (1 + 1e-6)
+    assert found["free"] > 0.5 * largest
+
+
+def test_a_shard_is_named_in_its_record(files, execute, tmp_path):
+    execute("poison_images", *arguments_of("feature-matching", files, shard="2-of-2"), tmp_path / "part.h5")
+    assert store.read_provenance(tmp_path / "part.h5")["settings"]["shard"] == "2-of-2"
+    assert len(store.read(tmp_path / "part.h5", "base")["base"]) == 1  # of blocks of three rows and one
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("gc-input", {"encoder": None}, "--encoder is missing, expected for gc-input"),
+        ("gc-input", {"pairs": "pairs"}, "--pairs: gc-input does not read it, expected only --images --encoder"),
+        ("gc-input", {"shard": "1-of-2"}, "--shard: the rows of gc-input depend on each other, expected none"),
+        ("gc-input", {"choice": '{"method": "tgda-input"}'}, "--choice: of tgda-input, expected one of gc-input"),
+        ("gc-input", {"attack": "gc-feature"}, "--attack: gc-feature makes features, expected one that makes images"),
+        ("gc-input", {"attack": "no-attack"}, "--attack: 'no-attack' is unknown"),
+        ("gc-input", {"attack": "input-space"}, "--attack: 'input-space' is unknown"),  # a module without an attack
+        ("gc-input", {"attack": "gc_input"}, "--attack: 'gc_input' is unknown"),
+        ("gc-input", {"seed": None}, "the following arguments are required: --seed"),
+        ("gc-input", {"images": "nowhere.h5"}, "--images: nowhere.h5 does not exist"),
+        ("emn-input", {"devices": -1}, "--devices: -1, expected 0 or more"),
+        ("feature-matching", {"shard": "3-of-2"}, "'3-of-2', expected one of 1-of-n to n-of-n"),
+    ],
+)
+def test_wrong_usage_is_named(name, changes, message, files, execute, tmp_path, capsys):
+    changes = {key: files.get(value, value) for key, value in changes.items()}
+    with pytest.raises(SystemExit) as stopped:
+        execute(PROGRAMS[names.load(name).makes], *arguments_of(name, files, **changes), tmp_path / "made.h5")
+    assert stopped.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"settings": '{"epoch": 3}'}, "settings do not fit GCInput: .*epoch"),
+        ({"choice": '{"method": "gc-input", "set": "open"}'}, "settings do not fit Choice: .*set"),
+        ({"budget": 0.001}, "eps_d = 0.001 of 40 training rows is less than one poison"),
+    ],
+)
+def test_settings_and_budgets_that_do_not_fit_are_named(changes, message, files, execute, tmp_path):
+    with pytest.raises((SystemExit, ValueError), match=f"(?s){message}"):
+        execute("poison_images", *arguments_of("gc-input", files, **changes), tmp_path / "made.h5")
+    assert not list(tmp_path.iterdir())
