@@ -7,7 +7,8 @@ from featpoison.encoders.encoder import Architecture, Encoder
 
 
 def pytest_collection_modifyitems(items):
-    """The graph's tests take longest, a worker of their own from the start; the audit's wait for the run that these make, so they come last."""
+    """The graph's tests take longest, a worker of their own from the start; the audit's wait for the run
+    that these make, so they come last."""
     places = {"workflow": 0, "test_audit": 2}
     items.sort(key=lambda item: places.get(item.path.stem, places.get(item.path.parent.name, 1)))
 

@@ -1,4 +1,5 @@
-"""A private Slurm of one node with fake GPUs, started from Debian's packages (slurm-wlm, munge) under one folder; no root.
+"""A private Slurm of one node with fake GPUs, started from Debian's packages (slurm-wlm, munge) under one
+folder; no root.
 
 It keeps accounts where slurmdbd and mariadb-server are installed too.
 """
@@ -104,26 +105,51 @@ class Slurm:
         root.chmod(0o711)
         host, (port, next_port, accounts_port, base_port) = socket.gethostname().split(".")[0], free_ports(4)
         user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
-        facts = {"host": host, "user": user, "root": root, "port": port, "next_port": next_port, "cpus": os.cpu_count(), "gpus": len(FAKE_GPUS)}
+        facts = {
+            "host": host,
+            "user": user,
+            "root": root,
+            "port": port,
+            "next_port": next_port,
+            "cpus": os.cpu_count(),
+            "gpus": len(FAKE_GPUS),
+        }
         facts |= {"accounts_port": accounts_port, "base_port": base_port}
-        (root / "slurm.conf").write_text((CONFIGURATION + (ACCOUNTS if KEEPS_ACCOUNTS else NO_ACCOUNTS)).format(**facts))
+        (root / "slurm.conf").write_text(
+            (CONFIGURATION + (ACCOUNTS if KEEPS_ACCOUNTS else NO_ACCOUNTS)).format(**facts)
+        )
         (root / "slurmdbd.conf").write_text(ACCOUNTANT.format(**facts))
         (root / "slurmdbd.conf").chmod(0o600)
-        (root / "gres.conf").write_text("".join(f"NodeName={host} Name=gpu Type=fake File={device}\n" for device in FAKE_GPUS))
+        (root / "gres.conf").write_text(
+            "".join(f"NodeName={host} Name=gpu Type=fake File={device}\n" for device in FAKE_GPUS)
+        )
         (root / "cgroup.conf").write_text("")
         # Snakemake's job steps drop SLURM_CONF from the environment; srun finds it again.
         srun = root / "bin/srun"
-        srun.write_text(f'#!/bin/sh\nSLURM_CONF={root}/slurm.conf exec {shutil.which("srun", path=SYSTEM)} "$@"\n')
+        srun.write_text(
+            f'#!/bin/sh\nSLURM_CONF={root}/slurm.conf exec {shutil.which("srun", path=SYSTEM)} "$@"\n'
+        )
         srun.chmod(0o755)
-        self.environment = os.environ | {"SLURM_CONF": str(root / "slurm.conf"), "PATH": f"{root}/bin:{SYSTEM}"}
+        self.environment = os.environ | {
+            "SLURM_CONF": str(root / "slurm.conf"),
+            "PATH": f"{root}/bin:{SYSTEM}",
+        }
         self._start(user, base_port)
 
     def _start(self, user: str, base_port: int) -> None:
         key = self.root / "munge/key"
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
-        files = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
-        self.command("munged", "--force", *(f"--{option}={self.root}/munge/{name}" for option, name in files.items()))
+        files = {
+            "key-file": "key",
+            "socket": "socket",
+            "pid-file": "pid",
+            "log-file": "log",
+            "seed-file": "seed",
+        }
+        self.command(
+            "munged", "--force", *(f"--{option}={self.root}/munge/{name}" for option, name in files.items())
+        )
         if KEEPS_ACCOUNTS:
             self._start_accounts(user, base_port)
         self.command("slurmctld", "-c")
@@ -133,7 +159,9 @@ class Slurm:
     def _start_accounts(self, user: str, port: int) -> None:
         """The data base, in the background until `stop`, and the daemon that writes into it."""
         base, user = f"--datadir={self.root}/base", f"--user={user}"
-        self.command("mariadb-install-db", "--no-defaults", user, base, "--auth-root-authentication-method=normal")
+        self.command(
+            "mariadb-install-db", "--no-defaults", user, base, "--auth-root-authentication-method=normal"
+        )
         door, small = f"--socket={self.root}/base.socket", "--innodb-buffer-pool-size=64M"
         server = [
             "mariadbd",
@@ -161,24 +189,43 @@ class Slurm:
                 return
             time.sleep(0.5)
         self.stop()
-        raise RuntimeError(f"Slurm did not come up, {command[0]} does not say {word!r}; its logs are in {self.root}")
+        raise RuntimeError(
+            f"Slurm did not come up, {command[0]} does not say {word!r}; its logs are in {self.root}"
+        )
 
     def accounts(self, *columns: str) -> list[dict[str, str]]:
         """All jobs, as `sacct` has them, without their steps."""
         lines = self.command(
-            "sacct", "--starttime=now-1days", "--allocations", "--parsable2", "--noheader", f"--format={','.join(columns)}"
+            "sacct",
+            "--starttime=now-1days",
+            "--allocations",
+            "--parsable2",
+            "--noheader",
+            f"--format={','.join(columns)}",
         ).splitlines()
         return [dict(zip(columns, line.split("|"), strict=True)) for line in lines]
 
     def command(self, *arguments: str, check: bool = True) -> str:
         """The standard output of one of Slurm's programs."""
-        done = subprocess.run(arguments, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=check, timeout=60)
+        done = subprocess.run(
+            arguments,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=60,
+        )
         return done.stdout
 
     def jobs(self) -> list[dict[str, str]]:
         """All jobs of this cluster's life, as `scontrol show job` describes them."""
         lines = self.command("scontrol", "--oneliner", "--all", "show", "job").splitlines()
-        return [dict(pair.split("=", 1) for pair in line.split() if "=" in pair) for line in lines if line.startswith("JobId=")]
+        return [
+            dict(pair.split("=", 1) for pair in line.split() if "=" in pair)
+            for line in lines
+            if line.startswith("JobId=")
+        ]
 
     def stop(self) -> None:
         """End jobs and daemons, each when those that talk to it have ended."""

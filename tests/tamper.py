@@ -25,9 +25,15 @@ class Finished:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        names = sorted(path for part in ("data", "figures") for path in (folder / part).rglob("*") if path.is_file())
+        names = sorted(
+            path for part in ("data", "figures") for path in (folder / part).rglob("*") if path.is_file()
+        )
         self.files = [path for path in names if not path.name.startswith(".")]
-        self.products = [path for path in self.files if SIDECAR not in path.name and "data/embedded" not in str(path) and "data/pub" not in str(path)]
+        self.products = [
+            path
+            for path in self.files
+            if SIDECAR not in path.name and "data/embedded" not in str(path) and "data/pub" not in str(path)
+        ]
         self.lineage = trace(self.products, Digests(full=True))
         self.by_kind: dict[str, list[Path]] = {}
         for path in self.files:
@@ -37,7 +43,8 @@ class Finished:
         return path.relative_to(self.folder).as_posix().removesuffix(SIDECAR)
 
     def root(self, generator: np.random.Generator, names: set[str]) -> list[Path]:
-        """What to audit so that the changed products are in the lineage: themselves, or a product that was made from them."""
+        """What to audit so that the changed products are in the lineage: themselves, or a product that was
+        made from them."""
         made = {name for name, node in self.lineage.nodes.items() if names <= node.inputs.keys()}
         own = sorted(name for name in names if self.lineage.nodes[name].kind == "product")
         choices = [own] if len(own) == len(names) else []
@@ -60,7 +67,12 @@ def edited_number(run: Finished, generator: np.random.Generator) -> Change:
     """One number of a table, by a digit."""
     path = run.by_kind[".csv"][-1]
     rows = list(csv.reader(io.StringIO(path.read_text())))
-    cells = [(row, column) for row in range(1, len(rows)) for column, text in enumerate(rows[row]) if text and text[-1].isdigit() and "/" not in text]
+    cells = [
+        (row, column)
+        for row in range(1, len(rows))
+        for column, text in enumerate(rows[row])
+        if text and text[-1].isdigit() and "/" not in text
+    ]
     row, column = cells[generator.integers(len(cells))]
     text = rows[row][column]
     rows[row][column] = text[:-1] + str((int(text[-1]) + int(generator.integers(1, 10))) % 10)
@@ -73,10 +85,15 @@ def swapped(run: Finished, generator: np.random.Generator) -> Change:
     """Two products of a kind in each other's place, with their records."""
     kinds = [kind for kind in (".h5", ".safetensors", ".png", ".pdf") if len(_products(run, kind)) > 1]
     kind = kinds[generator.integers(len(kinds))]
-    one, other = (_products(run, kind)[index] for index in generator.choice(len(_products(run, kind)), 2, replace=False))
+    one, other = (
+        _products(run, kind)[index] for index in generator.choice(len(_products(run, kind)), 2, replace=False)
+    )
     changes = {one: other.read_bytes(), other: one.read_bytes()}
     if provenance.sidecar(one).is_file():
-        changes |= {provenance.sidecar(one): provenance.sidecar(other).read_bytes(), provenance.sidecar(other): provenance.sidecar(one).read_bytes()}
+        changes |= {
+            provenance.sidecar(one): provenance.sidecar(other).read_bytes(),
+            provenance.sidecar(other): provenance.sidecar(one).read_bytes(),
+        }
     return f"{one} and {other} swapped", changes, {run.name(one), run.name(other)}
 
 
@@ -85,7 +102,8 @@ def _products(run: Finished, kind: str) -> list[Path]:
 
 
 def edited_setting(run: Finished, generator: np.random.Generator) -> Change:
-    """A setting in a record, changed after the fact by somebody who makes the digests new that lie beside it, and not the seal over all."""
+    """A setting in a record, changed after the fact by somebody who makes the digests new that lie beside
+    it, and not the seal over all."""
     having = [path for path in run.products if run.lineage.nodes[run.name(path)].record["settings"]]
     path = having[generator.integers(len(having))]
     record = json.loads(json.dumps(run.lineage.nodes[run.name(path)].record))
@@ -99,7 +117,11 @@ def edited_setting(run: Finished, generator: np.random.Generator) -> Change:
         return what, {path: _with_metadata(path, record)}, {run.name(path)}
     beside = provenance.sidecar(path)
     seal = json.loads(beside.read_text())["seal"]
-    return what, {beside: (json.dumps(record | {"seal": seal}, indent=1, sort_keys=True) + "\n").encode()}, {run.name(path)}
+    return (
+        what,
+        {beside: (json.dumps(record | {"seal": seal}, indent=1, sort_keys=True) + "\n").encode()},
+        {run.name(path)},
+    )
 
 
 def _with_attribute(path: Path, record: dict) -> bytes:
@@ -137,8 +159,11 @@ def applied(changes: dict[Path, bytes]) -> Iterator[None]:
             path.write_bytes(content)
 
 
-def undetected(run: Finished, ways: list[Callable[[Finished, np.random.Generator], Change]], cases: int, seed: int) -> list[str]:
-    """Of so many random changes, one after the other, those where the audit does not name just the changed products as tampered."""
+def undetected(
+    run: Finished, ways: list[Callable[[Finished, np.random.Generator], Change]], cases: int, seed: int
+) -> list[str]:
+    """Of so many random changes, one after the other, those where the audit does not name just the changed
+    products as tampered."""
     generator = np.random.default_rng(seed)
     wrong = []
     for case in range(cases):

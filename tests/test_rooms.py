@@ -1,8 +1,8 @@
 """The library's rooms: who may import whom.
 
-A room is a package of scripts/featpoison, or one of the few modules at its root. Each imports only from rooms before
-it in `ORDER`, and no modules import each other in a circle. Imports are read from the syntax trees, those inside
-functions too.
+A room is a package of scripts/featpoison, or one of the few modules at its root. Each imports only from rooms
+before it in `ORDER`, and no modules import each other in a circle. Imports are read from the syntax trees,
+those inside functions too.
 """
 
 import ast
@@ -41,7 +41,7 @@ Imports = Mapping[str, Iterable[str]]
 
 
 def modules(package: Path) -> dict[str, Path]:
-    """The modules of a package by their names within it, without the files that only make folders packages."""
+    """The modules of a package by their names within it, without `__init__.py`."""
     paths = [path for path in package.rglob("*.py") if path.name != "__init__.py"]
     return {".".join(path.relative_to(package).with_suffix("").parts): path for path in paths}
 
@@ -74,13 +74,13 @@ def against_order(imports: Imports, order: tuple[str, ...]) -> list[str]:
         f"{module} imports {other}"
         for module, others in imports.items()
         for other in others
-        if place.get(module.split(".")[0], 0) < place.get(other.split(".")[0], 0)
+        if place.get(module.split(".")[0], len(order)) < place.get(other.split(".")[0], 0)
     ]
     return sorted(homeless + back)
 
 
 def circle(imports: Imports) -> list[str]:
-    """Modules that import each other in a circle, from one of them back to itself; empty where there is none."""
+    """Modules that import each other in a circle, from one of them back to itself; empty where none do."""
     done: set[str] = set()
 
     def follow(module: str, path: list[str]) -> list[str]:

@@ -258,16 +258,16 @@ class Config(Settings):
     poison_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
     """Seeds of the poisons: which clean images they start from."""
     shards: PositiveInt = 1
-    """Jobs over which one feature matching, or another attack whose images do not interact, is spread. Results
-    do not depend on it. Changing it, or the program that joins the shards, runs the matching again, because
-    shards are not kept."""
+    """Jobs over which one feature matching, or another attack whose images do not interact, is spread.
+    Results do not depend on it. Changing it, or the program that joins the shards, runs the matching again,
+    because shards are not kept."""
     feature_shards: PositiveInt = 1
-    """Jobs over which one extraction of features is spread. This pays where an extraction takes long: on a CPU,
-    with large images. Changing it runs everything again, to the same bits, because everything follows from
-    features."""
+    """Jobs over which one extraction of features is spread. This pays where an extraction takes long: on a
+    CPU, with large images. Changing it runs everything again, to the same bits, because everything follows
+    from features."""
     evaluation_shards: PositiveInt = 1
-    """Jobs over which the features of one attack's 8-bit images are spread. Changing it trains the victims again,
-    to the same bits."""
+    """Jobs over which the features of one attack's 8-bit images are spread. Changing it trains the victims
+    again, to the same bits."""
     emn_shards: PositiveInt = 1
     """GPUs of one job over which EMN spreads the noise steps of its images. They are GPUs of one job and not
     jobs, because the network is trained between the noise steps."""

@@ -35,5 +35,7 @@ def test_the_number_of_poisons_is_the_rounded_share(budget, clean, expected):
 
 @pytest.mark.parametrize(("budget", "clean"), [(0.001, 400), (0.5, 1), (0.0, 100)])
 def test_less_than_one_poison_is_an_error(budget, clean):
-    with pytest.raises(ValueError, match=f"eps_d = {budget:g} of {clean} training rows is less than one poison"):
+    with pytest.raises(
+        ValueError, match=f"eps_d = {budget:g} of {clean} training rows is less than one poison"
+    ):
         poison_count(budget, clean)

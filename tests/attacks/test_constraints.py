@@ -22,7 +22,7 @@ def sets(generator):
     images = torch.randint(256, (6, 3, 2, 2), generator=generator).float() / 255
     return {
         "ball": (NormBall(1.5), lambda rows: rows.flatten(1).norm(dim=1).max() <= 1.5 * (1 + 1e-6)),
-        "box": (Box(0.2, 0.7), lambda rows: 0.2 - 1e-7 <= rows.min() and rows.max() <= 0.7 + 1e-7),
+        "box": (Box(0.2, 0.7), lambda rows: rows.min() >= 0.2 - 1e-7 and rows.max() <= 0.7 + 1e-7),
         "everything": (Box(), lambda rows: True),
         "8 bits": (EightBit(), lambda rows: (255 * rows - (255 * rows).round()).abs().max() < 1e-4),
         "noise": (NoiseBall(0.1, images), lambda rows: rows.abs().max() <= 0.1),
@@ -58,7 +58,9 @@ def test_a_ball_shortens_long_rows_only_and_turns_none(radius, seed):
     long = rows.norm(dim=1) > radius
     assert torch.equal(inside[~long], rows[~long])
     torch.testing.assert_close(inside[long].norm(dim=1), torch.full((int(long.sum()),), radius))
-    torch.testing.assert_close(inside / inside.norm(dim=1, keepdim=True), rows / rows.norm(dim=1, keepdim=True))
+    torch.testing.assert_close(
+        inside / inside.norm(dim=1, keepdim=True), rows / rows.norm(dim=1, keepdim=True)
+    )
     assert torch.equal(NormBall(math.inf).project(rows), rows)
 
 

@@ -14,7 +14,15 @@ from helpers import Fragile, Killed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-QUICK = EMN(steps=3, step_size=4.0, training_steps=2, max_rounds=2, stop_error=0.0, training=Training(batch_size=16), precision="float32")
+QUICK = EMN(
+    steps=3,
+    step_size=4.0,
+    training_steps=2,
+    max_rounds=2,
+    stop_error=0.0,
+    training=Training(batch_size=16),
+    precision="float32",
+)
 VARIANTS = ("original", "end-to-end", "input")
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 
@@ -25,7 +33,15 @@ def task(images):
 
 
 def run(task, encoder, folder, variant="end-to-end", seed=0, **changes):
-    return perturb(*task, encoder, QUICK.model_copy(update=changes), variant=variant, classes=3, seed=seed, checkpoint=Checkpoint(folder / "out", {}))
+    return perturb(
+        *task,
+        encoder,
+        QUICK.model_copy(update=changes),
+        variant=variant,
+        classes=3,
+        seed=seed,
+        checkpoint=Checkpoint(folder / "out", {}),
+    )
 
 
 # The set
@@ -34,7 +50,8 @@ def run(task, encoder, folder, variant="end-to-end", seed=0, **changes):
 @settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(0.001, 0.4))
 def test_projection_is_exact_in_float32(seed, radius):
-    """Grey levels plus noise stay in [0, 1], noise within the radius, to the last bit; inside nothing moves."""
+    """Grey levels plus noise stay in [0, 1], noise within the radius, to the last bit; inside nothing
+    moves."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(256, (4, 3, 5, 5), generator=generator).float() / 255
     noise = torch.randn(4, 3, 5, 5, generator=generator)
@@ -43,7 +60,9 @@ def test_projection_is_exact_in_float32(seed, radius):
     assert (images + inside).min() >= 0
     assert (images + inside).max() <= 1
     assert torch.equal(NoiseBall(radius, images).project(inside), inside)
-    nearest = torch.minimum(torch.maximum(noise, (-images).clamp(min=-radius)), (1 - images).clamp(max=radius))
+    nearest = torch.minimum(
+        torch.maximum(noise, (-images).clamp(min=-radius)), (1 - images).clamp(max=radius)
+    )
     torch.testing.assert_close(inside, nearest, rtol=0, atol=1e-7)
 
 
@@ -99,7 +118,17 @@ def test_stops_by_the_criterion_or_by_rounds(task, encoder, tmp_path):
     assert (len(easy.errors), easy.by_criterion) == (1, True)
     hard = run(task, encoder, tmp_path / "b", steps=1, step_size=1e-4, training_steps=1)
     assert (len(hard.errors), hard.by_criterion) == (2, False)
-    free = run(task, encoder, tmp_path / "c", variant="input", stop_error=0.01, max_rounds=None, steps=20, step_size=0.8, training_steps=10)
+    free = run(
+        task,
+        encoder,
+        tmp_path / "c",
+        variant="input",
+        stop_error=0.01,
+        max_rounds=None,
+        steps=20,
+        step_size=0.8,
+        training_steps=10,
+    )
     assert free.by_criterion
     assert free.errors[-1] <= 0.01
 
@@ -120,13 +149,17 @@ def test_the_frozen_encoder_is_left_as_it_was(task, encoder, tmp_path):
 def test_whole_networks_train_a_copy(variant, task, encoder, tmp_path, monkeypatch):
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     made = []
-    monkeypatch.setattr(emn, "start_network", lambda *args, **named: made.append(start_network(*args, **named)) or made[-1])
+    monkeypatch.setattr(
+        emn, "start_network", lambda *args, **named: made.append(start_network(*args, **named)) or made[-1]
+    )
     run(task, encoder, tmp_path, variant)
     for key, value in encoder.state_dict().items():
         assert torch.equal(value, before[key]), key
     own = made[0].encoder.state_dict()
     assert all(not torch.equal(own[key], value) for key, value in before.items() if value.is_floating_point())
-    assert own["trunk.bn1.num_batches_tracked"] == 4 + (before["trunk.bn1.num_batches_tracked"] if variant == "end-to-end" else 0)
+    assert own["trunk.bn1.num_batches_tracked"] == 4 + (
+        before["trunk.bn1.num_batches_tracked"] if variant == "end-to-end" else 0
+    )
 
 
 def test_starts_are_what_the_variants_say(encoder):
@@ -134,7 +167,9 @@ def test_starts_are_what_the_variants_say(encoder):
     key = "trunk.layer1.0.conv1.weight"
     assert torch.equal(original.encoder.state_dict()[key], again.encoder.state_dict()[key])
     assert not torch.equal(original.encoder.state_dict()[key], other.encoder.state_dict()[key])
-    assert not torch.equal(other.encoder.state_dict()[key], encoder.state_dict()[key])  # the fixture is made from seed 0, as `original`
+    assert not torch.equal(
+        other.encoder.state_dict()[key], encoder.state_dict()[key]
+    )  # the fixture is made from seed 0, as `original`
     tuned = start_network(encoder, "end-to-end", classes=3, seed=0)
     assert torch.equal(tuned.encoder.state_dict()[key], encoder.state_dict()[key])
     assert len(tuned.trained()) == len(list(tuned.parameters()))
@@ -150,7 +185,13 @@ def spy(monkeypatch):
     """What training steps see: batches of pixels and labels."""
     seen = []
     step = SGD.step
-    monkeypatch.setattr(SGD, "step", lambda self, pixels, labels, rate: seen.append((pixels.clone(), labels)) or step(self, pixels, labels, rate))
+    monkeypatch.setattr(
+        SGD,
+        "step",
+        lambda self, pixels, labels, rate: (
+            seen.append((pixels.clone(), labels)) or step(self, pixels, labels, rate)
+        ),
+    )
     return seen
 
 
@@ -169,16 +210,23 @@ def test_every_sample_keeps_its_own_noise_in_any_order(task, encoder, tmp_path, 
         assert distance.amin(1).max() == 0  # exactly this sample with this sample's noise
         assert torch.equal(batch_labels, labels[rows])
         orders.append(rows.tolist())
-    assert sorted(orders[0] + orders[1]) == list(range(20))  # an epoch: every sample once, the last batch smaller
+    assert sorted(orders[0] + orders[1]) == list(
+        range(20)
+    )  # an epoch: every sample once, the last batch smaller
     assert orders[0] + orders[1] != orders[2] + orders[3]
     assert orders[0] != sorted(orders[0])
 
 
 def test_noise_is_added_before_augmentation(task, encoder, tmp_path, monkeypatch):
-    """The augmentation gets the noisy images, and training sees just what it returns: noise added afterwards would show."""
+    """The augmentation gets the noisy images, and training sees just what it returns: noise added afterwards
+    would show."""
     images, _ = task
     seen, given_pixels = spy(monkeypatch), []
-    monkeypatch.setattr(emn, "shift_and_flip", lambda pixels, padding, generator: given_pixels.append(pixels.clone()) or torch.zeros_like(pixels))
+    monkeypatch.setattr(
+        emn,
+        "shift_and_flip",
+        lambda pixels, padding, generator: given_pixels.append(pixels.clone()) or torch.zeros_like(pixels),
+    )
     run(task, encoder, tmp_path, padding=2)
     assert all(pixels.abs().max() == 0 for pixels, _ in seen)
     late = torch.cat(given_pixels[2:])  # after the first round there is noise
@@ -195,7 +243,9 @@ def test_features_of_a_frozen_encoder_are_never_augmented(task, encoder, tmp_pat
 
 @every_variant
 def test_seeds_repeat_and_differ(variant, task, encoder, tmp_path):
-    first, again, other = (run(task, encoder, tmp_path / name, variant, seed) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
+    first, again, other = (
+        run(task, encoder, tmp_path / name, variant, seed) for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
     assert torch.equal(first.noise, again.noise)
     assert first.errors == again.errors
     assert not torch.equal(first.noise, other.noise)
@@ -229,7 +279,9 @@ def test_a_killed_search_resumes_bit_for_bit(variant, task, encoder, tmp_path, m
 
 
 @every_variant
-@pytest.mark.parametrize("labels", [[0, 2, 2, 0, 2], [0, 1, 2], [1]], ids=["class absent", "one per class", "one image"])
+@pytest.mark.parametrize(
+    "labels", [[0, 2, 2, 0, 2], [0, 1, 2], [1]], ids=["class absent", "one per class", "one image"]
+)
 def test_odd_sets(variant, labels, images, encoder, tmp_path):
     task = to_pixels(images[: len(labels)]), torch.tensor(labels)
     found = run(task, encoder, tmp_path, variant, training=Training(batch_size=2))
@@ -256,13 +308,22 @@ def test_not_a_number_names_round_and_step(task, encoder, tmp_path, monkeypatch)
     with pytest.raises(FloatingPointError, match="round 1, training step 0: the loss is nan"):
         run((broken, labels), encoder, tmp_path / "a", training=Training(batch_size=20))
     with pytest.raises(FloatingPointError, match="round 7, noise step 0"):
-        minimise(start_network(encoder, "input", classes=3, seed=0), broken, labels, torch.zeros_like(images), QUICK, number=7)
+        minimise(
+            start_network(encoder, "input", classes=3, seed=0),
+            broken,
+            labels,
+            torch.zeros_like(images),
+            QUICK,
+            number=7,
+        )
     calls = []
     forward = Classifier.forward
 
     def late(self, pixels):
         calls.append(1)
-        return forward(self, pixels) * (math.nan if len(calls) == 2 + 2 * 3 + 1 + 2 + 2 else 1)  # second round, noise step 1 of the first block
+        return forward(self, pixels) * (
+            math.nan if len(calls) == 2 + 2 * 3 + 1 + 2 + 2 else 1
+        )  # second round, noise step 1 of the first block
 
     monkeypatch.setattr(Classifier, "forward", late)
     with pytest.raises(FloatingPointError, match="round 2, noise step 1"):

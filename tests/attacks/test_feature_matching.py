@@ -33,14 +33,18 @@ def matching(encoder, images):
 def test_matching_equals_algorithm_1(matching, encoder):
     zeta, base, folded = matching
     ours, taken = match(zeta, base, folded, FULL, beta=BETA)
-    torch.testing.assert_close(ours, slow.feature_matching(zeta, base, encoder, FULL, BETA), rtol=0, atol=2e-3)
+    torch.testing.assert_close(
+        ours, slow.feature_matching(zeta, base, encoder, FULL, BETA), rtol=0, atol=2e-3
+    )
     assert (taken == 40).all()
 
 
 def test_matching_in_float64_equals_algorithm_1_to_rounding(matching, encoder):
     zeta, base, folded = matching
     ours, _ = match(zeta.double()[:3], base.double()[:3], folded.double(), FULL, beta=BETA)
-    oracle = slow.feature_matching(zeta.double()[:3], base.double()[:3], copy.deepcopy(encoder).double(), FULL, BETA)
+    oracle = slow.feature_matching(
+        zeta.double()[:3], base.double()[:3], copy.deepcopy(encoder).double(), FULL, BETA
+    )
     torch.testing.assert_close(ours, oracle, rtol=0, atol=1e-7)
 
 
@@ -49,7 +53,9 @@ def test_matching_lowers_its_objective(matching, encoder):
     nu, _ = match(zeta, base, folded, FULL, beta=BETA)
 
     def objective(x):
-        return (FULL.gamma * (encoder(x) - zeta).square().sum(1) + BETA * (x - base).square().flatten(1).sum(1)) / 2
+        return (
+            FULL.gamma * (encoder(x) - zeta).square().sum(1) + BETA * (x - base).square().flatten(1).sum(1)
+        ) / 2
 
     assert (objective(nu) < objective(base)).all()
 
@@ -61,11 +67,14 @@ def test_early_stop_keeps_its_promise(matching, tolerance):
     full, _ = match(zeta, base, folded, settings.model_copy(update={"tolerance": 0.0}), beta=BETA)
     early, taken = match(zeta, base, folded, settings, beta=BETA)
     assert (taken < 300).any()
-    assert (full - early).flatten(1).norm(dim=1).max() <= tolerance + 2e-3  # rounding: batches shrink as images stop
+    assert (full - early).flatten(1).norm(
+        dim=1
+    ).max() <= tolerance + 2e-3  # rounding: batches shrink as images stop
 
 
 def test_early_stop_keeps_its_promise_on_the_demos_encoder():
-    """The condition of the bound cannot be proven for a deep encoder: measured on real images, at the demo's settings."""
+    """The condition of the bound cannot be proven for a deep encoder: measured on real images, at the demo's
+    settings."""
     demo = load(ROOT / "workflow/config/demo.yaml")
     dataset = sources.load(next(iter(demo.datasets.values())), ROOT)[0]
     encoder = load_encoder(ROOT / next(iter(demo.encoders.values())).weights.path)
@@ -82,14 +91,20 @@ def test_early_stop_keeps_its_promise_on_the_demos_encoder():
 def test_a_killed_matching_resumes_bit_for_bit(matching, tmp_path, monkeypatch):
     zeta, base, folded = matching
     blocks = [slice(0, 4), slice(4, 8), slice(8, 10)]
-    whole, steps = fm.match_blocks(zeta, base, folded, FULL, beta=BETA, blocks=blocks, checkpoint=Checkpoint(tmp_path / "whole", {}))
+    whole, steps = fm.match_blocks(
+        zeta, base, folded, FULL, beta=BETA, blocks=blocks, checkpoint=Checkpoint(tmp_path / "whole", {})
+    )
 
     fragile = Fragile(tmp_path / "cut", {}, lambda facts: facts["done"] == 8)
     with pytest.raises(Killed):
         fm.match_blocks(zeta, base, folded, FULL, beta=BETA, blocks=blocks, checkpoint=fragile)
     worked = []
-    monkeypatch.setattr(fm, "match", lambda *args, **named: worked.append(len(args[0])) or match(*args, **named))
-    resumed, again = fm.match_blocks(zeta, base, folded, FULL, beta=BETA, blocks=blocks, checkpoint=Checkpoint(tmp_path / "cut", {}))
+    monkeypatch.setattr(
+        fm, "match", lambda *args, **named: worked.append(len(args[0])) or match(*args, **named)
+    )
+    resumed, again = fm.match_blocks(
+        zeta, base, folded, FULL, beta=BETA, blocks=blocks, checkpoint=Checkpoint(tmp_path / "cut", {})
+    )
     assert worked == [2]  # the last block only
     assert torch.equal(resumed, whole)
     assert torch.equal(again, steps)

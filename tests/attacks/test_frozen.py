@@ -17,15 +17,27 @@ from featpoison.softmax import Head
 from helpers import Forgetful
 from test_invariants import ATTACKS, Problem
 
-QUICK = EMN(steps=2, step_size=4.0, training_steps=2, max_rounds=1, stop_error=0.0, training=Training(batch_size=16), precision="float32")
+QUICK = EMN(
+    steps=2,
+    step_size=4.0,
+    training_steps=2,
+    max_rounds=1,
+    stop_error=0.0,
+    training=Training(batch_size=16),
+    precision="float32",
+)
 
 
 def snapshot(encoder):
-    """All that an encoder is: every tensor's bytes, with those that files leave out, and every module's mode."""
+    """All that an encoder is: every tensor's bytes, with those that files leave out, and every module's
+    mode."""
     tensors = dict(encoder.named_parameters()) | dict(encoder.named_buffers())
     return (
         {name: value.detach().numpy().tobytes() for name, value in tensors.items()},
-        {name: (value.requires_grad, value.grad is None, value.data_ptr()) for name, value in tensors.items()},
+        {
+            name: (value.requires_grad, value.grad is None, value.data_ptr())
+            for name, value in tensors.items()
+        },
         {name: (type(module), module.training) for name, module in encoder.named_modules()},
         encoder.architecture,
     )
@@ -48,11 +60,21 @@ def gradpc_input(p):
 
 EVERY = {name: lambda p, attack=attack: attack(p, 7, 0) for name, attack in ATTACKS.items()}
 EVERY |= {f"emn-{kind}": lambda p, kind=kind: emn(kind, p) for kind in ("original", "end-to-end", "input")}
-EVERY |= {f"decoder-{kind}": lambda p, kind=kind: decoder_inversion(kind, p) for kind in ("plain", "skip", "end-to-end")}
+EVERY |= {
+    f"decoder-{kind}": lambda p, kind=kind: decoder_inversion(kind, p)
+    for kind in ("plain", "skip", "end-to-end")
+}
 EVERY |= {"gradpc-input": gradpc_input}
 
 
-THROUGH_PIXELS = ["feature-matching", "gc-input", "tgda-input-constrained", "exact-input", "emn-input", "decoder-skip"]
+THROUGH_PIXELS = [
+    "feature-matching",
+    "gc-input",
+    "tgda-input-constrained",
+    "exact-input",
+    "emn-input",
+    "decoder-skip",
+]
 
 
 def make_problem(encoder, images, side):
@@ -67,7 +89,9 @@ def make_problem(encoder, images, side):
     return Problem(own, to_pixels(images[:40]), X, labels, target, softmax.head_gradient(X, labels, target))
 
 
-@pytest.mark.parametrize(("name", "side"), [(name, None) for name in EVERY] + [(name, 24) for name in THROUGH_PIXELS])
+@pytest.mark.parametrize(
+    ("name", "side"), [(name, None) for name in EVERY] + [(name, 24) for name in THROUGH_PIXELS]
+)
 def test_encoder_is_bit_identical_after_the_attack(name, side, encoder, images):
     problem = make_problem(encoder, images, side)
     before = snapshot(problem.encoder)

@@ -38,6 +38,3 @@ def test_input_and_feature_space_gradients_agree(encoder, images):
     pixels = to_pixels(images)
     through = torch.autograd.grad(slow.summed_loss(encoder(pixels), labels, omega), omega)[0]
     torch.testing.assert_close(softmax.head_gradient(cache, labels, head), through, rtol=1e-4, atol=1e-4)
-
-
-

@@ -1,4 +1,5 @@
-"""What attacks that move images share: the way to the pixels and back, the start, the range that is allowed."""
+"""What attacks that move images share: the way to the pixels and back, the start, the range that is
+allowed."""
 
 import copy
 from dataclasses import replace
@@ -25,7 +26,9 @@ LOW, HIGH = 20 / 255, 200 / 255  # of the clean images
 def given(files):
     """A run of gradient canceling whose steps are long enough to leave the range of pixels."""
     attack = names.load("gc-input")
-    settings = attack.settings(epochs=4, step_size=0.5, batch_size=3, penalty=0.0, threshold=0.0, precision="float32")
+    settings = attack.settings(
+        epochs=4, step_size=0.5, batch_size=3, penalty=0.0, threshold=0.0, precision="float32"
+    )
     choice = Choice(method="gc-input", set="free", target="gradpc-feature")
     return Run(settings, choice, files, CPU, Forgetful(), budget=0.1)
 

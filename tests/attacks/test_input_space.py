@@ -97,7 +97,11 @@ def test_a_step_size_of_their_own_counts_for_constrained_poisons_only():
         found = run(base, makers["gc"](), settings, constrained=constrained)
         return (found.poisons - base).abs().max().item()
 
-    assert moved(step_size=0.1) == moved(step_size=0.1, constrained_step_size=0.01) == pytest.approx(0.1, rel=1e-3)
+    assert (
+        moved(step_size=0.1)
+        == moved(step_size=0.1, constrained_step_size=0.01)
+        == pytest.approx(0.1, rel=1e-3)
+    )
     assert moved(step_size=0.1, constrained=True) == pytest.approx(0.1, rel=1e-3)
     assert moved(step_size=0.1, constrained=True, constrained_step_size=0.01) == pytest.approx(0.01, rel=1e-3)
 
@@ -117,7 +121,8 @@ def test_not_a_number_names_epoch_and_batch():
 
 
 def test_the_penalty_is_that_of_the_formula_and_counts_for_constrained_poisons_only():
-    """One step of plain descent: minus the step size times (the objective's gradient + penalty (nu - mu'))."""
+    """One step of plain descent: minus the step size times (the objective's gradient + penalty (nu -
+    mu'))."""
 
     class Still:
         """An objective of nothing, which pulls nowhere."""

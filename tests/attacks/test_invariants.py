@@ -29,7 +29,8 @@ BETA = 0.25
 
 @dataclass(frozen=True)
 class Problem:
-    """Forty labelled images of three classes (or two), their features, a target head and the clean gradient there."""
+    """Forty labelled images of three classes (or two), their features, a target head and the clean gradient
+    there."""
 
     encoder: object
     pixels: torch.Tensor
@@ -55,8 +56,13 @@ def problem(request, encoder, images):
     if request.param == "one class absent":
         labels[labels == 1] = 0
     X = extract(images[:40], encoder)
-    target = Head(weight=torch.from_numpy(np.random.default_rng(0).normal(size=(3, encoder.dimension))).float(), bias=torch.zeros(3))
-    return Problem(encoder, to_pixels(images[:40]), X, labels, target, softmax.head_gradient(X, labels, target))
+    target = Head(
+        weight=torch.from_numpy(np.random.default_rng(0).normal(size=(3, encoder.dimension))).float(),
+        bias=torch.zeros(3),
+    )
+    return Problem(
+        encoder, to_pixels(images[:40]), X, labels, target, softmax.head_gradient(X, labels, target)
+    )
 
 
 def gc_feature(p, n, seed):
@@ -103,9 +109,17 @@ def exact_feature(p, n, seed):
     settings = InputSpace(epochs=6, step_size=0.05, batch_size=n)
     ball = NormBall(p.X.norm(dim=1).mean().item())
     found = optimise(
-        p.X[base], bilevel(p, p.X[base], labels), settings, pull_back=in_feature_space, within=ball, threshold=-math.inf, checkpoint=Forgetful()
+        p.X[base],
+        bilevel(p, p.X[base], labels),
+        settings,
+        pull_back=in_feature_space,
+        within=ball,
+        threshold=-math.inf,
+        checkpoint=Forgetful(),
     )
-    assert found.poisons.norm(dim=1).max() <= ball.radius * (1 + 1e-6) or torch.equal(found.poisons, p.X[base])
+    assert found.poisons.norm(dim=1).max() <= ball.radius * (1 + 1e-6) or torch.equal(
+        found.poisons, p.X[base]
+    )
     return Outcome(found.poisons, labels, found.first_value, found.last_value)
 
 
@@ -151,7 +165,9 @@ def test_budget_labels_seed_and_loss(name, n, problem):
     assert not problem.encoder.training
     assert torch.equal(found.poisons, attack(problem, n, 0).poisons)  # same seed, same bytes
     assert not torch.equal(found.poisons, attack(problem, n, 1).poisons)
-    if not name.startswith("tgda"):  # its loss moves with a head that still descends; test_input_space judges it after retraining
+    if not name.startswith(
+        "tgda"
+    ):  # its loss moves with a head that still descends; test_input_space judges it after retraining
         assert found.last <= found.first
     if name.endswith("constrained"):
         assert found.poisons.min() >= 0

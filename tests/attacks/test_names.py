@@ -35,7 +35,9 @@ def test_an_attack_is_named_as_its_file(attack):
 def test_every_file_with_an_attack_is_listed():
     """A new file that nobody lists would never run."""
     folder = module_file("featpoison.attacks.names").parent
-    with_attack = {path.stem.replace("_", "-") for path in folder.glob("*.py") if "\nATTACK = " in path.read_text()}
+    with_attack = {
+        path.stem.replace("_", "-") for path in folder.glob("*.py") if "\nATTACK = " in path.read_text()
+    }
     assert with_attack == set(names.NAMES)
 
 

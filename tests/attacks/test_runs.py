@@ -46,7 +46,14 @@ def run_of(name, kept_in, files):
     own = {need: files[need] for need in attack.needs}
     victim = attack.victim(ridge=1e-2) if attack.victim else None
     return Run(
-        attack.settings(**usual), choice, own, torch.device("cpu"), Forgetful(), budget=0.1, seed=3, victim=victim
+        attack.settings(**usual),
+        choice,
+        own,
+        torch.device("cpu"),
+        Forgetful(),
+        budget=0.1,
+        seed=3,
+        victim=victim,
     )
 
 

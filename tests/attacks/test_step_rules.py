@@ -50,7 +50,10 @@ def test_steps_are_those_of_torch_in_blocks_or_at_once(name, seed, cut, step_siz
     start = 1e-2 * torch.randn(8, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     blocks = [block for block in (slice(0, cut), slice(cut, 8)) if block.start < block.stop]
     oracle = by_torch(name, start, step_size, STEPS)
-    for ours in (by_rule(name, start, step_size, STEPS, blocks), by_rule(name, start, step_size, STEPS, [slice(None)])):
+    for ours in (
+        by_rule(name, start, step_size, STEPS, blocks),
+        by_rule(name, start, step_size, STEPS, [slice(None)]),
+    ):
         for mine, its in zip(ours, oracle, strict=True):
             torch.testing.assert_close(mine, its, rtol=1e-9, atol=1e-12)
 

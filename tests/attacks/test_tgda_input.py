@@ -24,7 +24,8 @@ def tgda_problem(n=4, N=60, d=4, classes=3, **changes):
 
 
 def test_total_gradient_is_the_finite_difference_of_the_retrained_loss():
-    """At a head converged with ridge = damping, D l1 is the exact derivative of the validation loss after retraining."""
+    """At a head converged with ridge = damping, D l1 is the exact derivative of the validation loss after
+    retraining."""
     clean, poisons, _, settings = tgda_problem(damping=0.05)
     ridge = Converged(ridge=0.05, tolerance=1e-13)
     kept, held_out = split(60, settings)
@@ -78,7 +79,11 @@ def test_tgda_raises_the_held_out_loss_of_a_retrained_head():
     kept, held_out = split(60, settings)
 
     def held_out_loss(z):
-        omega, _ = train_converged(TrainingSets(clean[0][kept], clean[1][kept], z[None], poisons[1][None]), Converged(ridge=1e-3), classes=3)
+        omega, _ = train_converged(
+            TrainingSets(clean[0][kept], clean[1][kept], z[None], poisons[1][None]),
+            Converged(ridge=1e-3),
+            classes=3,
+        )
         return softmax.loss(clean[0][held_out], clean[1][held_out], Head.from_omega(omega[0])).item()
 
     found = optimise(
@@ -94,7 +99,8 @@ def test_tgda_raises_the_held_out_loss_of_a_retrained_head():
 
 
 def test_the_head_descends_by_the_gradient_of_the_mean_loss():
-    """Twice, on the clean rows that are kept and the poisons as they are, before the poisons' own gradient."""
+    """Twice, on the clean rows that are kept and the poisons as they are, before the poisons' own
+    gradient."""
     clean, poisons, head, settings = tgda_problem(head_steps=2, head_step_size=0.3)
     objective = TotalGradient(clean, poisons, head, settings)
     moved = poisons[0] + 0.5

@@ -30,7 +30,10 @@ def root(tmp_path, monkeypatch):
 
 def downloaded(root, *, verified, digest, **settings):
     """A product that was made from a download."""
-    record = RECORD | {"settings": {"archive": {"url": URL}} | settings, "download": {"archive": digest, "verified": verified}}
+    record = RECORD | {
+        "settings": {"archive": {"url": URL}} | settings,
+        "download": {"archive": digest, "verified": verified},
+    }
     store.write(root / "data/images/some.h5", {"labels": np.arange(5)}, record)
     return root / "data/images/some.h5"
 
@@ -48,7 +51,11 @@ def test_a_download_that_nobody_vouches_for_is_listed_and_is_no_failure(root):
     product = downloaded(root, verified=False, digest=provenance.sha256_file(archive))
     found = trace([product], Digests())
     assert states(found) == {"data/images/some.h5": "ok", "data/downloads/images.tar.gz": "unverified"}
-    assert [node.path for node in found.unverified] == json.loads(document(found))["unverified"] == ["data/downloads/images.tar.gz"]
+    assert (
+        [node.path for node in found.unverified]
+        == json.loads(document(found))["unverified"]
+        == ["data/downloads/images.tar.gz"]
+    )
     assert any("UNVERIFIED, trusted on first use" in line and URL in line for line in tree(found))
     archive.unlink()
     assert [node.path for node in trace([product], Digests()).unverified] == ["data/downloads/images.tar.gz"]
@@ -63,7 +70,11 @@ def test_a_download_that_changed_is_tampered_and_one_that_is_gone_is_no_failure(
     archive.write_bytes(b"another")
     found = trace([product], Digests())
     assert states(found) == {"data/images/some.h5": "ok", "data/downloads/images.tar.gz": "tampered"}
-    assert found.nodes["data/downloads/images.tar.gz"].problems[0].startswith("data/downloads/images.tar.gz: sha256 is ")
+    assert (
+        found.nodes["data/downloads/images.tar.gz"]
+        .problems[0]
+        .startswith("data/downloads/images.tar.gz: sha256 is ")
+    )
 
 
 def test_a_folder_of_pictures_is_held_against_its_digest(root):
@@ -92,7 +103,10 @@ def sealed_products(root):
     store.write(whole, {"omega": np.arange(6.0)}, RECORD, classes=["a"])
     tensors = root / "data/encoders/e.safetensors"
     tensors.parent.mkdir(exist_ok=True)
-    metadata = {"provenance": provenance.canonical_json(provenance.of_product(RECORD, tensors)), "architecture": "{}"}
+    metadata = {
+        "provenance": provenance.canonical_json(provenance.of_product(RECORD, tensors)),
+        "architecture": "{}",
+    }
     tensors.write_bytes(seal.sealed(save({"w": np.arange(3.0)}, metadata)))
     return {text: text, provenance.sidecar(text): text, whole: whole, tensors: tensors}
 
@@ -101,7 +115,11 @@ def test_every_byte_of_every_form_is_sealed(root):
     for file, product in sealed_products(root).items():
         content = file.read_bytes()
         assert read_record(product)["product"] == provenance.relative(product)
-        places = range(len(content)) if len(content) < 3000 else sorted({*range(0, 600, 3), *range(600, len(content), 31)})
+        places = (
+            range(len(content))
+            if len(content) < 3000
+            else sorted({*range(0, 600, 3), *range(600, len(content), 31)})
+        )
         for place in places:
             changed = bytearray(content)
             changed[place] ^= 1 << (place % 8)
@@ -123,9 +141,14 @@ def test_products_in_each_others_places_are_told_apart(root):
     one.rename(root / "away")
     other.rename(one)
     found = trace([one], Digests())
-    assert found.nodes["data/heads/1.h5"].problems == ["data/heads/1.h5: was made as data/heads/2.h5 and lies in another's place"]
+    assert found.nodes["data/heads/1.h5"].problems == [
+        "data/heads/1.h5: was made as data/heads/2.h5 and lies in another's place"
+    ]
     (root / "away").rename(other)
-    assert [node.path for node in trace([one, other], Digests()).having("tampered")] == ["data/heads/1.h5", "data/heads/2.h5"]
+    assert [node.path for node in trace([one, other], Digests()).having("tampered")] == [
+        "data/heads/1.h5",
+        "data/heads/2.h5",
+    ]
 
 
 def test_a_damaged_record_accuses_nobody_else(root):
@@ -133,7 +156,11 @@ def test_a_damaged_record_accuses_nobody_else(root):
     source.parent.mkdir()
     source.write_bytes(b"a")
     product = root / "data/heads/a.h5"
-    store.write(product, {"omega": np.arange(6.0)}, RECORD | {"inputs": {"data/embedded/a": provenance.sha256_file(source)}})
+    store.write(
+        product,
+        {"omega": np.arange(6.0)},
+        RECORD | {"inputs": {"data/embedded/a": provenance.sha256_file(source)}},
+    )
     content = bytearray(product.read_bytes())
     content[bytes(content).index(provenance.sha256_file(source).encode())] ^= 1
     product.write_bytes(content)
@@ -202,9 +229,15 @@ def test_a_job_without_records_is_unknown_and_long_names_are_found(root):
 
 def test_the_audit_imports_neither_torch_nor_scipy():
     command = "import runpy, sys; sys.argv = ['audit.py', 'data/published/published_results.csv']\n"
-    command += "try: runpy.run_path('scripts/audit.py', run_name='__main__')\nexcept SystemExit as end: print([end.code, sorted(sys.modules)])"
+    command += "try: runpy.run_path('scripts/audit.py', run_name='__main__')\n"
+    command += "except SystemExit as end: print([end.code, sorted(sys.modules)])"
     done = subprocess.run(
-        [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": "scripts"}
+        [sys.executable, "-c", command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": "scripts"},
     )
     code, modules = ast.literal_eval(done.stdout.splitlines()[-1])
     assert code == 0

@@ -1,4 +1,5 @@
-"""What programs keep in memory at once: a fraction of images that are larger than it, and no more than the plan says."""
+"""What programs keep in memory at once: a fraction of images that are larger than it, and no more than the
+plan says."""
 
 import json
 import subprocess
@@ -39,13 +40,15 @@ class Mean(torch.nn.Module):
 
 
 def peak():
-    lines = Path("/proc/self/status").read_text().splitlines()  # ru_maxrss would begin with what the parent holds
+    # ru_maxrss would begin with what the parent holds.
+    lines = Path("/proc/self/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def features(images, output):
     extract_features.load_encoder = lambda path: Mean()
-    sys.argv = ["scripts/extract_features.py", "--device", "cpu", "--images", images, "--encoder", images, output]
+    files = ["--images", images, "--encoder", images, output]
+    sys.argv = ["scripts/extract_features.py", "--device", "cpu", *files]
     extract_features.main()
 
 
@@ -81,10 +84,16 @@ class Ramp(store.Rows):
         self.shape, self.dtype = (count, 3, SIDE, SIDE), np.dtype(np.uint8)
 
     def __getitem__(self, rows):
-        return np.repeat(np.arange(rows.start, rows.stop) % 256, 3 * SIDE * SIDE).astype(np.uint8).reshape(-1, *self.shape[1:])
+        return (
+            np.repeat(np.arange(rows.start, rows.stop) % 256, 3 * SIDE * SIDE)
+            .astype(np.uint8)
+            .reshape(-1, *self.shape[1:])
+        )
 
 
-linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+linux = pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc"
+)
 
 
 @linux
@@ -94,7 +103,14 @@ def test_features_attacks_and_the_audit_hold_a_fraction_of_the_images(tmp_path):
         arrays = {f"{part}_images": Ramp(n) for part, n in (("train", count), ("test", 300))}
         arrays |= {f"{part}_labels": np.zeros(n, np.int64) for part, n in (("train", count), ("test", 300))}
         store.write(tmp_path / f"{name}.h5", arrays, RECORD, classes=["one"])
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "few.h5"), str(tmp_path / "many.h5"), str(tmp_path)]
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        str(tmp_path / "few.h5"),
+        str(tmp_path / "many.h5"),
+        str(tmp_path),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert run.returncode == 0, run.stderr
     grown = json.loads(run.stdout)
@@ -128,7 +144,8 @@ PLACES = {
 
 
 def peaks(folder: Path, count: int, encoder: Path) -> dict[str, int]:
-    """Bytes that programs hold at once, by rule, on `count` training images and as many poisons of three seeds."""
+    """Bytes that programs hold at once, by rule, on `count` training images and as many poisons of three
+    seeds."""
     folder.mkdir()
 
     def at(name: str) -> Path:
@@ -141,8 +158,15 @@ def peaks(folder: Path, count: int, encoder: Path) -> dict[str, int]:
         return 1024 * int(done.stdout.split()[-1])
 
     generator, labels = np.random.default_rng(0), np.arange(count) % 2
-    pixels = (generator.integers(0, 128, (count, 3, SIDE, SIDE)) + 100 * labels[:, None, None, None]).astype(np.uint8)
-    arrays = {"train_images": pixels, "train_labels": labels, "test_images": pixels[:100], "test_labels": labels[:100]}
+    pixels = (generator.integers(0, 128, (count, 3, SIDE, SIDE)) + 100 * labels[:, None, None, None]).astype(
+        np.uint8
+    )
+    arrays = {
+        "train_images": pixels,
+        "train_labels": labels,
+        "test_images": pixels[:100],
+        "test_labels": labels[:100],
+    }
     store.write(at("images"), arrays, RECORD, classes=["a", "b"])
     both = ["--images", at("images"), "--encoder", encoder]
     found = {"extract_features": run("extract_features", *both, at("features"))}
@@ -157,8 +181,12 @@ def peaks(folder: Path, count: int, encoder: Path) -> dict[str, int]:
         "poison_images", *canceling, "--settings", CANCELING, *both, *known, at("poisons")
     )
     poisons = ["--poisons", *[at("poisons")] * 3]
-    found["extract_quantized"] = run("extract_quantized", "--encoder", encoder, *poisons, "--shard", "1-of-1", "--", at("quantized"))
-    found["evaluate_attack"] = run("evaluate_attack", *both, *known, *poisons, "--settings", VICTIMS, "--", at("victims"))
+    found["extract_quantized"] = run(
+        "extract_quantized", "--encoder", encoder, *poisons, "--shard", "1-of-1", "--", at("quantized")
+    )
+    found["evaluate_attack"] = run(
+        "evaluate_attack", *both, *known, *poisons, "--settings", VICTIMS, "--", at("victims")
+    )
     variant = ["--attack", "emn-input", "--choice", '{"method": "emn-input"}', "--seed", 0]
     found["make_emn_noise"] = run("make_emn_noise", *variant, "--settings", NOISE, *both, at("noise"))
     noise = ["--noise", *[at("noise")] * 3]
@@ -169,12 +197,15 @@ def peaks(folder: Path, count: int, encoder: Path) -> dict[str, int]:
 @linux
 @pytest.mark.slow
 def test_programs_hold_no_more_than_the_plan_grants(tmp_path):
-    """What they hold of many images beyond what they hold of few, against `plan.memory_of`; never far below either."""
+    """What they hold of many images beyond what they hold of few, against `plan.memory_of`; never far below
+    either."""
     torch.manual_seed(0)
     encoder = Encoder(Architecture(width=8, stem_stride=2)).freeze()
     save_encoder(tmp_path / "encoder.safetensors", encoder, RECORD)
     few, many = 300, 5000
-    less, more = (peaks(tmp_path / str(count), count, tmp_path / "encoder.safetensors") for count in (few, many))
+    less, more = (
+        peaks(tmp_path / str(count), count, tmp_path / "encoder.safetensors") for count in (few, many)
+    )
     config = load(ROOT / "workflow/config/paper.yaml")
 
     def sizes(*_: str) -> Sizes:

@@ -167,7 +167,9 @@ def test_shards_share_the_work():
         assert (count * one.flops, count * one.bytes) == (whole.flops, whole.bytes)
     one, whole = work("poison_shard", spread, MATCHING), work("poison_images", DEMO, MATCHING)
     assert (4 * one.flops, 4 * one.bytes) == (whole.flops, whole.bytes)
-    assert work("poison_images", spread) == work("poison_images", DEMO)  # attacks whose rows are not independent
+    assert work("poison_images", spread) == work(
+        "poison_images", DEMO
+    )  # attacks whose rows are not independent
     elsewhere = 2 * work("extract_quantized", spread).flops
     together = work("evaluate_attack", spread).flops + elsewhere
     assert together == pytest.approx(work("evaluate_attack", DEMO).flops)
@@ -183,7 +185,10 @@ def test_only_images_have_8_bit_copies_to_evaluate():
     assert images.flops - 2 * features.flops == len(DEMO.poison_seeds) * 150 * 1e7
 
 
-JOBS = {rule: PlannedJob(rule, PLACE | {"attack": "emn-input"} if "emn" in rule else PLACE) for rule in plan.MEMORY}
+JOBS = {
+    rule: PlannedJob(rule, PLACE | {"attack": "emn-input"} if "emn" in rule else PLACE)
+    for rule in plan.MEMORY
+}
 JOBS |= {name: job_of(name) for name in names.load_all()}
 JOBS |= {"poison_shard": PlannedJob("poison_shard", MATCHING)}
 

@@ -28,7 +28,9 @@ def test_a_defence_is_named_as_its_file(name):
 
 def test_every_file_with_a_defence_is_listed():
     folder = Path(module_file("featpoison.defences.names")).parent
-    with_defence = {path.stem.replace("_", "-") for path in folder.glob("*.py") if "\nDEFENCE = " in path.read_text()}
+    with_defence = {
+        path.stem.replace("_", "-") for path in folder.glob("*.py") if "\nDEFENCE = " in path.read_text()
+    }
     assert with_defence == set(names.NAMES)
 
 

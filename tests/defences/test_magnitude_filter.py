@@ -60,14 +60,22 @@ def test_the_largest_clean_pixel_is_that_of_the_training_images(clean):
     """An 8-bit value that is as large as the largest clean one, divided in float32 as poisons are, passes."""
     values = [np.float32(200) / np.float32(255), 201 / 255, 0.1, 0.99]
     found = names.load("magnitude-filter").run(
-        Defending(settings=MagnitudeFilter(), poisons={"images": of_magnitudes(values)}, files={"images": clean})
+        Defending(
+            settings=MagnitudeFilter(), poisons={"images": of_magnitudes(values)}, files={"images": clean}
+        )
     )
     assert found.rows.tolist() == [0, 2]
     assert found.facts == {"clean_largest": pytest.approx(LARGEST)}
 
 
 def defend(folder, *arguments):
-    command = [sys.executable, str(ROOT / "scripts/defend_poisons.py"), "--device", "cpu", *map(str, arguments)]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts/defend_poisons.py"),
+        "--device",
+        "cpu",
+        *map(str, arguments),
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -85,7 +93,14 @@ def test_the_program_keeps_every_array_of_the_rows_that_pass(values, clean, tmp_
     }
     store.write(tmp_path / "poisons.h5", arrays, RECORD, eps_d=0.2, seed=4)
     done = defend(
-        tmp_path, "--defence", "magnitude-filter", "--images", clean, "--poisons", tmp_path / "poisons.h5", tmp_path / "kept.h5"
+        tmp_path,
+        "--defence",
+        "magnitude-filter",
+        "--images",
+        clean,
+        "--poisons",
+        tmp_path / "poisons.h5",
+        tmp_path / "kept.h5",
     )
     assert done.returncode == 0, done.stderr
     found = store.read(tmp_path / "kept.h5")
@@ -94,7 +109,12 @@ def test_the_program_keeps_every_array_of_the_rows_that_pass(values, clean, tmp_
         np.testing.assert_array_equal(found[name], array[rows])
         assert found[name].dtype == array.dtype
     facts = store.read_attributes(tmp_path / "kept.h5")
-    assert facts == {"eps_d": 0.2, "seed": 4, "removed": count - len(rows), "clean_largest": pytest.approx(LARGEST)}
+    assert facts == {
+        "eps_d": 0.2,
+        "seed": 4,
+        "removed": count - len(rows),
+        "clean_largest": pytest.approx(LARGEST),
+    }
     record = store.read_provenance(tmp_path / "kept.h5")
     assert record["program"] == "scripts/defend_poisons.py"
     assert record["chosen"] == ["scripts/featpoison/defences/magnitude_filter.py"]
@@ -108,7 +128,10 @@ def test_the_program_keeps_every_array_of_the_rows_that_pass(values, clean, tmp_
         (["--images", "{}"], "the following arguments are required: --poisons"),
         (["--poisons", "{}"], r"reads ['images'] beside the poisons, given are []"),
         (["--poisons", "{}", "--images", "{}", "--features", "{}"], "given are ['features', 'images']"),
-        (["--poisons", "{}", "--images", "{}", "--settings", '{"radius": 1}'], "settings do not fit MagnitudeFilter"),
+        (
+            ["--poisons", "{}", "--images", "{}", "--settings", '{"radius": 1}'],
+            "settings do not fit MagnitudeFilter",
+        ),
     ],
 )
 def test_what_the_defence_does_not_read_or_lacks_is_named(arguments, message, clean, tmp_path):

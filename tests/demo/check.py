@@ -1,4 +1,5 @@
-"""Check the demo's tables: every declared cell is there with all of its numbers, and every figure and the claims page."""
+"""Check the demo's tables: every declared cell is there with all of its numbers, and every figure and the
+claims page."""
 
 import math
 import sys
@@ -7,23 +8,28 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from featpoison.config import Row, Table, load  # noqa: E402
+from featpoison.config import Table, TableRow, load  # noqa: E402
 from featpoison.results.cells import Cell, from_csv  # noqa: E402
 
 FIGURES = range(1, 10)
 
 
-def victims(row: Row) -> list[str]:
-    if row.method.startswith("gradpc-"):
+def victims(row: TableRow) -> list[str]:
+    if row.attack.makes == "target":
         return ["target"]
     return ["network"] if row.method in ("emn-original", "emn-end-to-end") else ["sgd100", "converged"]
 
 
+def choices(row: TableRow | Cell) -> tuple[object, ...]:
+    kept_in = f"{row.set:g}" if isinstance(row.set, float) else row.set
+    return row.method, row.beta, kept_in, row.target, row.defence
+
+
 def check_table(name: str, table: Table) -> None:
     cells = from_csv((ROOT / f"figures/demo/{name}.csv").read_text())
-    found = [(cell.method, cell.beta, cell.eps_d, cell.victim) for cell in cells]
+    found = [(*choices(cell), cell.scenario, cell.eps_d, cell.victim) for cell in cells]
     expected = [
-        (f"{row.method}/{row.scenario or table.scenario}" if row.perturbs_all else row.method, row.beta, budget, victim)
+        (*choices(row), row.scenario or table.scenario, budget, victim)
         for row in table.rows
         for budget in table.budgets
         for victim in victims(row)
@@ -39,12 +45,13 @@ def check_cell(cell: Cell) -> None:
     assert math.isclose(cell.clean_accuracy - cell.accuracy, cell.drop, abs_tol=0.01), cell
     assert (cell.published_drop is None) == cell.method.startswith("exact-"), cell
     assert (ROOT / cell.source).is_file(), cell
+    assert cell.title, cell
     if cell.victim == "target":
         return
     assert None not in (cell.drop_low, cell.drop_high), cell
-    if not cell.method.startswith("emn-"):
+    if cell.makes != "noise":
         assert None not in (cell.tau, cell.residual, cell.poisons), cell
-    if cell.method not in ("gc-feature", "exact-feature"):
+    if cell.makes != "features":
         assert cell.drop_8bit is not None, cell
 
 

@@ -15,7 +15,9 @@ from helpers import RECORD
 
 def write_files(folder: Path, encoder: Encoder, images: np.ndarray) -> dict[str, Path]:
     """By need: sixty images with pixels from 20 to 200 of 255, forty of them to train on; three classes."""
-    paths = {name: folder / f"{name}.h5" for name in ("images", "features", "clean", "target", "poisoned", "pairs")}
+    paths = {
+        name: folder / f"{name}.h5" for name in ("images", "features", "clean", "target", "poisoned", "pairs")
+    }
     paths |= {name: folder / f"{name}.safetensors" for name in ("encoder", "decoder")}
     pixels = (20 + (images.astype(np.float64) - images.min()) * 180 / np.ptp(images)).round().astype(np.uint8)
     labels = np.arange(60) % 3
@@ -29,11 +31,14 @@ def write_files(folder: Path, encoder: Encoder, images: np.ndarray) -> dict[str,
     store.write(paths["features"], cache, RECORD, classes=["a", "b", "c"])
     generator = torch.Generator().manual_seed(0)
     clean, target = (
-        Head(weight=torch.randn(3, encoder.dimension, generator=generator), bias=torch.zeros(3)) for _ in range(2)
+        Head(weight=torch.randn(3, encoder.dimension, generator=generator), bias=torch.zeros(3))
+        for _ in range(2)
     )
     store.write(paths["clean"], {"sgd100_omega": clean.omega[None, None].numpy()}, RECORD)
     G = softmax.head_gradient(X[:40], torch.from_numpy(labels[:40]), target)
-    store.write(paths["target"], {"omega": target.omega.numpy(), "clean_gradient": G.numpy()}, RECORD, tau=1.0)
+    store.write(
+        paths["target"], {"omega": target.omega.numpy(), "clean_gradient": G.numpy()}, RECORD, tau=1.0
+    )
     base = np.array([3, 0, 39, 17])
     zeta = {"features": 1.5 * X[base].numpy(), "labels": labels[base], "base": base}
     store.write(paths["poisoned"], zeta, RECORD, eps_d=0.1)

@@ -16,25 +16,73 @@ HEAD = {"makes": "target", "title": "GradPC (feature space)"}
 MATCHING = {"makes": "images", "title": "Feature matching (beta = 0.25)", "group": "targeted", "set": "free"}
 CELLS = [
     Cell(
-        "gradpc-feature", None, budget, "1x1", "target", 60.0, 50.0, 10.0, None, None, 36.71, 1.5, None, None, "t.h5", **HEAD
+        "gradpc-feature",
+        None,
+        budget,
+        "1x1",
+        "target",
+        60.0,
+        50.0,
+        10.0,
+        None,
+        None,
+        36.71,
+        1.5,
+        None,
+        None,
+        "t.h5",
+        **HEAD,
     )
     for budget in (0.03, 0.1)
 ] + [
     Cell(
-        "feature-matching", 0.25, budget, seeds, victim, 60.0, 58.5, 1.5, 0.5, 2.5, printed, 1.5, 0.75, 1.25, "v.h5", **MATCHING
+        "feature-matching",
+        0.25,
+        budget,
+        seeds,
+        victim,
+        60.0,
+        58.5,
+        1.5,
+        0.5,
+        2.5,
+        printed,
+        1.5,
+        0.75,
+        1.25,
+        "v.h5",
+        **MATCHING,
     )
     for budget, printed in ((0.03, 6.3), (0.1, None))
     for victim, seeds in (("sgd100", "3x5"), ("converged", "3x1"))
 ]
 """A table of two rows and two budgets."""
 OF_ONE_ATTACK = [
-    Cell("feature-matching", 0.25, 0.03, "3x5", victim, 63.0, 60.0, 3.0, 1.0, 5.0, None, 1.5, 0.75, 1.25, "v.h5")
+    Cell(
+        "feature-matching",
+        0.25,
+        0.03,
+        "3x5",
+        victim,
+        63.0,
+        60.0,
+        3.0,
+        1.0,
+        5.0,
+        None,
+        1.5,
+        0.75,
+        1.25,
+        "v.h5",
+    )
     for victim in ("sgd100", "converged")
 ]
 FACTS = layout.Facts(eps_w=1.0, swing=0.25)
 
 
-def poisons(generator: np.random.Generator, count: int = 12, scale: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
+def poisons(
+    generator: np.random.Generator, count: int = 12, scale: float = 0.4
+) -> tuple[np.ndarray, np.ndarray]:
     """Base images and poisons around them."""
     base = generator.random((count, 3, 8, 8)).astype(np.float32)
     return base, base + scale * generator.normal(size=base.shape).astype(np.float32)
@@ -57,7 +105,10 @@ def of_two_betas() -> tuple[list[Shown], list[np.ndarray]]:
     """Poisons of two betas and the base images of each."""
     base, poisoned = poisons(np.random.default_rng(0), 4, 1.2)
     noise = poisoned - base
-    return [Shown(beta, 0.03, base + (0.25 / beta) * noise, np.arange(4)) for beta in (0.25, 0.1)], [base, base]
+    return [Shown(beta, 0.03, base + (0.25 / beta) * noise, np.arange(4)) for beta in (0.25, 0.1)], [
+        base,
+        base,
+    ]
 
 
 def three_stages() -> stages.Stages:

@@ -39,7 +39,9 @@ AS_CLAIMED = {
 }
 NETWORK_DROPS = {"emn-original": 0.7, "emn-end-to-end": 0.4}
 # Harder scenarios cost more, and several-fold stays several-fold.
-IN_TRANSFER = {row: drop + (0.05 if row in (GC_CONSTRAINED, DECODER) else 0.12) for row, drop in AS_CLAIMED.items()}
+IN_TRANSFER = {
+    row: drop + (0.05 if row in (GC_CONSTRAINED, DECODER) else 0.12) for row, drop in AS_CLAIMED.items()
+}
 IN_PCAM = {GC: 0.75, MATCHING_SMALL_BETA: 0.55}
 
 
@@ -61,7 +63,8 @@ def accuracy(errors: np.ndarray) -> np.ndarray:
 
 
 def victims(errors: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:
-    """Both victims' arrays for test errors (K, V) of sgd100; the converged one has the first victim seed's."""
+    """Both victims' arrays for test errors (K, V) of sgd100; the converged one has the first victim
+    seed's."""
     return {
         f"{prefix}sgd100_omega": heads(errors).astype(np.float32),
         f"{prefix}sgd100_accuracy": np.repeat(accuracy(errors)[..., None], 2, -1),
@@ -86,7 +89,8 @@ class World:
         converged: float = 1.0,
         spread: float = 0.001,
     ) -> "World":
-        """A scenario whose attacks cost `drops`; of which the converged victim loses the share `converged`."""
+        """A scenario whose attacks cost `drops`; of which the converged victim loses the share
+        `converged`."""
         generator = np.random.default_rng(len(self.results))
         place = self.folder / scenario
         files = {name: place / f"{name}.h5" for name in ("features", "clean", "target")}

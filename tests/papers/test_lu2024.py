@@ -103,7 +103,9 @@ def test_ours_stand_beside_what_the_paper_printed_whatever_their_cap_and_target(
     key = Key("transfer", "gc-feature", None, 0.03, 2.0, None, "gradpc-feature")
     assert lu2024.as_printed(key) == Key("transfer", "gc-feature", None, 0.03, "free")
     kept = Key("transfer", "gc-input", None, 0.03, "constrained", "magnitude-filter", "gradpc-input")
-    assert lu2024.as_printed(kept) == Key("transfer", "gc-input", None, 0.03, "constrained", "magnitude-filter")
+    assert lu2024.as_printed(kept) == Key(
+        "transfer", "gc-input", None, 0.03, "constrained", "magnitude-filter"
+    )
 
 
 def test_only_filtered_matching_has_a_name_of_its_own_in_the_paper():

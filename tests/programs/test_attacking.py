@@ -78,7 +78,7 @@ def test_a_product_says_what_made_it(name, files, execute, tmp_path):
     assert said["method"] == name
     assert {key: said[key] for key in CHOICES[name]} == CHOICES[name]
     assert {key: said[key] for key in SETTINGS[name]} == SETTINGS[name]
-    assert said.get("seed") == (None if attack.makes == "target" else 3)
+    assert said.get("poison_seed") == (None if attack.makes == "target" else 3)
     assert said.get("eps_d") == (0.1 if attack.makes in ("features", "images") else None)
     assert said.get("victim", {}).get("ridge") == (0.01 if attack.victim else None)
     assert "shard" not in said
@@ -95,7 +95,9 @@ def test_the_choice_of_the_row_counts(files, execute, tmp_path):
     for kept_in in (0.5, "free"):
         choice = json.dumps({"method": "gc-feature", "set": kept_in, "target": "gradpc-feature"})
         execute("poison_features", *arguments_of("gc-feature", files, choice=choice), tmp_path / "made.h5")
-        found[kept_in] = np.linalg.norm(store.read(tmp_path / "made.h5", "features")["features"], axis=1).max()
+        found[kept_in] = np.linalg.norm(
+            store.read(tmp_path / "made.h5", "features")["features"], axis=1
+        ).max()
     assert found[0.5] <= 0.5 * largest * (1 + 1e-6)
     assert found["free"] > 0.5 * largest
 
@@ -107,15 +109,35 @@ def test_a_shard_is_named_in_its_record(files, execute, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "message"),
+    "case",
     [
         ("gc-input", {"encoder": None}, "--encoder is missing, expected for gc-input"),
-        ("gc-input", {"pairs": "pairs"}, "--pairs: gc-input does not read it, expected only --images --encoder"),
-        ("gc-input", {"shard": "1-of-2"}, "--shard: the rows of gc-input depend on each other, expected none"),
-        ("gc-input", {"choice": '{"method": "tgda-input"}'}, "--choice: of tgda-input, expected one of gc-input"),
-        ("gc-input", {"attack": "gc-feature"}, "--attack: gc-feature makes features, expected one that makes images"),
+        (
+            "gc-input",
+            {"pairs": "pairs"},
+            "--pairs: gc-input does not read it, expected only --images --encoder",
+        ),
+        (
+            "gc-input",
+            {"shard": "1-of-2"},
+            "--shard: the rows of gc-input depend on each other, expected none",
+        ),
+        (
+            "gc-input",
+            {"choice": '{"method": "tgda-input"}'},
+            "--choice: of tgda-input, expected one of gc-input",
+        ),
+        (
+            "gc-input",
+            {"attack": "gc-feature"},
+            "--attack: gc-feature makes features, expected one that makes images",
+        ),
         ("gc-input", {"attack": "no-attack"}, "--attack: 'no-attack' is unknown"),
-        ("gc-input", {"attack": "input-space"}, "--attack: 'input-space' is unknown"),  # a module without an attack
+        (
+            "gc-input",
+            {"attack": "input-space"},
+            "--attack: 'input-space' is unknown",
+        ),  # a module without an attack
         ("gc-input", {"attack": "gc_input"}, "--attack: 'gc_input' is unknown"),
         ("gc-input", {"seed": None}, "the following arguments are required: --seed"),
         ("gc-input", {"images": "nowhere.h5"}, "--images: nowhere.h5 does not exist"),
@@ -123,7 +145,8 @@ def test_a_shard_is_named_in_its_record(files, execute, tmp_path):
         ("feature-matching", {"shard": "3-of-2"}, "'3-of-2', expected one of 1-of-n to n-of-n"),
     ],
 )
-def test_wrong_usage_is_named(name, changes, message, files, execute, tmp_path, capsys):
+def test_wrong_usage_is_named(case, files, execute, tmp_path, capsys):
+    name, changes, message = case
     changes = {key: files.get(value, value) for key, value in changes.items()}
     with pytest.raises(SystemExit) as stopped:
         execute(PROGRAMS[names.load(name).makes], *arguments_of(name, files, **changes), tmp_path / "made.h5")

@@ -30,7 +30,13 @@ def test_cells_stand_beside_the_papers_numbers_of_their_row(tmp_path):
         ({"method": "gradpc-feature", "scenario": "fine-tuning"}, "target"),
     ]
     cells = [
-        {"row": row, "eps_d": 0.03, "source": str(target if makes == "target" else attacked), "makes": makes, "title": "T"}
+        {
+            "row": row,
+            "eps_d": 0.03,
+            "source": str(target if makes == "target" else attacked),
+            "makes": makes,
+            "title": "T",
+        }
         for row, makes in rows
     ]
     published = ROOT / "data/published/published_results.csv"
@@ -40,13 +46,24 @@ def test_cells_stand_beside_the_papers_numbers_of_their_row(tmp_path):
             for line in csv.DictReader(file)
             if line["table"] == "1" and line["eps_d"] == "0.03" and not line["beta"]
         }
-    command = [sys.executable, str(ROOT / "scripts/collect_table.py"), "--number", "table1", "--clean", str(clean)]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts/collect_table.py"),
+        "--number",
+        "table1",
+        "--clean",
+        str(clean),
+    ]
     command += ["--target", str(target), "--published", str(published), "--cells", json.dumps(cells)]
-    done = subprocess.run([*command, str(tmp_path / "table1.csv")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, str(tmp_path / "table1.csv")], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     found = from_csv((tmp_path / "table1.csv").read_text())
     assert len(found) == 5 * 2 + 1
-    expected = [printed[name] for name in ("gc-input", "gc-input-constrained", "gc-feature") for _ in range(2)]
+    expected = [
+        printed[name] for name in ("gc-input", "gc-input-constrained", "gc-feature") for _ in range(2)
+    ]
     expected += [None] * 4 + [printed["gradpc-feature"]]  # the filter is printed in Table 3 only
     assert [cell.published_drop for cell in found] == expected
     assert [round(cell.drop, 3) for cell in found] == [5.0] * 10 + [20.0]

@@ -57,19 +57,22 @@ def program(path):
 
 for path in sorted(scripts.glob("*.py")):
     note(path.name, lambda: program(path))
-for attack in sys.argv[2:]:
-    note(attack, lambda: importlib.import_module("featpoison.attacks.names").load(attack))
+for module in sys.argv[2:]:
+    note(module, lambda: importlib.import_module(module))
 print(json.dumps(loaded))
 """
 
 
 def test_closure_holds_every_module_that_the_interpreter_loads():
-    command = [sys.executable, "-c", LOADER, str(ROOT / "scripts"), *ATTACKS]
+    modules = {attacks.module_of(name): path for name, path in ATTACKS.items()}
+    modules |= {f"featpoison.defences.{path.stem}": path for path in DEFENCES if path.stem != "__init__"}
+    command = [sys.executable, "-c", LOADER, str(ROOT / "scripts"), *modules]
     loaded = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert len(loaded) == len(list((ROOT / "scripts").glob("*.py"))) + len(ATTACKS)
+    assert len(loaded) == len(list((ROOT / "scripts").glob("*.py"))) + len(modules)
     for name, files in loaded.items():
-        if name in ATTACKS:
-            expected = names("poison_images.py", ATTACKS[name])
+        if name in modules:
+            program = "defend_poisons.py" if "defences" in name else "poison_images.py"
+            expected = names(program, modules[name])
         elif name in PLANNERS:
             expected = names(name, *ATTACKS.values(), *DEFENCES)
         else:

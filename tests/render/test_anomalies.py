@@ -33,6 +33,3 @@ def test_anomalies_are_counted_and_empty_places_explained():
 def test_poisons_of_other_base_images_cannot_share_columns():
     with pytest.raises(ValueError, match="different base images"):
         anomalies.choose([of_sizes(0.25, [0.5, 1.5]), of_sizes(0.1, [0.5, 1.5], np.array([3, 4]))], 1.0)
-
-
-

@@ -26,13 +26,13 @@ def test_cosines_are_between_first_and_second_views(encoder, images):
 def test_the_training_is_that_of_the_encoders_record(encoder, tmp_path):
     save_encoder(tmp_path / "none.safetensors", encoder, RECORD)
     assert recorded_training(tmp_path / "none.safetensors") == ("pre-trained", Augmentation())
-    settings = {"epochs": 7, "augmentation": json.loads(Augmentation(crop_scale=(0.5, 0.9)).model_dump_json())}
+    settings = {
+        "epochs": 7,
+        "augmentation": json.loads(Augmentation(crop_scale=(0.5, 0.9)).model_dump_json()),
+    }
     own = RECORD | {"settings": settings}
     for name, record in (("own", own), ("imported", RECORD | {"origin": own})):
         save_encoder(tmp_path / f"{name}.safetensors", encoder, record)
         words, strengths = recorded_training(tmp_path / f"{name}.safetensors")
         assert "7 epochs" in words
         assert strengths.crop_scale == (0.5, 0.9)
-
-
-

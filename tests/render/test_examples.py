@@ -41,6 +41,3 @@ def test_the_program_of_figure_10_writes_every_form(pictures, tmp_path):
         assert output.stat().st_size > 1000
         assert output.with_name(f"{output.name}.provenance.json").exists()
     assert of_picture(outputs[1]) > 0.05
-
-
-

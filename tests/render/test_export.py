@@ -32,7 +32,12 @@ def rows(folder) -> list[dict[str, str]]:
 
 def test_png_files_hold_the_rounded_clipped_image_exactly(poisons, tmp_path):
     export(poisons, tmp_path / "out", RECORD)
-    found = np.stack([np.asarray(Image.open(tmp_path / "out" / row["file"])).transpose(2, 0, 1) for row in rows(tmp_path / "out")])
+    found = np.stack(
+        [
+            np.asarray(Image.open(tmp_path / "out" / row["file"])).transpose(2, 0, 1)
+            for row in rows(tmp_path / "out")
+        ]
+    )
     np.testing.assert_array_equal(found, np.round(np.clip(poisons.images, 0, 1) * 255))
     assert found.dtype == np.uint8
     assert {0, 255} <= set(found.ravel())
@@ -84,10 +89,27 @@ def test_labels_and_class_names_have_to_fit(poisons):
 
 
 def test_the_program_exports_a_poison_file(poisons, tmp_path):
-    store.write(tmp_path / "p.h5", {"images": poisons.images, "labels": poisons.labels, "base": poisons.base}, RECORD, eps_d=0.1)
-    store.write(tmp_path / "i.h5", {"train_images": np.zeros((1, 3, 8, 8), np.uint8)}, RECORD, classes=list(CLASSES))
-    command = [sys.executable, str(ROOT / "scripts/export_poisons.py"), "--poisons", str(tmp_path / "p.h5"), "--images", str(tmp_path / "i.h5")]
-    first, second = (subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=False) for _ in range(2))
+    store.write(
+        tmp_path / "p.h5",
+        {"images": poisons.images, "labels": poisons.labels, "base": poisons.base},
+        RECORD,
+        eps_d=0.1,
+    )
+    store.write(
+        tmp_path / "i.h5", {"train_images": np.zeros((1, 3, 8, 8), np.uint8)}, RECORD, classes=list(CLASSES)
+    )
+    command = [
+        sys.executable,
+        str(ROOT / "scripts/export_poisons.py"),
+        "--poisons",
+        str(tmp_path / "p.h5"),
+        "--images",
+        str(tmp_path / "i.h5"),
+    ]
+    first, second = (
+        subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=False)
+        for _ in range(2)
+    )
     assert first.returncode == 0, first.stderr
     assert "9 poisons" in first.stderr
     assert len(ImageFolder(str(tmp_path / "out"))) == 9

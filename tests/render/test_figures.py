@@ -46,7 +46,9 @@ FIGURES = {
     "reconstructions": reconstructed,
     "poisons": lambda: poisons.draw(*of_two_betas()),
     "magnitudes": lambda: magnitudes.draw({"fine-tuning": two_kinds()[0]}, 1.0),
-    "two scenarios": lambda: magnitudes.draw({"fine-tuning": two_kinds()[0], "transfer": two_kinds()[0][:1]}, 1.0),
+    "two scenarios": lambda: magnitudes.draw(
+        {"fine-tuning": two_kinds()[0], "transfer": two_kinds()[0][:1]}, 1.0
+    ),
     "anomalies": lambda: anomalies.draw(*two_kinds(), 1.0),
     "noise": perturbed,
     "perturbations": lambda: perturbations.draw(*of_two_betas()),
@@ -105,7 +107,7 @@ def test_a_blank_panel_is_found(name):
             artist.set_data(np.ones((4, 4, 3)))
         else:
             artist.set(alpha=0, **({"hatch": None} if hasattr(artist, "set_hatch") else {}))
-    with pytest.raises(AssertionError, match="of one colour|shows nothing"):
+    with pytest.raises(AssertionError, match=r"of one colour|shows nothing"):
         assert_drawn(figure)
 
 

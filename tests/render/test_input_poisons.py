@@ -46,6 +46,3 @@ def test_the_program_of_figure_2_reads_poisons_of_an_input_space_attack(tmp_path
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "figure2.pdf").stat().st_size > 3000
     assert of_picture(tmp_path / "figure2.png") > 0.05
-
-
-

@@ -32,22 +32,32 @@ def test_rows_have_the_papers_colours():
 
 def test_rows_of_one_attack_with_other_titles_are_lines_of_their_own():
     """The same method with another set or defence has another title."""
-    other = [dataclasses.replace(cell, set="constrained", title="GC-input (constrained)") for cell in CELLS[2:]]
+    other = [
+        dataclasses.replace(cell, set="constrained", title="GC-input (constrained)") for cell in CELLS[2:]
+    ]
     assert [line.title for line in layout.lines_of(CELLS + other)][2:] == ["GC-input (constrained)"]
 
 
 def test_notes_tell_of_8_bits_and_of_removed_poisons():
-    cells = [dataclasses.replace(cell, drop_8bit=cell.drop + change) for cell, change in zip(CELLS[2:], (0.1, -0.75, 0, 0), strict=True)]
+    cells = [
+        dataclasses.replace(cell, drop_8bit=cell.drop + change)
+        for cell, change in zip(CELLS[2:], (0.1, -0.75, 0, 0), strict=True)
+    ]
     notes = " ".join(layout.notes_of(CELLS[:2] + cells, FACTS))
     assert "no drop changes by more than 0.75 points" in notes
     assert "Feature matching (beta = 0.25), converged, eps_d = 0.03: 1.50 to 0.75" in notes
-    filtered = [dataclasses.replace(cell, poisons=90.0, removed=60.0, defence="magnitude-filter") for cell in CELLS[2:]]
+    filtered = [
+        dataclasses.replace(cell, poisons=90.0, removed=60.0, defence="magnitude-filter")
+        for cell in CELLS[2:]
+    ]
     assert "60 of 150" in " ".join(layout.notes_of(filtered, FACTS))
     assert "60 of 150" not in " ".join(layout.notes_of(CELLS, FACTS))
 
 
 def test_tables_of_noise_have_columns_of_their_own():
-    network = dataclasses.replace(CELLS[2], victim="network", makes="noise", title="EMN", tau=None, eps_d=float("inf"))
+    network = dataclasses.replace(
+        CELLS[2], victim="network", makes="noise", title="EMN", tau=None, eps_d=float("inf")
+    )
     assert layout.columns_of([network]) == ("paper", "network", "sgd100", "converged", "clean")
     (line,) = layout.lines_of([network])
     assert line.cells == (("6.30", "1.50 [0.50, 2.50]", "", "", "60.00"),)

@@ -14,6 +14,3 @@ def test_scenarios_share_bins_and_show_common_betas():
     assert axes.get_legend() is None  # outside of the axes it meets no line
     with pytest.raises(ValueError, match="no beta is common"):
         magnitudes.draw({"a": [of_sizes(0.25, [1.0])], "b": [of_sizes(0.1, [1.0])]}, 1.0)
-
-
-

@@ -14,6 +14,3 @@ def test_the_plane_is_that_of_the_largest_variance_with_one_orientation():
     np.testing.assert_allclose(found.project(features).mean(0), 0, atol=1e-12)
     shares = np.sort(np.linalg.eigvalsh(np.cov(features, rowvar=False)))
     assert found.share == pytest.approx(shares[-2:].sum() / shares.sum())
-
-
-

@@ -14,7 +14,9 @@ def test_poisons_come_with_beta_budget_and_base_rows(tmp_path):
     images = np.arange(4 * 3 * 2 * 2, dtype=np.float32).reshape(4, 3, 2, 2) - 20
     for beta in (0.25, 0.1):
         record = RECORD | {"settings": {"beta": beta}}
-        store.write(tmp_path / f"{beta}.h5", {"images": images * beta, "base": np.arange(4)}, record, eps_d=0.03)
+        store.write(
+            tmp_path / f"{beta}.h5", {"images": images * beta, "base": np.arange(4)}, record, eps_d=0.03
+        )
     first, second = read_shown([tmp_path / "0.25.h5", tmp_path / "0.1.h5"], 3)
     assert (first.beta, second.beta, first.eps_d) == (0.25, 0.1, 0.03)
     np.testing.assert_array_equal(first.images, 0.25 * images[:3])

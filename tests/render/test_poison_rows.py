@@ -14,6 +14,3 @@ def test_rows_with_other_base_images_show_their_own(monkeypatch):
     parts[1] = Shown(0.1, 0.03, parts[1].images, parts[1].base + 1)
     poisons.draw(parts, clean)
     assert [label for label, _ in rows["lines"]] == ["clean", r"$\beta$ = 0.25", "clean", r"$\beta$ = 0.1"]
-
-
-

@@ -19,10 +19,9 @@ def test_a_window_holds_everything_at_one_scale():
 def test_stages_print_squared_distances_before_and_after():
     content = three_stages()
     words = texts(stages.draw(content))
-    before, after = (np.square(part - content.aims).sum(1)[0] for part in (content.from_features, content.to_features))
+    before, after = (
+        np.square(part - content.aims).sum(1)[0] for part in (content.from_features, content.to_features)
+    )
     assert f"{before:.0f}→{after:.0f}" in words
     assert "90.0 → 70.0 %" in words
     assert "= 0.50 left" in words
-
-
-

@@ -15,6 +15,3 @@ def test_threat_model_shows_both_accuracies_of_both_victims():
     assert "N = 60 clean, n = 12 poisons" in words
     assert "Pre-training, no poisons" in words
     assert "Downstream training, poisoned" in words
-
-
-

@@ -8,7 +8,8 @@ from scipy import stats
 
 
 def tables(generator, K, V, m, *, drop, seed_spread=0.0, victim_spread=0.0):
-    """Correctness of clean (1, V, m) and poisoned (K, V, m) heads: images differ in difficulty, seeds in how much they cost."""
+    """Correctness of clean (1, V, m) and poisoned (K, V, m) heads: images differ in difficulty, seeds in how
+    much they cost."""
     difficulty = generator.normal(0, 0.2, m)
     victims = generator.normal(0, victim_spread, (1, V, 1))
     cost = drop + generator.normal(0, seed_spread, (K, 1, 1))
@@ -49,7 +50,8 @@ def test_images_alone_give_the_analytic_interval():
 
 
 def test_seeds_alone_give_students_interval():
-    """Every image of a seed alike: many seeds, so the percentile interval has a smooth distribution behind it."""
+    """Every image of a seed alike: many seeds, so the percentile interval has a smooth distribution behind
+    it."""
     share = np.random.default_rng(3).random(25) < 0.5
     poisoned = np.broadcast_to(share[:, None, None], (25, 1, 50))
     found, drops = contrast(of_images(np.ones((1, 1, 50), bool), poisoned, 0)), 100.0 * (1 - share)
@@ -61,7 +63,8 @@ def test_seeds_alone_give_students_interval():
 
 @pytest.mark.parametrize(("spread", "lowest_plain", "highest_plain"), [(0.0, 0.93, 1.0), (0.1, 0.0, 0.9)])
 def test_coverage_of_a_known_drop(monkeypatch, spread, lowest_plain, highest_plain):
-    """With three seeds 95 % intervals hold the truth about as often as they say; the plain percentile interval does not where seeds differ."""
+    """With three seeds 95 % intervals hold the truth about as often as they say; the plain percentile
+    interval does not where seeds differ."""
     monkeypatch.setattr(bootstrap, "DRAWS", 400)
     bootstrap.weights.cache_clear()
     generator = np.random.default_rng(4)

@@ -63,7 +63,9 @@ def test_cells_come_from_result_files(files):
     assert (sgd.drop_low, sgd.drop_high) == pytest.approx((10 - 5 * 12.7062, 10 + 5 * 12.7062), abs=1e-3)
     assert (sgd.clean_accuracy, sgd.accuracy) == (pytest.approx(70), pytest.approx(60))
     assert converged.drop == pytest.approx(3.0)
-    assert (sgd.residual, sgd.magnitude_ratio, sgd.tau, sgd.published_drop) == pytest.approx((0.3, 2.0, 1.5, 6.3))
+    assert (sgd.residual, sgd.magnitude_ratio, sgd.tau, sgd.published_drop) == pytest.approx(
+        (0.3, 2.0, 1.5, 6.3)
+    )
     assert (sgd.drop_8bit, converged.drop_8bit) == (pytest.approx(20.0), None)
     assert sgd.drop_8bit_high - sgd.drop_8bit == pytest.approx(5 * 12.7062, abs=1e-3)
     assert (sgd.poisons, sgd.removed, sgd.ssim, sgd.psnr) == (95, 55, 0.625, None)
@@ -73,9 +75,16 @@ def test_cells_come_from_result_files(files):
 
 def test_a_cell_says_what_its_request_said(files):
     clean, attacked, _ = files
-    request = asked("feature-matching", attacked, set=2.0, beta=0.25, target="gradpc-feature", defence="magnitude-filter")
+    request = asked(
+        "feature-matching", attacked, set=2.0, beta=0.25, target="gradpc-feature", defence="magnitude-filter"
+    )
     cell = cells_of(request, clean, 1.5, None)[0]
-    assert (cell.method, cell.set, cell.beta, cell.target) == ("feature-matching", "2", 0.25, "gradpc-feature")
+    assert (cell.method, cell.set, cell.beta, cell.target) == (
+        "feature-matching",
+        "2",
+        0.25,
+        "gradpc-feature",
+    )
     assert (cell.defence, cell.scenario, cell.makes) == ("magnitude-filter", "fine-tuning", "images")
     assert (cell.title, cell.group, cell.source) == ("Feature matching", "targeted", str(attacked))
 
@@ -84,7 +93,10 @@ def test_noise_brings_its_own_clean_victims(tmp_path):
     whole, frozen = tmp_path / "whole.h5", tmp_path / "frozen.h5"
     accuracies = {"network_accuracy": np.array([[0.5], [0.7]]), "clean_network_accuracy": np.array([[0.9]])}
     store.write(whole, accuracies | {"psnr": np.array([30.0, 32.0])}, RECORD, images=200)
-    accuracies = {"sgd100_accuracy": np.full((2, 2, 3), 0.75), "clean_sgd100_accuracy": np.full((1, 2, 3), 0.8)}
+    accuracies = {
+        "sgd100_accuracy": np.full((2, 2, 3), 0.75),
+        "clean_sgd100_accuracy": np.full((1, 2, 3), 0.8),
+    }
     accuracies |= {"converged_accuracy": np.full(2, 0.5), "clean_converged_accuracy": np.full(1, 0.75)}
     store.write(frozen, accuracies | {"psnr": np.array([31.0, 31.0])}, RECORD, images=300)
     (cell,) = cells_of(asked("emn-original", whole, math.inf), None, None, 78.0)

@@ -12,13 +12,15 @@ from scipy import stats
 def test_equals_scipys_interval(values, level):
     found = interval(np.array(values), level)
     error = stats.sem(values)
-    low, high = stats.t.interval(level, len(values) - 1, np.mean(values), error) if error else [np.mean(values)] * 2
+    low, high = (
+        stats.t.interval(level, len(values) - 1, np.mean(values), error) if error else [np.mean(values)] * 2
+    )
     assert (found.mean, found.low, found.high) == pytest.approx((np.mean(values), low, high), abs=1e-9)
 
 
 def test_three_values_by_hand():
-    """Mean 2, standard deviation 1, standard error 1 / sqrt(3); the table's quantile for two degrees of freedom
-    at 97.5 % is 4.303."""
+    """Mean 2, standard deviation 1, standard error 1 / sqrt(3); the table's quantile for two degrees of
+    freedom at 97.5 % is 4.303."""
     found = interval(np.array([1.0, 2.0, 3.0]))
     assert found.mean == 2
     assert found.high - 2 == pytest.approx(4.303 / np.sqrt(3), abs=1e-3)

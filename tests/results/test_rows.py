@@ -6,11 +6,19 @@ import math
 import pytest
 from featpoison.results.rows import Row, read_request
 
-CELL = {"row": {"method": "gc-input", "set": "free"}, "eps_d": 0.03, "source": "v.h5", "makes": "images", "title": "T"}
+CELL = {
+    "row": {"method": "gc-input", "set": "free"},
+    "eps_d": 0.03,
+    "source": "v.h5",
+    "makes": "images",
+    "title": "T",
+}
 
 
 def test_the_attacks_part_of_a_row_is_its_choice():
-    row = Row(method="feature-matching", set=2.0, beta=0.1, target="gradpc-feature", defence="magnitude-filter")
+    row = Row(
+        method="feature-matching", set=2.0, beta=0.1, target="gradpc-feature", defence="magnitude-filter"
+    )
     assert row.model_copy(update={"scenario": "transfer"}).choice == row.choice
     assert row.choice.segment == "feature-matching_cap2_beta0.1_gradpc-feature"
 

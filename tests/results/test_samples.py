@@ -75,7 +75,11 @@ def test_facts_come_from_the_files_of_their_row_and_scenario(tmp_path):
     assert samples.tau("transfer") == 1.25
     assert samples.title(key(GC)) == "the gc-input row"
     assert samples.title(key(MATCHING)) == "feature-matching"  # of a row that is only in print
-    shared = {f"{scenario}/{name}.h5" for scenario in ("fine-tuning", "transfer") for name in ("features", "clean", "target")}
+    shared = {
+        f"{scenario}/{name}.h5"
+        for scenario in ("fine-tuning", "transfer")
+        for name in ("features", "clean", "target")
+    }
     own = {str(Path(result["source"]).relative_to(tmp_path)) for result in world.results}
     assert {str(path.relative_to(tmp_path)) for path in samples.inputs} == shared | own
     assert samples.inputs == sorted(samples.inputs)

@@ -1,7 +1,7 @@
 """`snakemake --lint` over the demo's graph, with one finding accepted in writing.
 
-Accepted: "Specify a conda environment or container for each rule". All rules share the one pinned environment of environment.yml and
-requirements.txt; an environment per rule would be installed twenty times over.
+Accepted: "Specify a conda environment or container for each rule". All rules share the one pinned environment
+of environment.yml and requirements.txt; an environment per rule would be installed twenty times over.
 """
 
 import re

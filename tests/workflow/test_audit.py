@@ -17,7 +17,6 @@ from rocrate.rocrate import ROCrate
 from tamper import Finished, edited_number, edited_setting, flipped, named, swapped, undetected
 from toy import MATCHING, POISON, Toy
 
-
 GC_FEATURE = "gc-feature,0.2,free,gradpc-feature,fine-tuning"
 IN_INPUT_SPACE = "data/poisons/toy/tiny/gc-input_free_gradpc-feature/eps0.2-seed0.h5"
 VICTIMS = "data/victims/toy/tiny/gc-feature_free_gradpc-feature/none/eps0.2.h5"

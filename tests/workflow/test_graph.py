@@ -1,5 +1,5 @@
-"""The graph itself, on a copy of the repository: what runs, what reruns after an edit, what a clone with results
-does."""
+"""The graph itself, on a copy of the repository: what runs, what reruns after an edit, what a clone with
+results does."""
 
 import base64
 import json
@@ -287,13 +287,11 @@ def test_the_report_opens_in_a_browser(report, tmp_path):
     pictures.write_text(
         "<title>waiting</title>"
         + "".join(f'<img src="{uri}">' for uri in shown)
-        + "<script>onload = () => document.title ="
-        " [...document.images].filter(image => image.complete && image.naturalWidth > 100).length + ' decoded'</script>"
+        + "<script>onload = () => document.title = [...document.images]"
+        ".filter(image => image.complete && image.naturalWidth > 100).length + ' decoded'</script>"
     )
     page, errors = browse(report)
-    menu = re.sub(
-        r"<script.*?</script>|<[^>]*>", " ", page, flags=re.DOTALL
-    ).split()  # the page is empty until its scripts have run
+    menu = re.sub(r"<script.*?</script>|<[^>]*>", " ", page, flags=re.DOTALL).split()  # empty without scripts
     assert {"Results", "Claims", "Figures", "Tables", "Statistics"} <= set(menu)
     assert not errors
     page, errors = browse(pictures)

@@ -1,4 +1,5 @@
-"""kill -9 at random moments, and what a second run meets: in the end every product is bit for bit what an undisturbed run makes."""
+"""kill -9 at random moments, and what a second run meets: in the end every product is bit for bit what an
+undisturbed run makes."""
 
 import hashlib
 import random
@@ -83,10 +84,11 @@ def saved(process: psutil.Process) -> bool:
 
 
 class Killer(threading.Thread):
-    """Kills the programs of a Snakemake process. Each is drawn, when it starts, to live or to die after some seconds of processor time,
-    and drawn again when it has a state to resume from.
+    """Kills the programs of a Snakemake process. Each is drawn, when it starts, to live or to die after some
+    seconds of processor time, and drawn again when it has a state to resume from.
 
-    Of processor time, so that it is the same on a slow machine: an import of torch takes two seconds of it, the longest steps here ten.
+    Of processor time, so that it is the same on a slow machine: an import of torch takes two seconds of it,
+    the longest steps here ten.
     """
 
     def __init__(self, parent: int) -> None:
@@ -192,7 +194,8 @@ def disturbed(toy: Toy) -> Killer:
 
 
 def cut_short(toy: Toy, kills: int) -> tuple[Killer, list[psutil.Process]]:
-    """A run that is itself killed after some kills, while programs run; these are returned, as they live on."""
+    """A run that is itself killed after some kills, while programs run; these are returned, as they live
+    on."""
     run = begin(toy, *TARGETS)
     killer = Killer(run.pid)
     killer.start()
@@ -206,7 +209,8 @@ def cut_short(toy: Toy, kills: int) -> tuple[Killer, list[psutil.Process]]:
 
 @pytest.mark.slow
 def test_killed_at_random_it_ends_with_the_same_bits(undisturbed, tmp_path):
-    """Snakemake itself too, three times: its programs are then killed, awaited, or left running beside the next run."""
+    """Snakemake itself too, three times: its programs are then killed, awaited, or left running beside the
+    next run."""
     toy = longer(tmp_path, shards=3, feature_shards=2)
     killers, left = [], []
     for orphans in ("killed", "awaited", "left"):
@@ -245,7 +249,8 @@ def test_killed_at_random_it_ends_with_the_same_bits(undisturbed, tmp_path):
 
 @pytest.mark.slow
 def test_two_runs_in_one_directory(tmp_path):
-    """The second stops at the lock of the first, which finishes; a lock whose run was killed is cleared by one line."""
+    """The second stops at the lock of the first, which finishes; a lock whose run was killed is cleared by
+    one line."""
     toy = make_toy(tmp_path)
     first = begin(toy, "data/features/toy/tiny.h5")
     wait_for(lambda: locked(toy))

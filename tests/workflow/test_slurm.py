@@ -1,4 +1,5 @@
-"""The cluster profile against a real Slurm: the toy graph's products, what each job asked for, failed and killed jobs."""
+"""The cluster profile against a real Slurm: the toy graph's products, what each job asked for, failed and
+killed jobs."""
 
 import shutil
 import subprocess
@@ -164,7 +165,8 @@ def test_a_failed_job_shows_its_log(remote):
 
 @pytest.fixture(scope="module")
 def long(local, remote) -> OnSlurm:
-    """The toy on the cluster, with a feature matching that takes long enough to be interrupted; `local` has made its poisons."""
+    """The toy on the cluster, with a feature matching that takes long enough to be interrupted; `local` has
+    made its poisons."""
     toy, _ = remote
     for one in (local, toy):
         attacks = one.config["attacks"]
@@ -174,7 +176,8 @@ def long(local, remote) -> OnSlurm:
 
 
 def interrupted(toy: OnSlurm, *command: str) -> tuple[list[dict[str, str]], list[str]]:
-    """The cluster's jobs of the poisons, and which of them `command` met as soon as there was a state to resume from."""
+    """The cluster's jobs of the poisons, and which of them `command` met as soon as there was a state to
+    resume from."""
     states = toy.folder / "data/poisons/toy/tiny" / MATCHING
     met = []
 

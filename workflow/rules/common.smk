@@ -1,5 +1,5 @@
-# The configuration and its graph, given to Snakemake: local rules, scatter, wildcards and resources. What is plain Python
-# stands in scripts/featpoison/graph/ and costs/resources.py, where it is typed and tested.
+# The configuration and its graph, given to Snakemake: local rules, scatter, wildcards and resources. What is
+# plain Python stands in scripts/featpoison/graph/ and costs/resources.py, where it is typed and tested.
 
 import sys
 from pathlib import Path

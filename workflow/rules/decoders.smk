@@ -17,7 +17,8 @@ rule train_decoder:
     params:
         settings=STEPS.settings("train_decoder"),
     shell:
-        "python scripts/train_decoder.py --images {input.images} --encoder {input.encoder} --kind {wildcards.kind}"
+        "python scripts/train_decoder.py --images {input.images} --encoder {input.encoder} --kind "
+        "{wildcards.kind}"
         " --settings {params.settings:q} {output} 2> {log}"
 
 
@@ -42,5 +43,6 @@ rule reconstruct_images:
         settings=STEPS.settings("train_decoder"),
         shown=CONFIG.figures.images,
     shell:
-        "python scripts/reconstruct_images.py --images {input.images} --encoder {input.encoder} --count {params.shown}"
+        "python scripts/reconstruct_images.py --images {input.images} --encoder {input.encoder} --count "
+        "{params.shown}"
         " --settings {params.settings:q} --decoders {input.decoders} -- {output} 2> {log}"

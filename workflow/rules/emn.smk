@@ -19,12 +19,13 @@ rule make_emn_noise:
     params:
         options=STEPS.attack_options,
     shell:
-        "python scripts/make_emn_noise.py {params.options:q} --seed {wildcards.seed} --devices {resources.gpu} {output} 2> {log}"
+        "python scripts/make_emn_noise.py {params.options:q} --seed {wildcards.seed} --devices "
+        "{resources.gpu} {output} 2> {log}"
 
 
 rule evaluate_emn:
-    """Victims trained on the perturbed, the 8-bit and the clean images, all seeds; whole networks resume after the last
-    finished one."""
+    """Victims trained on the perturbed, the 8-bit and the clean images, all seeds; whole networks resume after
+    the last finished one."""
     input:
         images=IMAGES,
         encoder=ENCODER,
@@ -45,5 +46,6 @@ rule evaluate_emn:
     params:
         settings=STEPS.settings("evaluate_emn"),
     shell:
-        "python scripts/evaluate_emn.py --images {input.images} --encoder {input.encoder} --noise {input.noise}"
+        "python scripts/evaluate_emn.py --images {input.images} --encoder {input.encoder} --noise "
+        "{input.noise}"
         " --settings {params.settings:q} -- {output} 2> {log}"

@@ -1,5 +1,5 @@
 rule import_encoder:
-    """Weights from the repository or a download, digest and keys checked; published checkpoints are converted."""
+    """Weights from the repository or a download, checked by digest and keys, and converted where foreign."""
     input:
         embedded=STEPS.embedded_weights,
         code=code("import_encoder.py"),
@@ -44,7 +44,8 @@ rule pretrain_encoder:
     params:
         settings=STEPS.settings("pretrain_encoder"),
     shell:
-        "python scripts/pretrain_encoder.py --threads {threads} --images {input.images} --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/pretrain_encoder.py --threads {threads} --images {input.images} --settings "
+        "{params.settings:q} {output} 2> {log}"
 
 
 rule describe_encoder:
@@ -66,4 +67,5 @@ rule describe_encoder:
         mem_mb=PLANNED.memory(4),
         runtime=PLANNED.minutes(15),
     shell:
-        "python scripts/describe_encoder.py --encoder {input.encoder} --images {input.images} --clean {input.clean} {output} 2> {log}"
+        "python scripts/describe_encoder.py --encoder {input.encoder} --images {input.images} --clean "
+        "{input.clean} {output} 2> {log}"

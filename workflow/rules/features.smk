@@ -17,7 +17,8 @@ if CONFIG.feature_shards == 1:
             mem_mb=PLANNED.memory(6, "extract_features"),
             runtime=PLANNED.minutes(15, "extract_features"),
         shell:
-            "python scripts/extract_features.py --images {input.images} --encoder {input.encoder} {output} 2> {log}"
+            "python scripts/extract_features.py --images {input.images} --encoder {input.encoder} {output} "
+            "2> {log}"
 
 else:
 

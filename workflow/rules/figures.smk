@@ -107,7 +107,8 @@ rule plot_threat_model:
     benchmark:
         f"benchmarks/plot_threat_model/{OUTPUT}/figure1.jsonl"
     shell:
-        "python scripts/plot_threat_model.py --images {input.images} --encoder {input.encoder} --poisons {input.poisons}"
+        "python scripts/plot_threat_model.py --images {input.images} --encoder {input.encoder} --poisons "
+        "{input.poisons}"
         " --victims {input.victims} --clean {input.clean} {output} 2> {log}"
 
 
@@ -132,7 +133,8 @@ rule plot_input_poisons:
     params:
         shown=CONFIG.figures.images,
     shell:
-        "python scripts/plot_input_poisons.py --images {input.images} --count {params.shown} --poisons {input.poisons}"
+        "python scripts/plot_input_poisons.py --images {input.images} --count {params.shown} --poisons "
+        "{input.poisons}"
         " --victims {input.victims} --clean {input.clean} {output} 2> {log}"
 
 
@@ -157,7 +159,8 @@ rule plot_stages:
     benchmark:
         f"benchmarks/plot_stages/{OUTPUT}/figure3.jsonl"
     shell:
-        "python scripts/plot_stages.py --images {input.images} --features {input.features} --clean {input.clean}"
+        "python scripts/plot_stages.py --images {input.images} --features {input.features} --clean "
+        "{input.clean}"
         " --target {input.target} --poisoned {input.poisoned} --poisons {input.poisons} {output} 2> {log}"
 
 
@@ -178,7 +181,8 @@ rule plot_anomalies:
     benchmark:
         f"benchmarks/plot_anomalies/{OUTPUT}/figure7.jsonl"
     shell:
-        "python scripts/plot_anomalies.py --images {input.images} --poisons {input.poisons} -- {output} 2> {log}"
+        "python scripts/plot_anomalies.py --images {input.images} --poisons {input.poisons} -- {output} 2> "
+        "{log}"
 
 
 rule plot_emn:

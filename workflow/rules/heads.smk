@@ -16,4 +16,5 @@ rule train_heads:
     params:
         settings=STEPS.settings("train_heads"),
     shell:
-        "python scripts/train_heads.py --features {input.features} --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/train_heads.py --features {input.features} --settings {params.settings:q} {output} "
+        "2> {log}"

@@ -18,7 +18,8 @@ rule poison_features:
     params:
         options=STEPS.attack_options,
     shell:
-        "python scripts/poison_features.py {params.options:q} --budget {wildcards.budget} --seed {wildcards.seed}"
+        "python scripts/poison_features.py {params.options:q} --budget {wildcards.budget} --seed "
+        "{wildcards.seed}"
         " {output} 2> {log}"
 
 

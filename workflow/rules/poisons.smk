@@ -1,5 +1,5 @@
 rule poison_images:
-    """Stage 3, and attacks in input space: poison images, by the attack that the path names; resumes after a kill."""
+    """Stage 3, and attacks in input space: poison images, by the attack that the path names; resumes."""
     input:
         unpack(STEPS.attack_inputs),
         code=STEPS.attack_code("poison_images.py"),
@@ -18,7 +18,8 @@ rule poison_images:
     params:
         options=STEPS.attack_options,
     shell:
-        "python scripts/poison_images.py {params.options:q} --budget {wildcards.budget} --seed {wildcards.seed}"
+        "python scripts/poison_images.py {params.options:q} --budget {wildcards.budget} --seed "
+        "{wildcards.seed}"
         " {output} 2> {log}"
 
 

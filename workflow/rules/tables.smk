@@ -15,7 +15,8 @@ rule collect_table:
     params:
         cells=TABLES.cells_json,
     shell:
-        "python scripts/collect_table.py --number {wildcards.table} --clean {input.clean} --target {input.target}"
+        "python scripts/collect_table.py --number {wildcards.table} --clean {input.clean} --target "
+        "{input.target}"
         " --published {input.published} --cells {params.cells:q} {output} 2> {log}"
 
 

@@ -1,6 +1,6 @@
 rule extract_quantized:
-    """Features of the 8-bit copies of an attack's images, all poison seeds, one shard; where there is only one shard, the
-    evaluation extracts them itself."""
+    """Features of the 8-bit copies of an attack's images, all poison seeds, one shard; where there is only one
+    shard, the evaluation extracts them itself."""
     input:
         poisons=STEPS.poison_files,
         encoder=ENCODER,
@@ -23,8 +23,8 @@ rule extract_quantized:
 
 
 rule evaluate_attack:
-    """Both victims retrained on clean plus poisoned features, all poison and victim seeds together; for attacks that make
-    images once more after rounding these to 8 bits."""
+    """Both victims retrained on clean plus poisoned features, all poison and victim seeds together; for attacks
+    that make images once more after rounding these to 8 bits."""
     input:
         unpack(STEPS.victim_inputs),
         quantized=quantized_shards,
@@ -46,4 +46,5 @@ rule evaluate_attack:
         settings=STEPS.settings("evaluate_attack"),
         quantized=quantized_option,
     shell:
-        "python scripts/evaluate_attack.py {params.files:q} {params.quantized} --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/evaluate_attack.py {params.files:q} {params.quantized} --settings "
+        "{params.settings:q} {output} 2> {log}"

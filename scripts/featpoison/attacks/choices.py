@@ -69,7 +69,7 @@ def parse(segment: str) -> Choice:
 
 
 def number(value: float) -> str:
-    """A budget, a cap or a beta as paths show it: 0.03, 1. The text is short, and `float` gives the value back."""
+    """A budget, a cap or a beta as paths show it: 0.03, 1. `float` gives the value back."""
     short = f"{value:g}"
     exact = short if float(short) == value else repr(float(value))
     return exact.replace("e+", "e")

@@ -11,6 +11,7 @@ from torch import Tensor
 from featpoison import softmax
 from featpoison.attacks.attack import Made, Run
 from featpoison.common.settings import Settings
+from featpoison.downstream.accuracy import accuracy
 from featpoison.downstream.stored_heads import read_clean_head
 from featpoison.downstream.task import Task
 from featpoison.softmax import Head
@@ -44,15 +45,9 @@ def corrupt(run: Run, task: Task, train: Tensor) -> Made:
     target = target_head(clean, gradient, run.settings)
     G = softmax.head_gradient(train, task.train_labels, target)
     facts = {
-        "accuracy": _test_accuracy(task, target),
-        "clean_accuracy": _test_accuracy(task, clean),
+        "accuracy": accuracy(task.test, task.test_labels, target.omega).item(),
+        "clean_accuracy": accuracy(task.test, task.test_labels, clean.omega).item(),
         "tau": softmax.reachability_threshold(G, target, len(train)),
         "eps_w": run.settings.eps_w,
     }
     return Made({"omega": target.omega.numpy(), "clean_gradient": G.numpy()}, facts)
-
-
-def _test_accuracy(task: Task, head: Head) -> float:
-    """Share of the test set. Written here because an edit of the metrics should not make every target head
-    anew."""
-    return (softmax.logits(task.test, head).argmax(-1) == task.test_labels).double().mean().item()

@@ -38,7 +38,8 @@ def main(description: str | None, makes: Makes) -> None:
     if choice.method != attack.name:
         arguments.error(f"--choice: of {choice.method}, expected one of {attack.name}")
     values = settings.model_dump() | choice.model_dump(exclude_none=True)
-    values |= {name: value for name in ("eps_d", "seed") if (value := getattr(args, name, None)) is not None}
+    own = {"eps_d": getattr(args, "eps_d", None), "poison_seed": getattr(args, "seed", None)}
+    values |= {name: value for name, value in own.items() if value is not None}
     values |= {"victim": victim.model_dump()} if victim else {}
     shard = getattr(args, "shard", None)
     values |= {"shard": str(shard)} if shard else {}

@@ -1,0 +1,41 @@
+"""Every benchmark compares two ways to the same result, and counts what it says it counts."""
+
+import pytest
+import torch
+from featpoison.costs import benchmarks
+from featpoison.costs.benchmarks import Peak
+
+CPU = torch.device("cpu")
+PEAK = Peak({torch.float32: 1e12, torch.float64: 5e11, torch.bfloat16: 2e12}, bytes=1e11)
+
+
+@pytest.fixture(autouse=True)
+def _once(monkeypatch):
+    """Seconds do not matter here."""
+    best = benchmarks.best_time
+    monkeypatch.setattr(benchmarks, "best_time", lambda work, repeats=1: best(work, 1))
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "sizes", "tolerance"),
+    [
+        (benchmarks.canceling, {"N": 200, "n": 10, "d": 16}, 1e-4),
+        (benchmarks.tgda, {"N": 200, "n": 10, "d": 16}, 1e-2),
+        (benchmarks.converged, {"N": 300, "d": 16}, 1e-10),
+        (benchmarks.matching, {"n": 3, "steps": 3}, 0.2),  # bfloat16, where that is fast, against float32
+        (benchmarks.gc_input, {"n": 3}, 0.3),
+    ],
+)
+def test_ours_and_the_baseline_agree(benchmark, sizes, tolerance):
+    found = benchmark(CPU, PEAK, **sizes)
+    assert found.agreement < tolerance
+    assert found.ratio == pytest.approx(found.baseline_seconds / found.seconds)
+    assert found.gflops > 0
+    assert found.gbytes > 0
+    limits = (found.gflops / 5e2, found.gflops / 1e3, found.gflops / 2e3, found.gbytes / 1e2)
+    assert any(found.share_of_peak == pytest.approx(limit) for limit in limits)
+
+
+def test_every_benchmark_is_run_by_the_program():
+    names = {"canceling", "matching", "gc_input", "tgda", "converged"}
+    assert {benchmark.__name__ for benchmark in benchmarks.ALL} == names
