@@ -94,7 +94,10 @@ def test_a_killed_matching_resumes_bit_for_bit(matching, tmp_path, monkeypatch):
     whole, steps = fm.match_blocks(
         zeta, base, folded, FULL, beta=BETA, blocks=blocks, checkpoint=Checkpoint(tmp_path / "whole", {})
     )
-
+    for block in blocks:  # each by itself, in blocks of these rows
+        alone, taken = match(zeta[block], base[block], folded, FULL, beta=BETA)
+        assert torch.equal(whole[block], alone)
+        assert torch.equal(steps[block], taken)
     fragile = Fragile(tmp_path / "cut", {}, lambda facts: facts["done"] == 8)
     with pytest.raises(Killed):
         fm.match_blocks(zeta, base, folded, FULL, beta=BETA, blocks=blocks, checkpoint=fragile)

@@ -23,6 +23,7 @@ CHOICES = {
     "exact-feature": {"set": 1.0},
     "gc-input": {"set": "constrained", "target": "gradpc-feature"},
     "feature-matching": {"set": "free", "beta": 0.25, "target": "gradpc-feature"},
+    "decoder-inversion": {"set": "free", "target": "gradpc-feature"},
     "emn-input": {},
 }
 SETTINGS = {
@@ -31,6 +32,7 @@ SETTINGS = {
     "exact-feature": {"epochs": 1},
     "gc-input": {"epochs": 2, "batch_size": 3, "precision": "float32"},
     "feature-matching": {"steps": 3, "batch_size": 3, "precision": "float32"},
+    "decoder-inversion": {"seed": 7},  # of the decoder, beside the poison seed
     "emn-input": {"steps": 1, "training_steps": 1, "max_rounds": 1, "precision": "float32"},
 }
 

@@ -254,7 +254,9 @@ def test_two_runs_in_one_directory(tmp_path):
     toy = make_toy(tmp_path)
     first = begin(toy, "data/features/toy/tiny.h5")
     wait_for(lambda: locked(toy))
+    psutil.Process(first.pid).suspend()  # a slow machine has not started the second when the first ends
     second = toy.snakemake("--cores", "2", "data/features/toy/tiny.h5")
+    psutil.Process(first.pid).resume()
     assert second.returncode != 0
     assert "Directory cannot be locked" in second.stderr
     assert first.wait(120) == 0
