@@ -43,7 +43,7 @@ def main() -> None:
     table = plan.by_rule(
         jobs, config, cache(lambda dataset, encoder: plan.sizes_of(config, dataset, encoder))
     )
-    print(f"{'rule':35}{'jobs':>7}{'PFLOP':>12}{'float64 PFLOP':>15}{'GPU hours':>11}{'GB':>9}")
+    print(f"{'rule':40}{'jobs':>7}{'PFLOP':>12}{'float64 PFLOP':>15}{'GPU hours':>11}{'GB':>9}")
     total = Work()
     for rule, (count, work) in [
         *table.items(),
@@ -51,7 +51,7 @@ def main() -> None:
     ]:
         hours = work.hours(args.peak, args.double_peak, args.efficiency)
         print(
-            f"{rule:35}{count:7}{work.flops / 1e15:12.3g}{work.double_flops / 1e15:15.3g}"
+            f"{rule:40}{count:7}{work.flops / 1e15:12.3g}{work.double_flops / 1e15:15.3g}"
             f"{hours:11.3g}{work.bytes / 1e9:9.3g}"
         )
     peaks = f"{args.peak / 1e12:g} TFLOP/s ({args.double_peak / 1e12:g} in float64)"

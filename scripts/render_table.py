@@ -6,7 +6,7 @@ from featpoison.programs import program
 from featpoison.programs.output import write
 from featpoison.render.latex import to_latex
 from featpoison.render.layout import Facts
-from featpoison.results.cells import from_csv, largest_swing, training_images
+from featpoison.results.cells import from_csv, largest_swing, perturbed_images
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     args = program.start(parser)
     record = program.record(args, [args.numbers, *args.victims], {"eps_w": args.eps_w})
     cells = from_csv(args.numbers.read_text())
-    images = training_images(args.victims)
+    images = perturbed_images(args.victims)
     facts = Facts(eps_w=args.eps_w, swing=largest_swing(args.victims), images=images)
 
     def make(path: Path) -> None:

@@ -23,6 +23,7 @@ from featpoison.downstream.networks import (
 from featpoison.heads import initial_omega
 from featpoison.records.checkpoints import Checkpoint
 from featpoison.softmax import Head
+from helpers import Fragile, Killed
 
 QUICK = NetworkVictims(epochs=2, training=Training(batch_size=16), precision="float32", seeds=(0, 1))
 
@@ -130,17 +131,8 @@ def test_victims_resume_and_tell_sets_and_seeds_apart(task, encoder, tmp_path, m
     alone = train_network(build(1), sets[1], labels, QUICK, seed=1, rate=0.05)
     assert whole[1, 1] == (N.predictions(alone, images) == labels).double().mean().item()
 
-    class Killed(Exception):
-        pass
-
-    class Fragile(Checkpoint):
-        def save(self, tensors, **facts):
-            super().save(tensors, **facts)
-            if len(facts["shares"]) == 3:
-                raise Killed
-
     with pytest.raises(Killed):
-        retrain(Fragile(tmp_path / "cut", {}))
+        retrain(Fragile(tmp_path / "cut", {}, lambda facts: len(facts["shares"]) == 3))
     trained = []
     monkeypatch.setattr(
         N, "train_network", lambda *args, **named: trained.append(1) or train_network(*args, **named)

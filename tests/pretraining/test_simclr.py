@@ -5,6 +5,7 @@ import torch
 from featpoison.encoders.encoder import Architecture
 from featpoison.pretraining.simclr import SimCLR, learning_rate, nt_xent, pretrain
 from featpoison.records.checkpoints import Checkpoint, unpack
+from helpers import Fragile, Killed
 
 
 def test_nt_xent_equals_a_loop_and_its_symmetries(generator):
@@ -59,17 +60,13 @@ def test_training_lowers_the_loss_and_resumes_bit_for_bit(images, tmp_path):
     whole, losses = pretrain(data, SMALL, device=CPU, checkpoint=Checkpoint(tmp_path / "whole", {"a": 1}))
     assert losses[-1] < losses[0]
 
-    class Killed(Exception):
-        pass
-
-    class Fragile(Checkpoint):
-        def save(self, tensors, **facts):
-            super().save(tensors, **facts)
-            if len(facts["losses"]) == 2:
-                raise Killed
-
     with pytest.raises(Killed):
-        pretrain(data, SMALL, device=CPU, checkpoint=Fragile(tmp_path / "cut", {"a": 1}))
+        pretrain(
+            data,
+            SMALL,
+            device=CPU,
+            checkpoint=Fragile(tmp_path / "cut", {"a": 1}, lambda facts: len(facts["losses"]) == 2),
+        )
     tensors, _ = Checkpoint(tmp_path / "cut", {"a": 1}).load()
     groups = unpack(tensors)
     assert groups.keys() == {"network", "momentum"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from featpoison import store
 from featpoison.attacks import names
-from featpoison.results.cells import cells_of, from_csv, largest_swing, request_of, to_csv, training_images
+from featpoison.results.cells import cells_of, from_csv, largest_swing, perturbed_images, request_of, to_csv
 from featpoison.results.rows import Request, Row
 from helpers import RECORD
 from oracles.pictures import CELLS
@@ -104,9 +104,9 @@ def test_noise_brings_its_own_clean_victims(tmp_path):
     assert (cell.drop, cell.clean_accuracy) == (pytest.approx(30), pytest.approx(90))
     sgd, converged = cells_of(asked("emn-input", frozen, math.inf), None, None, None)
     assert (sgd.drop, converged.drop) == (pytest.approx(5), pytest.approx(25))
-    assert training_images([whole, whole]) == 200
+    assert perturbed_images([whole, whole]) == 200
     with pytest.raises(ValueError, match=r"\[200, 300\] training images"):
-        training_images([whole, frozen])
+        perturbed_images([whole, frozen])
 
 
 def test_every_attack_but_noise_needs_clean_heads(files):
@@ -119,7 +119,7 @@ def test_the_largest_swing_is_the_widest_range_of_one_victim(files, tmp_path):
     assert largest_swing([files[1]]) == pytest.approx(75.0)
     store.write(tmp_path / "whole.h5", {"network_accuracy": np.ones((1, 1))}, RECORD)
     assert largest_swing([tmp_path / "whole.h5"]) == 0
-    assert training_images([files[1]]) is None
+    assert perturbed_images([files[1]]) is None
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def largest_swing(results: Iterable[Path]) -> float:
     return 100 * float(max(swings, default=0.0))
 
 
-def training_images(results: Iterable[Path]) -> int | None:
+def perturbed_images(results: Iterable[Path]) -> int | None:
     """Training images behind EMN's results, which say so; None without such results. Raises ValueError where
     they differ."""
     facts = [store.read_attributes(path) for path in results]
