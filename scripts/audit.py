@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from featpoison.audit import lineage
-from featpoison.audit.cell_names import CellNameError, Row, find, name_of, parse
+from featpoison.audit.cell_names import CellNameError, TableLine, find, name_of, parse
 from featpoison.audit.digests import Digests
 from featpoison.audit.lineage import Lineage, trace
 from featpoison.records import provenance
@@ -156,7 +156,7 @@ def of_cell(table: Path, text: str, digests: Digests, device: str) -> tuple[Line
     ]
 
 
-def computed(rows: list[Row], table: provenance.Record, device: str) -> list[dict[str, Any]]:
+def computed(rows: list[TableLine], table: provenance.Record, device: str) -> list[dict[str, Any]]:
     """Of each row its columns as printed and as computed again, with where they come from, and a line for
     each that differs."""
     from featpoison.audit.recompute import differences, recompute  # torch

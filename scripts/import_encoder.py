@@ -25,9 +25,8 @@ def main() -> None:
     source = program.settings(Source, args.settings)
     conversion = program.settings(Conversion, args.conversion) if args.conversion else None
     path, _ = obtain(source, args.downloads)
-    digest = check(
-        path, source.sha256, source.md5
-    )  # a mirror's file under another name has to be the same file
+    # A mirror's file under another name has to be the same file.
+    digest = check(path, source.sha256, source.md5)
     values = source.model_dump() | ({"conversion": conversion.model_dump()} if conversion else {})
     record = program.record(args, [path] if source.path else [], values)
     origin = None if conversion else read_metadata(path).get("provenance")

@@ -31,11 +31,12 @@ def test_paper_holds_the_papers_protocol():
     canceling, matching = attacks.gc_feature, attacks.feature_matching
     assert (attacks.gradpc.eps_w, canceling.iterations, canceling.threshold) == (1, 2000, 1)
     assert (matching.steps, matching.step_size, matching.gamma) == (2000, 0.1, 1)
+    # No norm cap.
     assert {row.set for row in table.rows if not row.attack.ours} == {
         None,
         "free",
         "constrained",
-    }  # no norm cap
+    }
     assert paper.victims.sgd100.epochs == 100
 
 

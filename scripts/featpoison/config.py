@@ -13,7 +13,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack
-from featpoison.attacks.choices import Set
+from featpoison.attacks.choices import DEFAULT_TARGET, Choice, Set
 from featpoison.common.settings import Settings
 from featpoison.datasets.downloads import Source
 from featpoison.datasets.sources import Dataset
@@ -28,9 +28,6 @@ from featpoison.records.provenance import ROOT
 from featpoison.results.rows import Row
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
-DEFAULT_TARGET = "gradpc-feature"
-"""Target head of a targeted row that names none, and the one at which the residual of the other attacks is
-reported."""
 Budget = Annotated[float, Field(gt=0, allow_inf_nan=True)]
 
 
@@ -135,17 +132,7 @@ class TableRow(Row):
         if self.method not in attacks.NAMES:
             raise ValueError(f"'method' is {self.method!r}, expected one of {', '.join(attacks.NAMES)}")
         attack = self.attack
-        if (self.beta is not None) != attack.has_beta:
-            expected = "a value" if attack.has_beta else "none"
-            raise ValueError(f"'beta' is {self.beta}, expected {expected} for {self.method}")
-        kind = "cap" if self.norm_cap is not None else self.set
-        if kind not in (attack.sets or (None,)):
-            expected = " or ".join("a norm cap" if one == "cap" else one for one in attack.sets) or "none"
-            raise ValueError(f"'set' is {self.set!r}, expected {expected} for {self.method}")
-        targets = attacks.making("target") if attacks.is_targeted(self.method) else (None,)
-        if self.target not in targets:
-            expected = ", ".join(str(one) for one in targets if one) or "none"
-            raise ValueError(f"'target' is {self.target!r}, expected one of: {expected}, for {self.method}")
+        attacks.check(self.choice)
         if self.scenario is not None and not self.perturbs_all:
             text = "expected none: only rows of EMN have their own"
             raise ValueError(f"'scenario' is {self.scenario!r}, {text}")
@@ -294,6 +281,13 @@ class Config(Settings):
                 raise ValueError(
                     f"the {kind} {name} does not exist, expected a path relative to the repository"
                 )
+        shown = self.figures
+        for beta in (*shown.betas, *shown.transfer_betas):
+            choice = Choice(method="feature-matching", set=shown.set, beta=beta, target=DEFAULT_TARGET)
+            try:
+                attacks.check(choice)
+            except ValueError as error:
+                raise ValueError(f"figures: {error}") from None
         lists: dict[str, tuple[float, ...]] = {
             "poison_seeds": self.poison_seeds,
             "victims.seeds": self.victims.seeds,

@@ -251,9 +251,8 @@ def test_inversion_gives_images_in_range(kind, n, trained, encoder, images):
     assert poisons.min() >= 0
     assert poisons.max() <= 1
     other = invert(zeta, to_pixels(images[20 : 20 + n]), networks[kind])
-    assert torch.equal(poisons, other) == (
-        kind == "plain"
-    )  # without skip connections the base images do not matter
+    # Without skip connections the base images do not matter.
+    assert torch.equal(poisons, other) == (kind == "plain")
     assert not torch.equal(poisons, invert(2 * zeta, to_pixels(images[:n]), networks[kind]))
 
 

@@ -167,9 +167,8 @@ def test_starts_are_what_the_variants_say(encoder):
     key = "trunk.layer1.0.conv1.weight"
     assert torch.equal(original.encoder.state_dict()[key], again.encoder.state_dict()[key])
     assert not torch.equal(original.encoder.state_dict()[key], other.encoder.state_dict()[key])
-    assert not torch.equal(
-        other.encoder.state_dict()[key], encoder.state_dict()[key]
-    )  # the fixture is made from seed 0, as `original`
+    # The fixture is made from seed 0, as `original`.
+    assert not torch.equal(other.encoder.state_dict()[key], encoder.state_dict()[key])
     tuned = start_network(encoder, "end-to-end", classes=3, seed=0)
     assert torch.equal(tuned.encoder.state_dict()[key], encoder.state_dict()[key])
     assert len(tuned.trained()) == len(list(tuned.parameters()))
@@ -210,9 +209,8 @@ def test_every_sample_keeps_its_own_noise_in_any_order(task, encoder, tmp_path, 
         assert distance.amin(1).max() == 0  # exactly this sample with this sample's noise
         assert torch.equal(batch_labels, labels[rows])
         orders.append(rows.tolist())
-    assert sorted(orders[0] + orders[1]) == list(
-        range(20)
-    )  # an epoch: every sample once, the last batch smaller
+    # An epoch: every sample once, the last batch smaller.
+    assert sorted(orders[0] + orders[1]) == list(range(20))
     assert orders[0] + orders[1] != orders[2] + orders[3]
     assert orders[0] != sorted(orders[0])
 
@@ -321,9 +319,8 @@ def test_not_a_number_names_round_and_step(task, encoder, tmp_path, monkeypatch)
 
     def late(self, pixels):
         calls.append(1)
-        return forward(self, pixels) * (
-            math.nan if len(calls) == 2 + 2 * 3 + 1 + 2 + 2 else 1
-        )  # second round, noise step 1 of the first block
+        # Second round, noise step 1 of the first block.
+        return forward(self, pixels) * (math.nan if len(calls) == 2 + 2 * 3 + 1 + 2 + 2 else 1)
 
     monkeypatch.setattr(Classifier, "forward", late)
     with pytest.raises(FloatingPointError, match="round 2, noise step 1"):

@@ -67,9 +67,8 @@ def test_early_stop_keeps_its_promise(matching, tolerance):
     full, _ = match(zeta, base, folded, settings.model_copy(update={"tolerance": 0.0}), beta=BETA)
     early, taken = match(zeta, base, folded, settings, beta=BETA)
     assert (taken < 300).any()
-    assert (full - early).flatten(1).norm(
-        dim=1
-    ).max() <= tolerance + 2e-3  # rounding: batches shrink as images stop
+    # Rounding: batches shrink as images stop.
+    assert (full - early).flatten(1).norm(dim=1).max() <= tolerance + 2e-3
 
 
 def test_early_stop_keeps_its_promise_on_the_demos_encoder():

@@ -165,9 +165,8 @@ def test_budget_labels_seed_and_loss(name, n, problem):
     assert not problem.encoder.training
     assert torch.equal(found.poisons, attack(problem, n, 0).poisons)  # same seed, same bytes
     assert not torch.equal(found.poisons, attack(problem, n, 1).poisons)
-    if not name.startswith(
-        "tgda"
-    ):  # its loss moves with a head that still descends; test_input_space judges it after retraining
+    # Its loss moves with a head that still descends; test_input_space judges it after retraining.
+    if not name.startswith("tgda"):
         assert found.last <= found.first
     if name.endswith("constrained"):
         assert found.poisons.min() >= 0

@@ -6,7 +6,8 @@ from typing import get_args
 
 import pytest
 from featpoison.attacks import names
-from featpoison.attacks.attack import Attack, Makes, Need, Tint
+from featpoison.attacks.attack import Attack, Need
+from featpoison.attacks.choices import Makes, Tint
 from featpoison.attacks.operations import Sizes, Work
 from featpoison.common.settings import Settings
 from featpoison.records.provenance import module_file

@@ -153,9 +153,8 @@ def test_victims_of_8_bit_images_are_the_same_from_1_3_and_7_shards(monkeypatch,
         for name, total in (("0", BATCH_SIZE + 9), ("1", 2 * BATCH_SIZE + 9)):
             lengths = [store.lengths(shard)[name] for shard in shards]
             assert sum(lengths) == total
-            assert (
-                sum(length % BATCH_SIZE != 0 for length in lengths) == 1
-            )  # on other hardware bits depend on a batch's size
+            # On other hardware bits depend on a batch's size.
+            assert sum(length % BATCH_SIZE != 0 for length in lengths) == 1
         run(
             monkeypatch,
             "evaluate_attack",

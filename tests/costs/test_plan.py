@@ -167,9 +167,8 @@ def test_shards_share_the_work():
         assert (count * one.flops, count * one.bytes) == (whole.flops, whole.bytes)
     one, whole = work("poison_shard", spread, MATCHING), work("poison_images", DEMO, MATCHING)
     assert (4 * one.flops, 4 * one.bytes) == (whole.flops, whole.bytes)
-    assert work("poison_images", spread) == work(
-        "poison_images", DEMO
-    )  # attacks whose rows are not independent
+    # Attacks whose rows are not independent.
+    assert work("poison_images", spread) == work("poison_images", DEMO)
     elsewhere = 2 * work("extract_quantized", spread).flops
     together = work("evaluate_attack", spread).flops + elsewhere
     assert together == pytest.approx(work("evaluate_attack", DEMO).flops)

@@ -21,9 +21,8 @@ def test_cifar_archive_in_the_official_layout(tmp_path):
     assert images.classes == tuple("abcdefghij")
     record = np.frombuffer(parts["data_batch_1.bin"], np.uint8)[:3073]
     assert images.train_labels[0] == record[0]
-    np.testing.assert_array_equal(
-        images.train_images[0, 0], record[1:1025].reshape(32, 32)
-    )  # the red plane, row by row
+    # The red plane, row by row.
+    np.testing.assert_array_equal(images.train_images[0, 0], record[1:1025].reshape(32, 32))
 
 
 def test_tampered_missing_and_truncated_members_are_named(tmp_path):

@@ -131,9 +131,8 @@ def test_a_server_that_hangs_every_time_is_given_up(server, tmp_path, monkeypatc
 def test_what_another_attempt_mends(server, tmp_path, plan, size):
     server.plan = [plan]
     assert obtain(source(server, size=size), tmp_path)[0].read_bytes() == CONTENT
-    assert len(server.ranges) == 2 - (
-        plan == "too long" and size is not None
-    )  # all bytes of the known size are there
+    # All bytes of the known size are there.
+    assert len(server.ranges) == 2 - (plan == "too long" and size is not None)
     assert list(tmp_path.iterdir()) == [tmp_path / "archive.bin"]
 
 

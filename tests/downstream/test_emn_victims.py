@@ -37,9 +37,8 @@ def test_what_is_read(files, images):
         assert (quantized.float() / 255 - perturbed).abs().max() <= 0.5 / 255 + 1e-6
     measures = noise_measures(data)
     assert measures["noise_magnitude"] == pytest.approx([8 / 255] * 2, rel=1e-2)
-    assert measures["psnr"] == pytest.approx(
-        [-10 * math.log10((8 / 255) ** 2 / 3)] * 2, abs=0.3
-    )  # uniform noise, a bit less where it is clipped
+    # Uniform noise, a bit less where it is clipped.
+    assert measures["psnr"] == pytest.approx([-10 * math.log10((8 / 255) ** 2 / 3)] * 2, abs=0.3)
 
 
 @pytest.mark.parametrize("changes", [{"variant": "original"}, {"base": BASE[:-1]}, {"base": BASE - 1}])

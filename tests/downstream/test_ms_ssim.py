@@ -39,9 +39,8 @@ def test_equals_pytorch_msssim_where_that_one_works(side, levels, window, sigma,
         first, second, data_range=1, size_average=False, win_size=window, win_sigma=sigma, weights=weights
     )
     found = ms_ssim(first, second, Similarity(levels=levels, window=window, sigma=sigma))
-    torch.testing.assert_close(
-        found, oracle, rtol=0, atol=1e-5 if levels < 5 else 2e-4
-    )  # its weights of five scales sum to 1.0000, rounded
+    # Its weights of five scales sum to 1.0000, rounded.
+    torch.testing.assert_close(found, oracle, rtol=0, atol=1e-5 if levels < 5 else 2e-4)
 
 
 def test_is_one_for_equals_symmetric_and_falls_with_noise(generator):

@@ -19,15 +19,15 @@ def clip(tmp_path_factory):
         script = torch.jit.trace(model, torch.rand(1, 3, 224, 224), check_trace=False).half()
         torch.jit.save(script, path)
     state = {key: value.clone() for key, value in script.state_dict().items()}
+    # The traced module shares its parameters with the model, not its buffers.
     return (
         path,
         model.half().float().visual,
         state,
-    )  # the traced module shares its parameters with the model, not its buffers
+    )
 
 
 @pytest.fixture
 def pixels(generator):
-    return (
-        torch.rand(4, 3, 8, 8, generator=generator).repeat_interleave(5, 2).repeat_interleave(5, 3)
-    )  # 40 pixels
+    # 40 pixels.
+    return torch.rand(4, 3, 8, 8, generator=generator).repeat_interleave(5, 2).repeat_interleave(5, 3)

@@ -37,9 +37,8 @@ def test_folding_and_saving_change_nothing(name, left, pixels, tmp_path):
     assert torch.equal(again(pixels), encoder(pixels))
     encoder.double()
     folded = copy.deepcopy(encoder).fold_batchnorm()
-    assert (
-        sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left
-    )  # resnet10t's stem is three convolutions
+    # Resnet10t's stem is three convolutions.
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left
     torch.testing.assert_close(folded(pixels.double()), encoder(pixels.double()), rtol=1e-9, atol=1e-9)
 
 

@@ -135,11 +135,12 @@ def test_a_shard_is_named_in_its_record(files, execute, tmp_path):
             "--attack: gc-feature makes features, expected one that makes images",
         ),
         ("gc-input", {"attack": "no-attack"}, "--attack: 'no-attack' is unknown"),
+        # A module without an attack.
         (
             "gc-input",
             {"attack": "input-space"},
             "--attack: 'input-space' is unknown",
-        ),  # a module without an attack
+        ),
         ("gc-input", {"attack": "gc_input"}, "--attack: 'gc_input' is unknown"),
         ("gc-input", {"seed": None}, "the following arguments are required: --seed"),
         ("gc-input", {"images": "nowhere.h5"}, "--images: nowhere.h5 does not exist"),

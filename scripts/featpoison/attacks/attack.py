@@ -10,19 +10,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from featpoison.attacks.choices import Choice
+from featpoison.attacks.choices import Choice, Makes, Tint
 from featpoison.attacks.operations import Sizes, Work
 from featpoison.common.settings import Settings
 from featpoison.common.shards import Shard
 from featpoison.records.checkpoints import Checkpoint
 
-Makes = Literal["target", "features", "images", "noise"]
-"""A target head; poisoned features; poison images; noise for every image of the training set."""
 Need = Literal["features", "images", "encoder", "clean", "target", "poisoned", "pairs", "decoder"]
 """A file that an attack reads: the feature cache, the images, the encoder, the clean heads, the target head,
 the poisoned features of another attack, these paired with base images, a decoder."""
-Tint = Literal["none", "input", "targeted"]
-"""The paper's colours of rows: heads and features, attacks in input space, attacks that aim at features."""
 
 
 @dataclass(frozen=True)
@@ -101,3 +97,16 @@ class Attack:
     def key(self) -> str:
         """Key of the configuration's `attacks`."""
         return self.section or self.name.replace("-", "_")
+
+    def check(self, choice: Choice) -> None:
+        """Raise ValueError where the attack has no such set, or a beta is missing or has nothing to do.
+
+        Target heads are checked where the other attacks are known (`names.check`).
+        """
+        if (choice.beta is not None) != self.has_beta:
+            expected = "a value" if self.has_beta else "none"
+            raise ValueError(f"'beta' is {choice.beta}, expected {expected} for {self.name}")
+        kind = "cap" if choice.norm_cap is not None else choice.set
+        if kind not in (self.sets or (None,)):
+            expected = " or ".join("a norm cap" if one == "cap" else one for one in self.sets) or "none"
+            raise ValueError(f"'set' is {choice.set!r}, expected {expected} for {self.name}")

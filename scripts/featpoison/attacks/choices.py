@@ -24,6 +24,14 @@ SEGMENT = (
 PATTERN = re.sub(r"\?P<\w+>", "?:", SEGMENT)
 """Matches every segment, without groups of a name: for wildcards."""
 
+DEFAULT_TARGET = "gradpc-feature"
+"""Target head of a targeted row that names none, and the one at which the residual of the other attacks is
+reported."""
+Makes = Literal["target", "features", "images", "noise"]
+"""What an attack makes: a target head, poisoned features, poison images, or noise for every image of the
+training set."""
+Tint = Literal["none", "input", "targeted"]
+"""The paper's colours of rows: heads and features, attacks in input space, attacks that aim at features."""
 Set = Literal["free", "valid", "constrained"] | PositiveFloat
 """What poisons are kept in. `free`: nothing. `valid`: images of 8 bits. `constrained`: the range of the clean
 images, near the base images. A number: features whose norm is at most this many times the clean features'

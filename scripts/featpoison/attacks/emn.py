@@ -29,7 +29,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from featpoison import store
-from featpoison.attacks.attack import Attack, Made, Run, Tint
+from featpoison.attacks.attack import Attack, Made, Run
+from featpoison.attacks.choices import Tint
 from featpoison.attacks.constraints import NoiseBall
 from featpoison.attacks.operations import Sizes, Work, to_pixels_and_back, training_pass
 from featpoison.common.precision import Precision, resolve
@@ -176,9 +177,8 @@ def minimise(
         leaf = (images + noise).requires_grad_(True)
         with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
             logits = network(leaf)
-        loss = F.cross_entropy(
-            logits.float(), labels, reduction="sum"
-        )  # images do not interact: the sum's gradient is each one's own
+        # Images do not interact: the sum's gradient is each one's own.
+        loss = F.cross_entropy(logits.float(), labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
         if not (loss.isfinite() & gradient.isfinite().all()):
             raise FloatingPointError(

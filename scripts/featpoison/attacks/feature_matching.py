@@ -84,9 +84,8 @@ def match(
     recent = base.new_zeros(PATIENCE, len(base))
     progress = Progress(settings.steps, "steps of this block")
     for step, rate in enumerate(steps):
-        _, towards = pull_back(
-            nu, partial(torch.sub, other=z), encoder, dtype
-        )  # gradient of 1/2 ||f(nu) - z||^2, row by row
+        # gradient of 1/2 ||f(nu) - z||^2, row by row
+        _, towards = pull_back(nu, partial(torch.sub, other=z), encoder, dtype)
         gradient = settings.gamma * towards + beta * (nu - mu)
         nu = nu - rate * gradient
         recent[step % PATIENCE] = gradient.flatten(1).norm(dim=1)

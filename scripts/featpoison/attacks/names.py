@@ -2,7 +2,8 @@
 
 import importlib
 
-from featpoison.attacks.attack import Attack, Makes
+from featpoison.attacks.attack import Attack
+from featpoison.attacks.choices import Choice, Makes
 
 NAMES = (
     "gradpc-input",
@@ -52,3 +53,12 @@ def is_targeted(name: str) -> bool:
 def making(*makes: Makes) -> tuple[str, ...]:
     """The names of the attacks that make one of these."""
     return tuple(name for name, attack in load_all().items() if attack.makes in makes)
+
+
+def check(choice: Choice) -> None:
+    """Raise ValueError where the attack is unknown, or has no such set, beta or target."""
+    load(choice.method).check(choice)
+    targets = making("target") if is_targeted(choice.method) else (None,)
+    if choice.target not in targets:
+        expected = ", ".join(str(one) for one in targets if one) or "none"
+        raise ValueError(f"'target' is {choice.target!r}, expected one of: {expected}, for {choice.method}")

@@ -55,9 +55,8 @@ def _nearest(zeta: Tensor, clean: Tensor, centre: Tensor, block: int) -> Pairs:
     for start in range(0, len(clean), block):
         part = clean[start : start + block]
         centred = part - centre
-        approximate = centred.square().sum(1) - 2 * (
-            (zeta - centre) @ centred.T
-        )  # ||z - x||^2 - ||z - centre||^2
+        # ||z - x||^2 - ||z - centre||^2
+        approximate = centred.square().sum(1) - 2 * ((zeta - centre) @ centred.T)
         candidates = (
             approximate.topk(min(CANDIDATES, len(part)), dim=1, largest=False).indices.sort(dim=1).values
         )

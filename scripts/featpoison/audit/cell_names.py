@@ -1,7 +1,7 @@
 """The name of a table's cell: METHOD[,BETA],EPS[,WORD...], as the columns of its CSV have them.
 
-A word is a victim, a set, a target, a defence or a scenario: gc-input,0.03,constrained,converged names one
-cell; gc-input,0.03 names those of all sets and victims.
+A word is a victim, a set, a target, a scenario, or a defence (`none` for no defence):
+gc-input,0.03,constrained,converged names one cell; gc-input,0.03 names those of all sets and victims.
 """
 
 import csv
@@ -10,7 +10,7 @@ from pathlib import Path
 
 NUMBERS = ("beta", "eps_d")
 WORDS = ("set", "target", "defence", "scenario", "victim")
-Row = dict[str, str]
+TableLine = dict[str, str]
 
 
 class CellNameError(ValueError):
@@ -24,16 +24,17 @@ class CellName:
     method: str
     parts: tuple[str, ...]
 
-    def names(self, row: Row) -> bool:
+    def names(self, row: TableLine) -> bool:
         """Whether this is a name of the row. Raises ValueError for a row whose numbers are none."""
         rest = list(self.parts)
         for column in NUMBERS:
             if row[column] and (not rest or _number(rest.pop(0)) != float(row[column])):
                 return False
-        return row["method"] == self.method and set(rest) <= {row[column] for column in WORDS}
+        words = {row[column] for column in WORDS} | ({"none"} if not row["defence"] else set())
+        return row["method"] == self.method and set(rest) <= words
 
 
-def name_of(row: Row) -> str:
+def name_of(row: TableLine) -> str:
     """The full name of a row."""
     return ",".join(row[part] for part in ("method", *NUMBERS, *WORDS) if row[part])
 
@@ -54,7 +55,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def find(table: Path, name: CellName) -> list[Row]:
+def find(table: Path, name: CellName) -> list[TableLine]:
     """The rows of a table's CSV that a name names, as text. Raises CellNameError where there is none, or the
     file is no table."""
     try:
@@ -75,6 +76,6 @@ def find(table: Path, name: CellName) -> list[Row]:
     return found
 
 
-def _short_name(row: Row) -> str:
+def _short_name(row: TableLine) -> str:
     """A name without scenario, target and victim."""
     return ",".join(row[part] for part in ("method", *NUMBERS, "set", "defence") if row[part])

@@ -3,7 +3,7 @@ job as its provenance profile has it.
 
 The workflow is the Snakefile, a tool is a program of `scripts/`, a job a CreateAction of its tool: inputs and
 settings are its objects, products its results. Digests are those of the lineage; times and resources those of
-the jobs (`jobs.py`), left out where they are unknown.
+the jobs (`snakemake_metadata.py`), left out where they are unknown.
 """
 
 import hashlib

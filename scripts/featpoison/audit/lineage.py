@@ -27,13 +27,14 @@ from featpoison.records.provenance import Record, canonical_json
 
 SOURCES = ("data/embedded/", "data/published/", "data/reference/")
 DOWNLOADS = "data/downloads/"
+# Other files without a record may be somebody's own: archives, weights, pictures.
 WITH_SIDECAR = (
     ".csv",
     ".tex",
     ".md",
     ".json",
     ".pdf",
-)  # other files without a record may be somebody's own: archives, weights, pictures
+)
 
 Kind = Literal["product", "source", "download"]
 Status = Literal["ok", "missing", "tampered", "outdated", "unverified", "absent"]
@@ -197,9 +198,8 @@ def _check_copy(path: Path, sha256: str) -> None:
     beside = provenance.sidecar(path)
     try:
         record = json.loads(beside.read_text()) if beside.is_file() else {"sha256": sha256}
-        expected = (provenance.read_sidecar(path) if "seal" in record else record).get(
-            "sha256"
-        )  # older ones have no seal
+        # Older ones have no seal.
+        expected = (provenance.read_sidecar(path) if "seal" in record else record).get("sha256")
     except (ValueError, AttributeError, TypeError) as error:
         raise AuditError(f"{beside.name}: damaged: {error}") from error
     if expected != sha256:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from featpoison import softmax, store
-from featpoison.audit.cell_names import Row
+from featpoison.audit.cell_names import TableLine
 from featpoison.datasets.stored import largest_pixel, training_pixels
 from featpoison.downstream.accuracy import accuracy
 from featpoison.downstream.poison_measures import feature_measures, image_measures
@@ -100,7 +100,7 @@ class Inputs:
         return found[0]
 
 
-def recompute(rows: list[Row], table: Record, device: torch.device) -> list[Recomputed]:
+def recompute(rows: list[TableLine], table: Record, device: torch.device) -> list[Recomputed]:
     """The cells of rows of one result file; `table` is the record of their table. Raises MissingInput,
     StoreError, FileNotFoundError."""
     first = rows[0]
@@ -192,7 +192,7 @@ def _noise(
     return [noise_cell(common, victim, arrays) for victim in victims], len(data.test)
 
 
-def differences(row: Row, found: Recomputed) -> list[tuple[str, str, str, bool]]:
+def differences(row: TableLine, found: Recomputed) -> list[tuple[str, str, str, bool]]:
     """Column by column of the row what is printed, what was found, and whether the two agree to the printed
     digits."""
     result = []

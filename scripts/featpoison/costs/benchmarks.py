@@ -300,7 +300,7 @@ def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, 
     X = 5 * X / torch.arange(1, d + 1).sqrt()  # a decaying spectrum, as features of encoders have
     X = X @ torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
     settings = Converged()
-    mixture = TrainingSets.of_clean(X.to(device), labels.to(device))
+    sets = TrainingSets.of_clean(X.to(device), labels.to(device))
     model = LogisticRegression(
         C=1 / (N * settings.ridge),
         fit_intercept=False,
@@ -310,10 +310,10 @@ def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, 
     )
     Z, y = softmax.with_ones(X).numpy(), labels.numpy()
     with FlopCounterMode(display=False) as counter:
-        omega, _ = train_converged(mixture, settings, classes=classes)
-    seconds = best_time(lambda: train_converged(mixture, settings, classes=classes), 2)
+        omega, _ = train_converged(sets, settings, classes=classes)
+    seconds = best_time(lambda: train_converged(sets, settings, classes=classes), 2)
     theirs = torch.from_numpy(model.fit(Z, y).coef_)[None].to(device)
-    ours_value, theirs_value = (objective(mixture, value, settings.ridge).item() for value in (omega, theirs))
+    ours_value, theirs_value = (objective(sets, value, settings.ridge).item() for value in (omega, theirs))
     flops = counter.get_total_flops()
     # A product of features and C columns reads 8 bytes for every 2 C operations, at this size from the cache.
     moved = flops / (2 * classes) * 8

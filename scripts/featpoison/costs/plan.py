@@ -211,9 +211,8 @@ def _quantized(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
 
 def _decoder(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
     epochs = config.settings_of(attacks.load("decoder-inversion")).epochs  # type: ignore[attr-defined]
-    decoder = (
-        2 * sizes.forward
-    )  # stated, not counted: its channels mirror the encoder's at twice the resolution
+    # Stated, not counted: its channels mirror the encoder's at twice the resolution.
+    decoder = 2 * sizes.forward
     return Work(epochs * sizes.train * (sizes.forward + training_pass(decoder)))
 
 

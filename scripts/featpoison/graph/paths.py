@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from featpoison.attacks import names as attacks
-from featpoison.attacks.attack import Makes
+from featpoison.attacks.choices import Makes
 from featpoison.records import provenance
 
 ARCHIVES = "data/downloads"

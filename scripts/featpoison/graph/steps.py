@@ -82,7 +82,12 @@ class Steps:
     def choice(self, wildcards: Wildcards) -> Choice:
         """The attack of a path with its choices; of a target's path the attack that makes it."""
         segment = getattr(wildcards, "attack", None)
-        return choices.parse(segment) if segment else Choice(method=wildcards.target)
+        choice = choices.parse(segment) if segment else Choice(method=wildcards.target)
+        try:
+            attacks.check(choice)
+        except ValueError as error:
+            raise ValueError(f"{segment or wildcards.target}: {error}") from None
+        return choice
 
     def attack(self, wildcards: Wildcards) -> Attack:
         """What the attack of a path says of itself."""
@@ -292,7 +297,10 @@ def declared_settings(steps: Steps, path: str, program: str) -> tuple[str, dict[
     known = wildcards_of(path)
     if not known:
         return None
-    found = steps.settings_of(Path(program).stem, SimpleNamespace(**known))
+    try:
+        found = steps.settings_of(Path(program).stem, SimpleNamespace(**known))
+    except ValueError:  # an attack or a defence that is no longer here
+        return f"what {path} is made by", None
     if found is None:
         return None
     key, settings = found

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from featpoison.attacks.choices import DEFAULT_TARGET
 from featpoison.results.claims import Claim, Comparison, Key
 from featpoison.results.judging import RESIDUAL_SMALL
 
@@ -11,8 +12,6 @@ REACHED_WITHIN = 1.0
 """Points of accuracy within which a victim has reached its target (claim 8)."""
 REACHED_AT = 0.03
 """eps_d of claim 8."""
-TARGET = "gradpc-feature"
-"""The target head of claim 8 where a key names none."""
 FILTER = "magnitude-filter"
 FINE_TUNING, TRANSFER = "fine-tuning", "transfer"
 LARGER_SHIFTS = ("transfer-pcam", "transfer-fashion")
@@ -39,7 +38,7 @@ def _across(keys: Sequence[Key], first: str, second: str) -> list[Comparison]:
     """Each attack in scenario `first` against the same attack, choices and budget in scenario `second`."""
 
     def choices(key: Key) -> tuple:
-        return key.method, key.set, key.beta, key.defence, key.eps_d
+        return key.method, key.set, key.beta, key.target, key.defence, key.eps_d
 
     ours = [key for key in keys if key.scenario == first and key.method in ATTACKS]
     theirs = [key for key in keys if key.scenario == second]
@@ -80,7 +79,11 @@ def smaller_beta_costs_more(keys: Sequence[Key]) -> list[Comparison]:
     result = []
     matched = _chosen(keys, "feature-matching")
     for key in matched:
-        same = [other for other, _ in _together(matched, [key]) if other.set == key.set]
+        same = [
+            other
+            for other, _ in _together(matched, [key])
+            if (other.set, other.target) == (key.set, key.target)
+        ]
         larger = sorted((other for other in same if _beta(other) > _beta(key)), key=_beta)
         result += [Comparison(key, other) for other in larger[:1]]
     return result
@@ -104,7 +107,9 @@ def sanitised_beats_constrained(keys: Sequence[Key]) -> list[Comparison]:
 def canceling_reaches_target(keys: Sequence[Key]) -> list[Comparison]:
     """Claim 8."""
     canceled = [key for key in _chosen(keys, "gc-feature") if key.eps_d == REACHED_AT]
-    pairs = [pair for key in canceled for pair in _together([key], _chosen(keys, key.target or TARGET))]
+    pairs = [
+        pair for key in canceled for pair in _together([key], _chosen(keys, key.target or DEFAULT_TARGET))
+    ]
     return [Comparison(*pair, within=REACHED_WITHIN) for pair in pairs]
 
 

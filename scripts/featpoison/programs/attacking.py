@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import get_args
 
 from featpoison import store
-from featpoison.attacks.attack import Attack, Makes, Need, Run
-from featpoison.attacks.choices import Choice
+from featpoison.attacks.attack import Attack, Need, Run
+from featpoison.attacks.choices import Choice, Makes
 from featpoison.common.shards import Shard
 from featpoison.programs import chosen, program
 from featpoison.records.checkpoints import Checkpoint
@@ -37,6 +37,10 @@ def main(description: str | None, makes: Makes) -> None:
     choice = program.settings(Choice, args.choice)
     if choice.method != attack.name:
         arguments.error(f"--choice: of {choice.method}, expected one of {attack.name}")
+    try:
+        attack.check(choice)
+    except ValueError as error:
+        arguments.error(f"--choice: {error}")
     values = settings.model_dump() | choice.model_dump(exclude_none=True)
     own = {"eps_d": getattr(args, "eps_d", None), "poison_seed": getattr(args, "seed", None)}
     values |= {name: value for name, value in own.items() if value is not None}
@@ -110,6 +114,9 @@ def _files(arguments: argparse.ArgumentParser, args: argparse.Namespace, attack:
             arguments.error(
                 f"--{need}: {attack.name} does not read it, expected only --{' --'.join(attack.needs)}"
             )
+    for need in ("pairs", "poisoned"):
+        if need in given and (made_for := store.read_attributes(given[need])["eps_d"]) != args.eps_d:
+            arguments.error(f"--budget: {args.eps_d:g}, expected the {made_for:g} of {given[need]}")
     if getattr(args, "shard", None) and not attack.shardable:
         arguments.error(f"--shard: the rows of {attack.name} depend on each other, expected none")
     if getattr(args, "devices", 1) < 0:

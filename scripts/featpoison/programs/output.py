@@ -19,9 +19,8 @@ def write(paths: Iterable[Path], record: Record, make: Callable[[Path], None]) -
                 named.replace(temporary)
             finally:
                 named.unlink(missing_ok=True)
-            provenance.write_sidecar(
-                path, record, temporary
-            )  # here: where there is no space for it, the earlier file and record stay
+            # Here: where there is no space for it, the earlier file and record stay.
+            provenance.write_sidecar(path, record, temporary)
 
 
 def write_text(path: Path, record: Record, text: str) -> None:

@@ -57,9 +57,8 @@ def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> arg
 
         torch.set_num_threads(args.threads)
         args.device = device(args.device)
-        if (
-            args.device.type != "cpu"
-        ):  # on a CPU nothing here depends on it, and the call imports torch's compiler, five seconds
+        # On a CPU nothing here depends on it, and the call imports torch's compiler, five seconds.
+        if args.device.type != "cpu":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32

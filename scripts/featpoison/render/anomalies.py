@@ -11,12 +11,13 @@ from featpoison.render.poison_images import Shown, first_distinct, sizes
 COLUMNS = 4
 INCHES = 0.62
 GAP = 0.35  # of an image, between the kinds
+# Words stand outside: saving makes room for them.
 EDGES = {
     "left": 0.0,
     "right": 1.0,
     "bottom": 0.0,
     "top": 1.0,
-}  # words stand outside: saving makes room for them
+}
 
 
 @dataclass(frozen=True)

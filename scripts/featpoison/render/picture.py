@@ -17,6 +17,7 @@ HEADS = {
     "magnitude": "magnitude",
 }
 HEADS |= {"network": "ours, network", "clean": "clean accuracy"}
+# Inches
 WIDTHS = {
     "paper": 0.55,
     "sgd100": 1.45,
@@ -25,7 +26,7 @@ WIDTHS = {
     "magnitude": 0.75,
     "network": 1.45,
     "clean": 1.05,
-}  # inches
+}
 TITLE_WIDTH, LINE_HEIGHT = 1.9, 0.2
 
 

@@ -56,9 +56,10 @@ def of_images(clean: np.ndarray, poisoned: np.ndarray, stream: int) -> Sample:
     K, V, m = loss.shape
     drawn = weights(stream, IMAGES, m)
     flat = loss.reshape(K * V, m).T
+    # (DRAWS, K V)
     by_images = np.concatenate(
         [drawn[i : i + CHUNK].astype(np.float64) @ flat for i in range(0, DRAWS, CHUNK)]
-    )  # (DRAWS, K V)
+    )
     table = by_images.reshape(DRAWS, K, V) / max(m - 1, 1)
     return Sample(
         float(loss.mean()),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from featpoison import store
+from featpoison.attacks.choices import number
 from featpoison.results.intervals import Interval, interval
 from featpoison.results.rows import Request, Row
 
@@ -77,7 +78,7 @@ FACTS = {"residual": "residual", "magnitude_ratio": "feature_magnitude_ratio"} |
 def fields_of(request: Request) -> dict[str, Any]:
     """What a request says of its cells."""
     row = request.row
-    kept_in = f"{row.norm_cap:g}" if row.norm_cap is not None else row.set
+    kept_in = number(row.norm_cap) if row.norm_cap is not None else row.set
     own = {
         "method": row.method,
         "beta": row.beta,
@@ -89,10 +90,18 @@ def fields_of(request: Request) -> dict[str, Any]:
     return own | said | {"scenario": row.scenario, "group": request.group}
 
 
+def _cap(text: str) -> float | None:
+    """A norm cap; None for a set that is a word."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
 def request_of(cell: Mapping[str, str]) -> Request:
     """The request behind a line of a table's CSV. Raises KeyError for a missing column, ValueError for a
     value that does not fit."""
-    kept_in = float(cell["set"]) if cell["set"][:1].isdigit() else cell["set"] or None
+    kept_in = _cap(cell["set"]) or cell["set"] or None
     values: dict[str, Any] = {"set": kept_in, "beta": float(cell["beta"]) if cell["beta"] else None}
     values |= {name: cell[name] or None for name in ("method", "target", "defence", "scenario")}
     row = Row(**values)

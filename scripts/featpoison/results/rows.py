@@ -1,15 +1,12 @@
 """A row of a table: an attack with its choices, the defence between poisons and victims, and the scenario."""
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from featpoison.attacks.choices import Choice
+from featpoison.attacks.choices import Choice, Makes, Tint
 from featpoison.common.settings import Settings
-
-Makes = Literal["target", "features", "images", "noise"]
-Group = Literal["none", "input", "targeted"]
 
 
 class Row(Choice):
@@ -36,7 +33,7 @@ class Request(Settings):
     """What the attack makes, which says how its result file is read."""
     title: str
     """Of the row."""
-    group: Group = "none"
+    group: Tint = "none"
     """How the paper colours the row: heads and features, input space, attacks that aim at features."""
 
 
