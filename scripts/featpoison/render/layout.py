@@ -103,8 +103,7 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
     below = "below" if max(budgets_of(cells)) < attack.tau else "not all below"
     notes = [
         "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over "
-        "poison seeds; rows of GradPC show the "
-        "target head itself.",
+        "poison seeds; rows of GradPC show the target head itself.",
         f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, "
         f"poison x victim: {', '.join(seeds)}. "
         f"Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
@@ -113,8 +112,17 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
         "Residual: gradient left at the target head, relative to the clean one. "
         "Magnitude: mean norm of the poisons' features relative to the clean ones.",
     ]
-    notes += _rounding_note(cells) + _removal_note(cells)
-    return notes
+    return notes + _cap_note(cells) + _rounding_note(cells) + _removal_note(cells)
+
+
+def _cap_note(cells: list[Cell]) -> list[str]:
+    """What a norm cap in a row's name means, where there is one: a set that is a number."""
+    if all(cell.set is None or cell.set.isalpha() for cell in cells):
+        return []
+    return [
+        "Cap: no poisoned feature is longer than so many times the clean features, of which canceling takes the "
+        "longest one and the exact bilevel attack the mean. Rows of images show what inverts such features."
+    ]
 
 
 def _rounding_note(cells: list[Cell]) -> list[str]:

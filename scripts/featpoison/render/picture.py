@@ -27,7 +27,7 @@ WIDTHS = {
     "network": 1.45,
     "clean": 1.05,
 }
-TITLE_WIDTH, LINE_HEIGHT = 1.9, 0.2
+TITLE_WIDTH, LINE_HEIGHT = 2.6, 0.2
 
 
 def draw(cells: list[Cell], facts: Facts) -> Figure:
