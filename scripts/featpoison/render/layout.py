@@ -120,8 +120,8 @@ def _cap_note(cells: list[Cell]) -> list[str]:
     if all(cell.set is None or cell.set.isalpha() for cell in cells):
         return []
     return [
-        "Cap: no poisoned feature is longer than so many times the clean features, of which canceling takes the "
-        "longest one and the exact bilevel attack the mean. Rows of images show what inverts such features."
+        "Cap: no poisoned feature is longer than so many times the clean features, of which canceling takes "
+        "the longest one and the exact bilevel attack the mean. Rows of images show what inverts such features."
     ]
 
 
