@@ -132,7 +132,7 @@ def modules_of(program: str, *chosen: str) -> list[str]:
     ("program", "chosen", "most"),
     [
         ("poison_features.py", "gc-feature", 23),
-        ("make_target_head.py", "gradpc-feature", 17),
+        ("make_target_head.py", "gradpc-feature", 18),
         ("poison_images.py", "feature-matching", 31),
         ("pair_features.py", None, 7),
         ("gather_shards.py", None, 5),
