@@ -129,3 +129,11 @@ def test_step_sizes_are_no_part_of_an_optimisers_state():
 def test_importing_the_module_does_not_import_torch():
     code = "import sys, featpoison.records.checkpoints; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT / "scripts", check=False).returncode == 0
+
+
+def test_loaded_tensors_begin_where_new_ones_do(tmp_path):
+    """Matrix products depend on where a tensor begins in memory, by a bit, on processors with AVX-512."""
+    checkpoint = Checkpoint(tmp_path / "product", {})
+    checkpoint.save({f"t{size}": torch.ones(size) for size in range(1, 20)})
+    tensors, _ = checkpoint.load()
+    assert [tensor.data_ptr() % 64 for tensor in tensors.values()] == [0] * 19

@@ -70,7 +70,8 @@ def programs(parent: psutil.Process) -> list[psutil.Process]:
     found = []
     for child in parent.children(recursive=True):
         try:
-            if child.cmdline()[1:2] and child.cmdline()[1].startswith("scripts/"):
+            command = child.cmdline()  # once: the program may end between two looks
+            if command[1:2] and command[1].startswith("scripts/"):
                 found.append(child)
         except psutil.Error:
             continue
@@ -224,7 +225,8 @@ def test_killed_at_random_it_ends_with_the_same_bits(undisturbed, tmp_path):
         clear_lock(toy)
     killers.append(disturbed(toy))
     while sum(len(killer.landed) for killer in killers) < KILLS:  # the draws decide how many there are
-        shutil.rmtree(toy.folder / "data/poisons")
+        for stage in ("poisons", "victims"):  # without victims, all poisons are made again
+            shutil.rmtree(toy.folder / "data" / stage)
         killers.append(disturbed(toy))
     psutil.wait_procs(left, timeout=60)
     landed, resumable = (

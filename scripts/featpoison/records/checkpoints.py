@@ -49,7 +49,10 @@ class Checkpoint:
                     log.info("%s: belongs to other inputs, settings or code; starting anew", self.path)
                     return None
                 names = file.keys()  # the file itself is not iterable
-                tensors = {name: file.get_tensor(name) for name in names}
+                # Tensors of a mapped file begin anywhere; copies begin where new tensors do. Matrix products
+                # on AVX-512 depend on that by a bit, and a run that resumes has to compute what an
+                # undisturbed one does.
+                tensors = {name: file.get_tensor(name).clone() for name in names}
                 return tensors, json.loads(metadata["facts"])
         except FileNotFoundError:
             return None
