@@ -225,8 +225,9 @@ def test_killed_at_random_it_ends_with_the_same_bits(undisturbed, tmp_path):
         clear_lock(toy)
     killers.append(disturbed(toy))
     while sum(len(killer.landed) for killer in killers) < KILLS:  # the draws decide how many there are
-        for stage in ("poisons", "victims"):  # without victims, all poisons are made again
-            shutil.rmtree(toy.folder / "data" / stage)
+        # All poisons are made again only where nothing that was made from them is left.
+        for part in ("data/poisons", "data/victims", "figures"):
+            shutil.rmtree(toy.folder / part)
         killers.append(disturbed(toy))
     psutil.wait_procs(left, timeout=60)
     landed, resumable = (
