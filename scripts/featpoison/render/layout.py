@@ -121,7 +121,7 @@ def _cap_note(cells: list[Cell]) -> list[str]:
         return []
     return [
         "Cap: no poisoned feature is longer than so many times the clean features, of which canceling takes "
-        "the longest one and the exact bilevel attack the mean. Rows of images invert such features."
+        "the longest one and the exact bilevel attack the mean. Images with a cap invert such features."
     ]
 
 
