@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as TF
 from featpoison.pretraining import augment as A
+from torchvision.transforms import RandomResizedCrop
 
 
 @pytest.fixture
@@ -35,6 +36,28 @@ def test_crop_equals_torchvision_inside(flip, pictures):
         oracle = TF.horizontal_flip(oracle)
     # at the crop's border ours sees the neighbouring pixels, torchvision repeats the last one
     torch.testing.assert_close(ours[..., 2:-2, 2:-2], oracle[..., 2:-2, 2:-2], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 64)])
+@pytest.mark.parametrize(
+    ("scale", "ratio"), [((0.08, 1.0), (3 / 4, 4 / 3)), ((0.9, 1.0), (0.5, 2.0)), ((1.0, 1.0), (3.0, 4.0))]
+)
+def test_crops_are_drawn_as_torchvision_draws_them(size, scale, ratio, generator):
+    count = 4000
+    settings = A.Augmentation(crop_scale=scale, crop_ratio=ratio)
+    top, left, height, width = A.draw_crops(count, size, settings, generator)
+    ours = torch.stack([top * size[0], left * size[1], height * size[0], width * size[1]], 1).double()
+    torch.manual_seed(0)
+    picture = torch.zeros(3, *size)
+    oracle = torch.tensor([RandomResizedCrop.get_params(picture, list(scale), list(ratio)) for _ in range(count)])
+    oracle = oracle.double()
+    assert (ours >= 0).all()
+    assert (ours[:, 0] + ours[:, 2] <= size[0]).all()
+    assert (ours[:, 1] + ours[:, 3] <= size[1]).all()
+    for statistic in (lambda v: v, torch.square, lambda v: v[:, 2:3] * v[:, 3:4]):
+        a, b = statistic(ours), statistic(oracle)
+        error = ((a.var(0) + b.var(0)) / count).sqrt()
+        assert ((a.mean(0) - b.mean(0)).abs() <= 5 * error + 1e-9).all()
 
 
 def test_every_image_draws_its_own_parameters(generator):

@@ -14,16 +14,18 @@ from torch import Tensor
 
 from featpoison.common.settings import Settings
 
+CROP_TRIES = 10  # torchvision's
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, torchvision's weights
 
 
 class Augmentation(Settings):
     """Strengths of the SimCLR augmentations."""
 
-    crop_scale: tuple[float, float] = (0.2, 1.0)
-    """Share of the image's area that a crop covers."""
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    """Share of the image's area that a crop covers (SimCLR: 0.08 to 1). A crop that does not fit into the
+    image is drawn again, as torchvision's RandomResizedCrop does."""
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Aspect ratio of a crop, drawn on the logarithmic scale."""
+    """Aspect ratio of a crop, width over height, drawn on the logarithmic scale."""
     jitter_probability: float = 0.8
     """Probability that an image's colours are jittered."""
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
@@ -42,10 +44,7 @@ def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) 
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(n, device=device).uniform_(low, high, generator=generator)
 
-    area = uniform(*settings.crop_scale)
-    ratio = uniform(*map(math.log, settings.crop_ratio)).exp()
-    height, width = (area / ratio).sqrt().clamp(max=1), (area * ratio).sqrt().clamp(max=1)
-    top, left = uniform(0, 1) * (1 - height), uniform(0, 1) * (1 - width)
+    top, left, height, width = draw_crops(n, images.shape[2:], settings, generator)
     views = crop_and_flip(images, top=top, left=left, height=height, width=width, flip=uniform(0, 1) < 0.5)
 
     jittered = (uniform(0, 1) < settings.jitter_probability).float()
@@ -58,6 +57,35 @@ def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) 
     views = adjust_saturation(views, saturation)
     views = adjust_hue(views, hue)
     return adjust_saturation(views, (uniform(0, 1) >= settings.grayscale_probability).float())
+
+
+def draw_crops(
+    n: int, size: tuple[int, int], settings: Augmentation, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Top, left, height and width of `n` random crops, as shares of the image's sides, (n,) each.
+
+    The distribution is that of torchvision's RandomResizedCrop. `size` is the image's height and width in
+    pixels, and crops lie on whole pixels. Of `CROP_TRIES` draws the first that fits into the image counts;
+    where none fits, the crop is the largest one in the middle whose aspect ratio is allowed.
+    """
+    device, (rows, columns) = generator.device, size
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.empty(CROP_TRIES, n, device=device).uniform_(low, high, generator=generator)
+
+    area = uniform(*settings.crop_scale) * rows * columns
+    ratio = uniform(*map(math.log, settings.crop_ratio)).exp()
+    heights, widths = (area / ratio).sqrt().round(), (area * ratio).sqrt().round()
+    fits = (heights > 0) & (heights <= rows) & (widths > 0) & (widths <= columns)
+    first = fits.int().argmax(0, keepdim=True)  # of equal values the first
+    found = fits.any(0)
+    narrowest, widest = settings.crop_ratio
+    height = torch.where(found, heights.gather(0, first)[0], min(rows, round(columns / narrowest)))
+    width = torch.where(found, widths.gather(0, first)[0], min(columns, round(rows * widest)))
+    place = torch.rand(2, n, device=device, generator=generator)
+    top = torch.where(found, (place[0] * (rows - height + 1)).floor(), ((rows - height) / 2).floor())
+    left = torch.where(found, (place[1] * (columns - width + 1)).floor(), ((columns - width) / 2).floor())
+    return top / rows, left / columns, height / rows, width / columns
 
 
 def crop_and_flip(
