@@ -34,7 +34,8 @@ LARGEST_INVERSE = 30_000
 PATIENCE = 20
 """Where there is no inverse, conjugate gradients may take this many times MOST_ITERATIONS."""
 ROUNDING = 1e-6
-"""Added to the diagonal of an inverted Hessian, times its mean: more than sums in float32 can be wrong by."""
+"""Added to the diagonal of an inverted Hessian, times the mean diagonal of its clean part. Sums in float32
+may be wrong by more, so it grows tenfold until the sum is positive definite."""
 
 
 class Converged(Settings):
@@ -212,18 +213,27 @@ class Newton:
 
 
 def _inverse(sets: TrainingSets, omega: Tensor, ridge: float) -> Tensor:
-    """The dense inverse of the problems' average Hessian at one omega (C, d+1).
+    """The dense inverse of the problems' average Hessian at one omega (C, d+1), with a larger diagonal.
 
-    Its shape is (C (d+1), C (d+1)). It is only a preconditioner. Sums in float32 are therefore good enough,
-    and it may be a few steps old.
+    Its shape is (C (d+1), C (d+1)). It is only a preconditioner, and may be a few steps old. Sums over clean
+    rows in float32 are therefore good enough. Poisons are few and may be hundreds of times longer, so that
+    float32 would lose the clean part beside them: they are summed in float64. Raises FloatingPointError where
+    features are not finite.
     """
     rough = sets.to(sets.clean.device, torch.float32)
-    one = Head.from_omega(omega.float())
-    own = sum(softmax.hessian(poisons, one) for poisons in rough.poisons)
-    H = (softmax.hessian(rough.clean, one) + own / len(rough.poisons)).double() / sets.rows
-    diagonal = H.diagonal()  # a view: what follows changes H
-    diagonal += ridge + ROUNDING * diagonal.mean()
-    return torch.cholesky_inverse(torch.linalg.cholesky(H))
+    clean = softmax.hessian(rough.clean, Head.from_omega(omega.float())).double() / sets.rows
+    own = sum(softmax.hessian(poisons, Head.from_omega(omega)) for poisons in sets.poisons)
+    H = clean + own / (len(sets.poisons) * sets.rows)
+    H.diagonal().add_(ridge)
+    if not H.isfinite().all():
+        raise FloatingPointError("converged victim: the Hessian is not finite, expected finite features")
+    shift = ROUNDING * clean.diagonal().mean()
+    while True:  # ends: a large enough diagonal makes any finite matrix positive definite
+        H.diagonal().add_(shift)
+        factor, failed = torch.linalg.cholesky_ex(H)
+        if not failed:
+            return torch.cholesky_inverse(factor)
+        shift = 10 * shift
 
 
 def _line_search(
