@@ -13,27 +13,22 @@ from featpoison.results.rows import read_request
 
 
 def main() -> None:
-    """Result files, clean heads, target, published numbers -> CSV."""
+    """Result files, clean heads, published numbers -> CSV."""
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--number", required=True, help="the paper's table, as table1")
     parser.add_argument("--clean", type=Path, nargs="?", help="clean heads; none where no cell needs them")
-    parser.add_argument(
-        "--target", type=Path, nargs="?", help="target head of the attacks; left out where no cell needs it"
-    )
     parser.add_argument("--published", type=Path, required=True, help="CSV of the paper's numbers")
     parser.add_argument("--cells", required=True, help="JSON list of rows with budget, result file, title")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
     requests = [read_request(cell) for cell in json.loads(args.cells)]
     published = drops_of_table(args.published, int(args.number.removeprefix("table")))
-    usual = store.read_attributes(args.target)["tau"] if args.target else None
     cells = []
     for request in requests:
         printed = published.get(as_printed(key_of(request.row, request.eps_d)))
-        tau = store.read_attributes(Path(request.source)).get("tau", usual)  # a row may have its own target
+        tau = store.read_attributes(Path(request.source)).get("tau")
         cells += cells_of(request, args.clean, tau, printed)
-    shared = [path for path in (args.clean, args.target) if path]
-    inputs = [*shared, args.published, *(Path(request.source) for request in requests)]
+    inputs = [*([args.clean] if args.clean else []), args.published, *(Path(request.source) for request in requests)]
     write_text(args.output, program.record(args, inputs, {"table": args.number}), to_csv(cells))
 
 

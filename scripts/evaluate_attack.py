@@ -3,7 +3,7 @@ together.
 
 With --images and --encoder, for attacks that make images, the same again after rounding to 8 bits, and how
 much they look like their bases. The rounded images' features are computed here, or read from shards; the
-result does not depend on which.
+result does not depend on which. With --base-labels, each poison is given the label of its base image.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from featpoison import store
 from featpoison.common.pixels import rounded_to_8bit
 from featpoison.datasets.stored import largest_pixel, training_pixels
 from featpoison.downstream.poison_measures import feature_measures, image_measures
-from featpoison.downstream.poisons import Poisons, read_poisons
+from featpoison.downstream.poisons import Poisons, read_poisons, with_base_labels
 from featpoison.downstream.stored_heads import read_target
 from featpoison.downstream.task import read_task
 from featpoison.downstream.victims import Victims, retrain_all
@@ -66,13 +66,19 @@ def joined(
 
 
 def main() -> None:
-    """Feature cache, target head, poisons of each seed (and images, encoder) -> retrained heads, accuracies,
+    """Feature cache, poisons of each seed (and target head, images, encoder) -> retrained heads, accuracies,
     facts."""
     parser = program.parser(__doc__)
     parser.add_argument("--features", type=Path, required=True)
-    parser.add_argument("--target", type=Path, required=True)
+    parser.add_argument("--target", type=Path, help="target head of an attack that has one")
     parser.add_argument(
         "--poisons", type=Path, nargs="+", required=True, help="poison files, one per poison seed"
+    )
+    parser.add_argument(
+        "--poison-seeds", type=int, nargs="+", required=True, help="the poison seeds, in the files' order"
+    )
+    parser.add_argument(
+        "--base-labels", action="store_true", help="each poison is given the label of its base image"
     )
     parser.add_argument("--images", type=Path, help="with --encoder: the clean images")
     parser.add_argument("--encoder", type=Path)
@@ -86,11 +92,19 @@ def main() -> None:
         parser.error("--images and --encoder go together")
     if args.quantized and not args.encoder:
         parser.error("--quantized goes with --images and --encoder")
+    if len(args.poison_seeds) != len(args.poisons):
+        parser.error(
+            f"--poison-seeds: {len(args.poison_seeds)} seeds, expected one for each of {len(args.poisons)} files"
+        )
     victims = program.settings(Victims, args.settings)
     inputs = [path for path in (args.features, args.target, *args.poisons, args.images, args.encoder) if path]
-    record = program.record(args, inputs, victims.model_dump())
-    task, (target, G) = read_task(args.features), read_target(args.target)
+    values = victims.model_dump() | {"poison_seeds": args.poison_seeds, "base_labels": args.base_labels}
+    record = program.record(args, inputs, values)
+    task = read_task(args.features)
     poisons = [read_poisons(path) for path in args.poisons]
+    if args.base_labels:
+        poisons = [with_base_labels(one, task) for one in poisons]
+    targets = [read_target(args.target, seed) for seed in args.poison_seeds] if args.target else []
     sets = poisons
     if args.images:
         images = [rounded(one) for one in poisons]
@@ -102,18 +116,19 @@ def main() -> None:
             features = [extract(one, encoder) for one in images]
         together = zip(poisons, images, features, strict=True)
         sets = poisons + [replace(one, images=pixels, features=known) for one, pixels, known in together]
-    arrays = feature_measures(task, poisons, target, G)
+    arrays = feature_measures(task, poisons, targets)
     if args.images:
         arrays |= image_measures(poisons, partial(training_pixels, args.images), largest_pixel(args.images))
     for name, values in retrain_all(task, sets, victims, args.device).items():
         arrays[name] = values[: len(poisons)]
         if args.images:
             arrays[f"quantized_{name}"] = values[len(poisons) :]
-    facts = store.read_attributes(args.target)
     first = store.read_attributes(args.poisons[0])
     removed = [store.read_attributes(path).get("removed", 0) for path in args.poisons]
     arrays["removed"] = np.array(removed)
-    store.write(args.output, arrays, record, seeds=victims.seeds, tau=facts["tau"], eps_d=first["eps_d"])
+    # Of an attack without a target there is no threshold.
+    tau = {"tau": store.read_attributes(args.target)["tau"]} if args.target else {}
+    store.write(args.output, arrays, record, seeds=victims.seeds, eps_d=first["eps_d"], **tau)
 
 
 if __name__ == "__main__":

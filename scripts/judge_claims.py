@@ -15,9 +15,7 @@ from featpoison.results.samples import SampleError, Samples, read_files
 def main() -> None:
     """Result files, feature caches, heads, published numbers -> Markdown."""
     parser = program.parser(__doc__)
-    text = (
-        "JSON: scenarios with features, clean and target; results as rows with budget, result file and title"
-    )
+    text = "JSON: scenarios with features and clean; results as rows with budget, result file and title"
     parser.add_argument("--results", required=True, help=text)
     parser.add_argument("--published", type=Path, required=True, help="CSV of the paper's numbers")
     parser.add_argument("output", type=Path)

@@ -1,8 +1,7 @@
-"""Pair every poisoned feature with its nearest clean training feature; that image is the poison's base, its
-label the poison's label.
+"""Pair every poisoned feature with its nearest clean training feature: that image is the poison's base.
 
-With --within-class only clean rows of the poisoned feature's own label count, so the label that the attack
-chose survives.
+The poison keeps the label of the poisoned feature, since that label is what the feature was made for. With
+--within-class only clean rows of this label count, so that the base image shows what the label says.
 """
 
 from pathlib import Path
@@ -38,7 +37,7 @@ def main() -> None:
     arrays = {
         "features": zeta.numpy(),
         "base": base.numpy(),
-        "labels": task.train_labels[base].numpy(),
+        "labels": poisoned["labels"],
         "distance": pairs.distance.cpu().numpy(),
     }
     store.write(args.output, arrays, record, eps_d=store.read_attributes(args.poisoned)["eps_d"])

@@ -20,6 +20,7 @@ from featpoison.datasets.sources import Dataset
 from featpoison.defences import names as defences
 from featpoison.defences.defence import Defence
 from featpoison.downstream.networks import NetworkVictims
+from featpoison.downstream.trajectory import Trajectory
 from featpoison.downstream.victims import Victims
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.conversion import Conversion, Format, check_format
@@ -102,13 +103,24 @@ class TableRow(Row):
     method: Annotated[str, Field(json_schema_extra={"enum": list(attacks.NAMES)})]
     """Attack."""
     set: Set | None = None
-    """What its poisons are kept in: `free`, `valid`, `constrained`, or a number, the largest norm of a
-    poisoned feature in units of clean norms; of an attack that turns poisoned features into images, the set
-    of these features. Null: the attack's usual set."""
+    """What its poisons are kept in: `free`, `valid`, `constrained`, `emittable`, or a number, the largest norm
+    of a poisoned feature in units of the mean clean norm; of an attack that turns poisoned features into
+    images, the set of these features. Null: the attack's usual set."""
+    cap: PositiveFloat | None = None
+    """With `set: emittable`, the largest norm of a poisoned feature in units of the mean clean norm."""
     beta: PositiveFloat | None = None
     """Feature matching of any kind: weight of staying close to the base image."""
+    pairing: Literal["within-class"] | None = None
+    """Feature matching: `within-class` looks for base images only among those of the poison's label, so that
+    labels look right; null: among all images."""
+    label: Literal["base"] | None = None
+    """Feature matching among all images: `base` gives each poison the label of its base image, for which the
+    poisoned feature was not made; null: the label of the poisoned feature."""
     target: str | None = None
-    """Target head of an attack that has one; null: gradpc-feature."""
+    """Target head of an attack that has one; null: gradpc-feature, the paper's."""
+    # Not strict: a list stays a list when it has passed through `_usual_choices`.
+    budgets: Annotated[tuple[Budget, ...] | None, Field(strict=False)] = None
+    """Those of the table's budgets at which this row is run; null: all of them."""
     defence: Annotated[str | None, Field(json_schema_extra={"enum": [*defences.NAMES, None]})] = None
     """What stands between poisons and victims; null: nothing."""
     scenario: Name | None = None
@@ -173,12 +185,19 @@ class Table(Settings):
     @model_validator(mode="after")
     def _budgets_fit(self) -> Self:
         for row in self.rows:
+            if not set(self.budgets_of(row)) <= set(self.budgets) or not self.budgets_of(row):
+                text = f"expected some of the table's {list(self.budgets)}"
+                raise ValueError(f"budgets {list(self.budgets_of(row))} of a row of {row.method}, {text}")
             if any(math.isinf(budget) != row.perturbs_all for budget in self.budgets):
                 raise ValueError(
                     f"budgets {list(self.budgets)} do not fit {row.method}, expected .inf for EMN and "
                     "finite ones for the others"
                 )
         return self
+
+    def budgets_of(self, row: TableRow) -> tuple[Budget, ...]:
+        """The budgets at which a row is run."""
+        return self.budgets if row.budgets is None else row.budgets
 
 
 class Figures(Settings):
@@ -196,6 +215,10 @@ class Figures(Settings):
     """Values of beta, one row of images each."""
     set: Set = "free"
     """The set of the poisoned features whose inversion is shown."""
+    cap: PositiveFloat | None = None
+    """With `set: emittable`, its norm cap."""
+    target: str = DEFAULT_TARGET
+    """Target head of the poisons that are shown."""
     images: PositiveInt = 10
     """Images of a row: the first poisons of the first poison seed."""
     emn: tuple[Name, ...] = ()
@@ -240,6 +263,8 @@ class Config(Settings):
     """Downstream tasks, each on a frozen encoder."""
     victims: Victims = Victims()
     """How heads are trained."""
+    trajectory: Trajectory = Trajectory()
+    """The stages of training at which the search for reachable target heads begins."""
     network_victims: NetworkVictims = NetworkVictims()
     """How whole networks are trained: victims of EMN's variants `original` and `end-to-end`."""
     poison_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
@@ -283,8 +308,10 @@ class Config(Settings):
                 )
         shown = self.figures
         for beta in (*shown.betas, *shown.transfer_betas):
-            choice = Choice(method="feature-matching", set=shown.set, beta=beta, target=DEFAULT_TARGET)
             try:
+                choice = Choice(
+                    method="feature-matching", set=shown.set, cap=shown.cap, beta=beta, target=shown.target
+                )
                 attacks.check(choice)
             except ValueError as error:
                 raise ValueError(f"figures: {error}") from None

@@ -194,10 +194,23 @@ def reachability_threshold(clean_gradient: Tensor, head: Head, n_clean: int, *, 
     whatever the poisons and their labels are, in feature space as in input space.
     """
     omega = head.omega.double()
-    classes = omega.shape[-2]
-    w = lambertw((classes - 1) / math.e).real
     inner = (clean_gradient.double().to(omega.device) * omega).sum().item() / n_clean
-    penalty = ridge * omega.square().sum().item()
+    return _threshold(inner, ridge * omega.square().sum().item(), omega.shape[-2])
+
+
+def threshold_of_logits(S: Tensor, labels: Tensor) -> float:
+    """`reachability_threshold` of the head that gives the clean rows the logits S (N, C), without a ridge.
+
+    A row's share of <G, omega> is (p - y) . s, so that logits are all it takes.
+    """
+    S = S.double()
+    inner = (_error_of_logits(S, labels) * S).sum().item() / len(S)
+    return _threshold(inner, 0.0, S.shape[-1])
+
+
+def _threshold(inner: float, penalty: float, classes: int) -> float:
+    """(inner + penalty) / (w - penalty), cut off at 0; infinity where no budget is enough."""
+    w = lambertw((classes - 1) / math.e).real
     if w <= penalty:
         return math.inf if inner + penalty > 0 else 0.0
     return max(0.0, (inner + penalty) / (w - penalty))

@@ -33,6 +33,8 @@ from featpoison.graph.paths import (
     QUANTIZED_SHARD,
     RECONSTRUCTIONS,
     TARGET,
+    TARGET_OF_BUDGET,
+    TRAJECTORY,
     VICTIMS,
     code,
     one_of,
@@ -81,7 +83,6 @@ scattergather:
 wildcard_constraints:
     dataset=one_of(CONFIG.datasets),
     encoder=one_of(CONFIG.encoders),
-    target=one_of(attacks.making("target")),
     kind=one_of(DECODER_KINDS),
     attack=choices.PATTERN,
     pairing=one_of(PAIRINGS),

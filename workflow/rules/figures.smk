@@ -144,7 +144,7 @@ rule plot_stages:
         images=SHOWN.images_of("scenario"),
         features=SHOWN.shown(FEATURES),
         clean=SHOWN.shown(CLEAN_HEADS),
-        target=SHOWN.shown(TARGET, target=configuration.DEFAULT_TARGET),
+        target=SHOWN.target,
         poisoned=SHOWN.canceled_features,
         poisons=SHOWN.first_shown,
         code=code("plot_stages.py"),

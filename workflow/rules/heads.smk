@@ -18,3 +18,24 @@ rule train_heads:
     shell:
         "python scripts/train_heads.py --features {input.features} --settings {params.settings:q} {output} "
         "2> {log}"
+
+
+rule train_trajectory:
+    """Heads at several stages of training: where the search for reachable target heads begins."""
+    input:
+        features=FEATURES,
+        code=code("train_trajectory.py"),
+    output:
+        TRAJECTORY,
+    log:
+        "logs/train_trajectory/{dataset}/{encoder}.log",
+    benchmark:
+        "benchmarks/train_trajectory/{dataset}/{encoder}.jsonl"
+    resources:
+        mem_mb=PLANNED.memory(6, "train_heads"),
+        runtime=PLANNED.minutes(30),
+    params:
+        settings=STEPS.settings("train_trajectory"),
+    shell:
+        "python scripts/train_trajectory.py --features {input.features} --settings {params.settings:q} "
+        "{output} 2> {log}"

@@ -3,7 +3,6 @@ rule collect_table:
     input:
         results=TABLES.table_results,
         clean=TABLES.table_clean_heads,
-        target=TABLES.table_target,
         published=PUBLISHED,
         code=code("collect_table.py"),
     output:
@@ -15,8 +14,7 @@ rule collect_table:
     params:
         cells=TABLES.cells_json,
     shell:
-        "python scripts/collect_table.py --number {wildcards.table} --clean {input.clean} --target "
-        "{input.target}"
+        "python scripts/collect_table.py --number {wildcards.table} --clean {input.clean}"
         " --published {input.published} --cells {params.cells:q} {output} 2> {log}"
 
 

@@ -13,7 +13,20 @@ rule make_target_head:
         gpu=PLANNED.attack_gpu,
         mem_mb=PLANNED.memory(6, "make_target_head"),
         runtime=PLANNED.minutes(10, "make_target_head"),
+    wildcard_constraints:
+        target=one_of(STEPS.targets),
     params:
-        options=STEPS.attack_options,
+        options=STEPS.target_options,
     shell:
         "python scripts/make_target_head.py {params.options:q} {output} 2> {log}"
+
+
+use rule make_target_head as make_target_head_of_budget with:
+    output:
+        TARGET_OF_BUDGET,
+    log:
+        "logs/make_target_head/{dataset}/{encoder}/{target}/eps{budget}.log",
+    benchmark:
+        "benchmarks/make_target_head/{dataset}/{encoder}/{target}/eps{budget}.jsonl"
+    wildcard_constraints:
+        target=one_of(STEPS.targets_of_budget),

@@ -16,9 +16,12 @@ from featpoison.common.settings import Settings
 from featpoison.common.shards import Shard
 from featpoison.records.checkpoints import Checkpoint
 
-Need = Literal["features", "images", "encoder", "clean", "target", "poisoned", "pairs", "decoder"]
-"""A file that an attack reads: the feature cache, the images, the encoder, the clean heads, the target head,
-the poisoned features of another attack, these paired with base images, a decoder."""
+Need = Literal[
+    "features", "images", "encoder", "clean", "trajectory", "target", "poisoned", "pairs", "decoder"
+]
+"""A file that an attack reads: the feature cache, the images, the encoder, the clean heads, heads at several
+stages of training, the target head, the poisoned features of another attack, these paired with base images, a
+decoder."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,11 @@ class Attack:
     """Whether a row names beta, the weight of staying close to the base images."""
     poisoned_by: str | None = None
     """The attack on features whose poisoned features it turns into images."""
-    pairing: Literal["all", "within-class"] = "all"
-    """Where it looks for the base image of a poisoned feature: among all images, or among those of its
-    label."""
+    pairing: Literal["all", "within-class"] | None = None
+    """Of an attack that pairs poisoned features with base images: where it looks for the base image, among
+    all images or among those of the poison's label. Rows may choose within-class where this is all."""
+    by_budget: bool = False
+    """Of an attack that makes a target head: whether the head depends on the budget eps_d."""
     victim: type[Settings] | None = None
     """Class of the settings of the victim that it follows step by step."""
     shardable: bool = False
@@ -99,14 +104,20 @@ class Attack:
         return self.section or self.name.replace("-", "_")
 
     def check(self, choice: Choice) -> None:
-        """Raise ValueError where the attack has no such set, or a beta is missing or has nothing to do.
+        """Raise ValueError where the attack has no such set, pairing or label rule, or where a beta is missing
+        or has nothing to do.
 
         Target heads are checked where the other attacks are known (`names.check`).
         """
         if (choice.beta is not None) != self.has_beta:
             expected = "a value" if self.has_beta else "none"
             raise ValueError(f"'beta' is {choice.beta}, expected {expected} for {self.name}")
-        kind = "cap" if choice.norm_cap is not None else choice.set
+        if choice.pairing is not None and self.pairing != "all":
+            raise ValueError(f"'pairing' is {choice.pairing!r}, expected none for {self.name}")
+        if choice.label is not None and (self.pairing is None or choice.pairing or self.pairing != "all"):
+            expected = "none where base images are not looked for among all images"
+            raise ValueError(f"'label' is {choice.label!r}, expected {expected}, as in {self.name}")
+        kind = choice.set if isinstance(choice.set, str) or choice.set is None else "cap"
         if kind not in (self.sets or (None,)):
             expected = " or ".join("a norm cap" if one == "cap" else one for one in self.sets) or "none"
             raise ValueError(f"'set' is {choice.set!r}, expected {expected} for {self.name}")

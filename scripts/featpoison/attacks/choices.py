@@ -1,25 +1,26 @@
 """An attack with what a table's row chooses for it, and the segment of paths that says the same.
 
     gc-input_constrained_gradpc-feature
-    feature-matching_cap2_beta0.1_gradpc-feature
+    feature-matching_emittable4_beta0.1_within-class_reachable
     exact-feature_cap1
 
-The parts of a segment are the method, the set, beta and the target head, in this order, joined by `_`, which
-no name contains.
+The parts of a segment are the method, the set, beta, the pairing, the label rule and the target head, in this
+order, joined by `_`, which no name contains. A part that the row leaves to the attack is left out.
 """
 
 import re
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import PositiveFloat, ValidationError
+from pydantic import PositiveFloat, ValidationError, model_validator
 
 from featpoison.common.settings import Settings
 
 NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
 NAME = r"[a-z][a-z0-9.-]*"
 SEGMENT = (
-    rf"(?P<method>{NAME})(?:_(?P<set>free|valid|constrained|cap(?P<cap>{NUMBER})))?"
-    rf"(?:_beta(?P<beta>{NUMBER}))?(?:_(?P<target>{NAME}))?"
+    rf"(?P<method>{NAME})(?:_(?P<set>free|valid|constrained|(?P<kind>cap|emittable)(?P<cap>{NUMBER})))?"
+    rf"(?:_beta(?P<beta>{NUMBER}))?(?:_(?P<pairing>within-class))?(?:_(?P<label>base)-label)?"
+    rf"(?:_(?P<target>{NAME}))?"
 )
 PATTERN = re.sub(r"\?P<\w+>", "?:", SEGMENT)
 """Matches every segment, without groups of a name: for wildcards."""
@@ -32,10 +33,11 @@ Makes = Literal["target", "features", "images", "noise"]
 training set."""
 Tint = Literal["none", "input", "targeted"]
 """The paper's colours of rows: heads and features, attacks in input space, attacks that aim at features."""
-Set = Literal["free", "valid", "constrained"] | PositiveFloat
+Set = Literal["free", "valid", "constrained", "emittable"] | PositiveFloat
 """What poisons are kept in. `free`: nothing. `valid`: images of 8 bits. `constrained`: the range of the clean
 images, near the base images. A number: features whose norm is at most this many times the clean features'
-norm."""
+mean norm. `emittable`: such features, with the norm cap that the row names as `cap`, and no negative entry
+where the encoder never emits one."""
 
 
 class Choice(Settings):
@@ -43,20 +45,34 @@ class Choice(Settings):
 
     method: str
     set: Set | None = None
+    cap: PositiveFloat | None = None
     beta: PositiveFloat | None = None
+    pairing: Literal["within-class"] | None = None
+    label: Literal["base"] | None = None
     target: str | None = None
+
+    @model_validator(mode="after")
+    def _cap_belongs_to_the_set(self) -> Self:
+        if (self.cap is not None) != (self.set == "emittable"):
+            expected = "a norm cap" if self.set == "emittable" else "none: only the set emittable has one"
+            raise ValueError(f"'cap' is {self.cap}, expected {expected}")
+        return self
 
     @property
     def norm_cap(self) -> float | None:
-        """The set as a norm cap; None where it is not one."""
-        return None if isinstance(self.set, str) else self.set
+        """The largest norm of a poisoned feature, times the clean features' mean norm; None without one."""
+        return self.cap if isinstance(self.set, str) else self.set
 
     @property
     def segment(self) -> str:
         """The folder of paths that belongs to this choice."""
-        kept_in = f"cap{number(self.norm_cap)}" if self.norm_cap is not None else self.set
+        kept_in = None if self.set is None else str(self.set)
+        if self.norm_cap is not None:
+            kept_in = f"{'cap' if self.cap is None else 'emittable'}{number(self.norm_cap)}"
         near = f"beta{number(self.beta)}" if self.beta is not None else None
-        return "_".join(str(part) for part in (self.method, kept_in, near, self.target) if part is not None)
+        label = f"{self.label}-label" if self.label is not None else None
+        parts = (self.method, kept_in, near, self.pairing, label, self.target)
+        return "_".join(part for part in parts if part is not None)
 
 
 def parse(segment: str) -> Choice:
@@ -64,12 +80,16 @@ def parse(segment: str) -> Choice:
     found = re.fullmatch(SEGMENT, segment)
     if found is None:
         raise ValueError(
-            f"{segment!r}: expected METHOD[_SET][_betaBETA][_TARGET], as gc-input_free_gradpc-feature"
+            f"{segment!r}: expected METHOD[_SET][_betaBETA][_within-class][_base-label][_TARGET], as "
+            "gc-input_free_gradpc-feature"
         )
-    part = found.groupdict()
-    kept_in = float(part["cap"]) if part["cap"] else part["set"]
-    beta = float(part["beta"]) if part["beta"] else None
-    values = {"method": part["method"], "set": kept_in, "beta": beta, "target": part["target"]}
+    part: dict[str, Any] = found.groupdict()
+    kind, cap = part.pop("kind"), part.pop("cap")
+    if kind == "cap":
+        part["set"] = float(cap)
+    elif kind == "emittable":
+        part |= {"set": kind, "cap": float(cap)}
+    values = part | {"beta": float(part["beta"]) if part["beta"] else None}
     try:
         return Choice.model_validate(values)
     except ValidationError as error:

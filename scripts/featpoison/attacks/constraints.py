@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from featpoison.attacks.choices import Choice
 from featpoison.common.pixels import rounded_to_8bit
 
 
@@ -20,13 +21,32 @@ class ConstraintSet(Protocol):
 
 @dataclass(frozen=True)
 class NormBall:
-    """Rows (features) whose L2 norm is at most `radius`."""
+    """Rows (features) whose L2 norm is at most `radius`, and of which, where `nonnegative`, no entry is
+    negative."""
 
     radius: float
+    nonnegative: bool = False
 
     def project(self, rows: Tensor) -> Tensor:
-        """(n, d) -> (n, d); shorter rows are untouched."""
+        """(n, d) -> (n, d); rows of the set are untouched.
+
+        The set is a cone cut off by a ball around its tip, so that the projections to the two, in this order,
+        are the projection to both.
+        """
+        rows = rows.clamp(min=0) if self.nonnegative else rows
         return rows * (self.radius / rows.norm(dim=1, keepdim=True)).clamp(max=1)
+
+
+def features_allowed(choice: Choice, clean: Tensor) -> NormBall:
+    """The set that a row of a table keeps poisoned features in; `clean` (N, d) are the clean training features.
+
+    A norm cap counts in clean mean norms. The set `emittable` holds what an encoder can emit as far as this is
+    known from its clean features: where none of them has a negative entry, because the encoder ends in a ReLU,
+    no poisoned one has.
+    """
+    cap = math.inf if choice.norm_cap is None else choice.norm_cap
+    nonnegative = choice.set == "emittable" and clean.min().item() >= 0
+    return NormBall(cap * clean.norm(dim=1).mean().item(), nonnegative)
 
 
 @dataclass(frozen=True)

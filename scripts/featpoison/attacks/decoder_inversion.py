@@ -210,6 +210,6 @@ ATTACK = Attack(
     work=work,
     memory=memory,
     tint="targeted",
-    sets=("free", "cap"),
+    sets=("free", "cap", "emittable"),
     poisoned_by="gc-feature",
 )

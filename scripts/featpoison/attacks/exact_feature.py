@@ -8,7 +8,7 @@ from pydantic import PositiveFloat, PositiveInt
 
 from featpoison.attacks.attack import Attack, Made, Run
 from featpoison.attacks.base_rows import choose_initial, poison_count
-from featpoison.attacks.constraints import NormBall
+from featpoison.attacks.constraints import features_allowed
 from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
 from featpoison.attacks.operations import NEWTON_STEP_PRODUCTS, Sizes, Work, hessian_product
@@ -38,21 +38,19 @@ class ExactFeature(Settings):
 
 
 def run(given: Run) -> Made:
-    """Feature cache -> poisoned features. The norm cap is in units of the mean clean norm."""
+    """Feature cache -> poisoned features."""
     settings: ExactFeature = given.settings
     task = read_task(given.files["features"])
     base = choose_initial(task.train_labels, poison_count(given.budget, len(task.train)), given.seed)
     labels, initial = task.train_labels[base], task.train[base].to(given.device)
     clean = task.train.to(given.device), task.train_labels.to(given.device)
     poisons = initial, labels.to(given.device)
-    cap = given.choice.norm_cap
-    assert cap is not None  # the attack has no other set
     found = optimise(
         initial,
         Bilevel(clean, poisons, given.victim, classes=task.classes, tolerance=settings.tolerance),
         settings.loop(len(base)),
         pull_back=in_feature_space,
-        within=NormBall(cap * task.train.norm(dim=1).mean().item()),
+        within=features_allowed(given.choice, task.train),
         threshold=-math.inf,
         checkpoint=given.checkpoint,
     )
@@ -81,7 +79,7 @@ ATTACK = Attack(
     work=work,
     memory=memory,
     ours=True,
-    sets=("cap",),
+    sets=("cap", "emittable", "free"),
     default_cap=1.0,
     victim=Converged,
 )

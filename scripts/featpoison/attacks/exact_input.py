@@ -63,6 +63,6 @@ ATTACK = Attack(
     memory=memory,
     tint="input",
     ours=True,
-    sets=("free", "constrained"),
+    sets=("free", "valid", "constrained"),
     victim=Converged,
 )

@@ -195,8 +195,9 @@ ATTACK = Attack(
     work=work,
     memory=memory,
     tint="targeted",
-    sets=("free", "cap"),
+    sets=("free", "cap", "emittable"),
     has_beta=True,
     poisoned_by="gc-feature",
+    pairing="all",
     shardable=True,
 )

@@ -70,7 +70,8 @@ class Canceling:
 def run(given: Run) -> Made:
     """Images, encoder, feature cache, target head -> poison images."""
     settings: GCInput = given.settings
-    task, (target, G) = read_task(given.files["features"]), read_target(given.files["target"])
+    task = read_task(given.files["features"])
+    target, G = read_target(given.files["target"], given.seed)
     start = random_start(task, given)
     place = given.device
     objective = Canceling(start.features, start.labels, target.to(place), G.to(place), settings.batch_size)
@@ -98,5 +99,5 @@ ATTACK = Attack(
     work=work,
     memory=memory,
     tint="input",
-    sets=("free", "constrained"),
+    sets=("free", "valid", "constrained"),
 )

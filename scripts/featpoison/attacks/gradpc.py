@@ -1,18 +1,19 @@
 """GradPC, gradient-based parameter corruption (Sun et al., 2020; paper, sections 3.3 and 4.1): the target
 head, stage 1.
 
-The gradient is taken from the feature cache (gradpc_feature.py) or from the images through the encoder
-(gradpc_input.py); up to rounding the two are the same.
+One step of length eps_w away from the clean head, along a gradient of the training loss. The paper leaves open
+which gradient. It is taken over all training rows from the feature cache (gradpc_feature.py) or from the
+images through the encoder (gradpc_input.py), which up to rounding are the same; or, as in the attack's own
+code, over one mini-batch (gradpc_minibatch.py). At a well-trained head the gradient over all rows is mostly
+what the optimiser left over, and hardly points where a mini-batch's does.
 """
 
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
-from featpoison import softmax
-from featpoison.attacks.attack import Made, Run
+from featpoison.attacks.attack import Made
+from featpoison.attacks.target_heads import describe
 from featpoison.common.settings import Settings
-from featpoison.downstream.accuracy import accuracy
-from featpoison.downstream.stored_heads import read_clean_head
 from featpoison.downstream.task import Task
 from featpoison.softmax import Head
 
@@ -22,32 +23,27 @@ class GradPC(Settings):
 
     eps_w: PositiveFloat = 1.0
     """L2 length of the step away from the clean head (paper: 1)."""
+    minibatch: PositiveInt = 64
+    """Rows of the mini-batch of gradpc-minibatch (the attack's authors: 64)."""
+    draws: PositiveInt = 5
+    """Mini-batches drawn, each of which gives a target head; poison seed s aims at head s modulo `draws`."""
 
 
-def target_head(head: Head, gradient: Tensor, settings: GradPC) -> Head:
-    """omega_hat = omega + eps_w g / ||g||_2, with g (C, d+1) the clean training gradient at `head`.
+def target_head(head: Head, gradient: Tensor, eps_w: float) -> Head:
+    """omega_hat = omega + eps_w g / ||g||_2, with g (C, d+1) a training gradient at `head`.
 
     Raises ValueError where g is zero or not finite: a fully converged head has no direction of ascent.
     """
     length = gradient.norm()
     if not (length > 0 and length.isfinite()):
-        raise ValueError(
-            f"GradPC: the clean gradient has length {length.item()}, expected a positive finite number"
-        )
-    return Head.from_omega(head.omega + settings.eps_w * (gradient / length).to(head.omega))
+        raise ValueError(f"GradPC: the gradient has length {length.item()}, expected a positive finite number")
+    return Head.from_omega(head.omega + eps_w * (gradient / length).to(head.omega))
 
 
-def corrupt(run: Run, task: Task, train: Tensor) -> Made:
-    """The target head from the training features `train` (N, d) of `task`, with the clean gradient at it, its
-    test accuracy and its reachability threshold."""
-    clean = read_clean_head(run.files["clean"])
-    gradient = softmax.head_gradient(train.double(), task.train_labels, clean.to(train.double()))
-    target = target_head(clean, gradient, run.settings)
-    G = softmax.head_gradient(train, task.train_labels, target)
-    facts = {
-        "accuracy": accuracy(task.test, task.test_labels, target.omega).item(),
-        "clean_accuracy": accuracy(task.test, task.test_labels, clean.omega).item(),
-        "tau": softmax.reachability_threshold(G, target, len(train)),
-        "eps_w": run.settings.eps_w,
-    }
-    return Made({"omega": target.omega.numpy(), "clean_gradient": G.numpy()}, facts)
+def corrupted(task: Task, clean: Head, gradients: list[Tensor], settings: GradPC, train: Tensor) -> Made:
+    """The target heads of a step from `clean` along each of `gradients`, with what their file says of them.
+
+    `train` (N, d): the training features of `task`, as the attack sees them.
+    """
+    heads = [target_head(clean, gradient, settings.eps_w) for gradient in gradients]
+    return describe(task, heads, clean, train=train, eps_w=settings.eps_w, scale=1.0)

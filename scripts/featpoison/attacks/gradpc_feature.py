@@ -1,17 +1,21 @@
-"""GradPC with the gradient taken from the feature cache."""
+"""GradPC with the gradient taken from the feature cache, over all training rows."""
 
 from typing import Any
 
+from featpoison import softmax
 from featpoison.attacks.attack import Attack, Made, Run
-from featpoison.attacks.gradpc import GradPC, corrupt
+from featpoison.attacks.gradpc import GradPC, corrupted
 from featpoison.attacks.operations import Sizes, Work
+from featpoison.downstream.stored_heads import read_clean_head
 from featpoison.downstream.task import read_task
 
 
 def run(given: Run) -> Made:
     """Feature cache, clean heads -> target head."""
-    task = read_task(given.files["features"])
-    return corrupt(given, task, task.train)
+    task, clean = read_task(given.files["features"]), read_clean_head(given.files["clean"])
+    exact = task.train.double()
+    gradient = softmax.head_gradient(exact, task.train_labels, clean.to(exact))
+    return corrupted(task, clean, [gradient], given.settings, task.train)
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:

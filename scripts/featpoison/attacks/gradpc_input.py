@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from featpoison import store
+from featpoison import softmax, store
 from featpoison.attacks.attack import Attack, Made, Run
-from featpoison.attacks.gradpc import GradPC, corrupt
+from featpoison.attacks.gradpc import GradPC, corrupted
 from featpoison.attacks.operations import Sizes, Work
+from featpoison.downstream.stored_heads import read_clean_head
 from featpoison.downstream.task import read_task
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract
@@ -16,7 +17,9 @@ def run(given: Run) -> Made:
     encoder = load_encoder(given.files["encoder"]).to(given.device)
     with store.rows(given.files["images"], "train_images") as images:
         train = extract(images, encoder)
-    return corrupt(given, read_task(given.files["features"]), train)
+    task, clean = read_task(given.files["features"]), read_clean_head(given.files["clean"])
+    gradient = softmax.head_gradient(train.double(), task.train_labels, clean.to(train.double()))
+    return corrupted(task, clean, [gradient], given.settings, train)
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from featpoison.attacks.attack import Made, Run
 from featpoison.attacks.base_rows import choose_initial, poison_count
-from featpoison.attacks.constraints import Box
+from featpoison.attacks.choices import Set
+from featpoison.attacks.constraints import Box, EightBit
 from featpoison.attacks.input_space import InputSpace, Objective, PullBack, optimise
 from featpoison.common.precision import resolve
 from featpoison.datasets.stored import pixel_range, training_pixels
@@ -42,10 +43,12 @@ def random_start(task: Task, run: Run) -> Start:
     )
 
 
-def allowed(constrained: bool, images: Path) -> Box:
-    """The set that an attack keeps its images in: the range of the clean training images where
-    constrained."""
-    return Box(*pixel_range(images)) if constrained else Box()
+def allowed(kept_in: Set | None, images: Path) -> Box:
+    """Where an attack's images stay while they move: anywhere if `free`, in [0, 1] if `valid`, in the range of
+    the clean training images in the file `images` if `constrained`."""
+    if kept_in == "constrained":
+        return Box(*pixel_range(images))
+    return Box(0.0, 1.0) if kept_in == "valid" else Box()
 
 
 def through(encoder: Path, settings: InputSpace, device: torch.device) -> PullBack:
@@ -55,24 +58,25 @@ def through(encoder: Path, settings: InputSpace, device: torch.device) -> PullBa
 
 
 def move_images(run: Run, start: Start, objective: Objective, *, threshold: float) -> Made:
-    """Minimise `objective` from the base images; resumes after a kill.
+    """Minimise `objective` from the base images; resumes after a kill. Valid images are rounded to 8 bits.
 
     Made are the images, their features by the unfolded encoder, labels and base rows, and how far the
     objective came.
     """
     settings: InputSpace = run.settings
-    constrained = run.choice.set == "constrained"
+    kept_in = run.choice.set
+    assert kept_in is not None  # every attack that moves images has sets
     found = optimise(
         start.images,
         objective,
         settings,
-        constrained=constrained,
+        kept_in=kept_in,
         pull_back=through(run.files["encoder"], settings, run.device),
-        within=allowed(constrained, run.files["images"]),
+        within=allowed(kept_in, run.files["images"]),
         threshold=threshold,
         checkpoint=run.checkpoint,
     )
-    images = found.poisons.cpu()
+    images = EightBit().project(found.poisons.cpu()) if kept_in == "valid" else found.poisons.cpu()
     encoder = load_encoder(run.files["encoder"]).to(run.device)
     features = extract(images, encoder, batch_size=settings.batch_size)
     arrays = {

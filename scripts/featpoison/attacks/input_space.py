@@ -2,9 +2,10 @@
 the poisons' features.
 
 A pass visits the poisons batch by batch, with one forward and one backward pass of the frozen encoder each:
-the objective turns features into the gradient in them, the encoder pushes that back to pixels. `constrained`
-attacks add penalty/2 ||mu' - nu||^2 to the objective (sums over poisons) and stay in the range of the clean
-images.
+the objective turns features into the gradient in them, the encoder pushes that back to pixels. Poisons are
+kept in one of three sets. `free`: nothing is asked. `valid`: images in [0, 1] that are rounded to 8 bits at the
+end, so that they can be uploaded. `constrained`: the paper's, which adds penalty/2 ||mu' - nu||^2 to the
+objective (sums over poisons) and stays in the range of the clean images.
 """
 
 import logging
@@ -17,6 +18,7 @@ from typing import Protocol
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from featpoison.attacks.choices import Set
 from featpoison.attacks.constraints import ConstraintSet
 from featpoison.attacks.step_rules import Optimizer, StepRule
 from featpoison.common.precision import Precision
@@ -38,18 +40,20 @@ class InputSpace(Settings):
     optimizer: Optimizer = "adam"
     """Step rule; Adam's steps do not depend on the scale of the objective."""
     step_size: PositiveFloat = 0.02
-    """First step size, in units of pixel range for Adam; half a cosine takes it to zero."""
+    """First step size of free poisons, in units of pixel range for Adam; half a cosine takes it to zero."""
+    valid_step_size: PositiveFloat | None = None
+    """First step size of valid poisons; null: `step_size`. Free poisons may go far, others may not."""
     constrained_step_size: PositiveFloat | None = None
-    """First step size where constrained; null: `step_size`. Free poisons may go far, constrained ones may
-    not."""
+    """First step size of constrained poisons; null: `step_size`."""
     batch_size: PositiveInt = 256
     """Images that pass through the encoder together. One batch for all poisons makes every step exact."""
     precision: Precision = "auto"
     """Arithmetic of the encoder; poisons are float32 always."""
 
-    def first_step_size(self, *, constrained: bool) -> float:
-        """The step size that counts."""
-        return self.constrained_step_size if constrained and self.constrained_step_size else self.step_size
+    def first_step_size(self, kept_in: Set) -> float:
+        """The first step size of poisons kept in a set."""
+        own = {"valid": self.valid_step_size, "constrained": self.constrained_step_size}
+        return own.get(str(kept_in)) or self.step_size
 
 
 class Objective(Protocol):
@@ -101,7 +105,7 @@ def optimise(
     objective: Objective,
     settings: InputSpace,
     *,
-    constrained: bool = False,
+    kept_in: Set = "free",
     pull_back: PullBack,
     within: ConstraintSet,
     threshold: float,
@@ -111,15 +115,13 @@ def optimise(
     the best are returned where passes are comparable.
 
     `pull_back` gives features of rows and the gradient pushed back to them; `within` the set that rows are
-    projected to. Resumes from the last state kept. Raises FloatingPointError naming the epoch and the batch
+    projected to, and `kept_in` its name, which decides on step size and penalty. Resumes from the last state kept. Raises FloatingPointError naming the epoch and the batch
     at NaN or infinity.
     """
-    rule = StepRule(
-        settings.optimizer, settings.first_step_size(constrained=constrained), settings.epochs, base
-    )
+    rule = StepRule(settings.optimizer, settings.first_step_size(kept_in), settings.epochs, base)
     nu, best = within.project(base), base
     first_value, best_value, start = math.nan, math.inf, 0
-    penalty = settings.penalty if constrained else 0.0
+    penalty = settings.penalty if kept_in == "constrained" else 0.0
     if (kept := checkpoint.load()) is not None:
         tensors, facts = kept
         nu, best = tensors.pop("nu").to(nu), tensors.pop("best").to(nu)

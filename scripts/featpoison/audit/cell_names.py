@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NUMBERS = ("beta", "eps_d")
-WORDS = ("set", "target", "defence", "scenario", "victim")
+WORDS = ("set", "cap", "pairing", "label", "target", "defence", "scenario", "victim")
 TableLine = dict[str, str]
 
 
@@ -78,4 +78,4 @@ def find(table: Path, name: CellName) -> list[TableLine]:
 
 def _short_name(row: TableLine) -> str:
     """A name without scenario, target and victim."""
-    return ",".join(row[part] for part in ("method", *NUMBERS, "set", "defence") if row[part])
+    return ",".join(row[part] for part in ("method", *NUMBERS, *WORDS[:4], "defence") if row[part])

@@ -21,14 +21,15 @@ from featpoison.audit.cell_names import TableLine
 from featpoison.datasets.stored import largest_pixel, training_pixels
 from featpoison.downstream.accuracy import accuracy
 from featpoison.downstream.poison_measures import feature_measures, image_measures
-from featpoison.downstream.poisons import read_poisons
+from featpoison.downstream.poisons import read_poisons, with_base_labels
 from featpoison.downstream.stored_heads import read_clean_head, read_target
-from featpoison.downstream.task import read_task
+from featpoison.downstream.task import Task, read_task
 from featpoison.papers.lu2024 import as_printed, drops_of_table
 from featpoison.records import provenance
 from featpoison.records.provenance import Record
 from featpoison.results.cells import Cell, fields_of, noise_cell, request_of, target_cell, victim_cell
 from featpoison.results.claims import key_of
+from featpoison.softmax import Head
 
 Arrays = dict[str, np.ndarray]
 HEADS, POISONS, IMAGES = (
@@ -57,6 +58,9 @@ ORIGINS = dict.fromkeys(ACCURACIES, HEADS) | {
     "pixel_ratio": "poison images and all clean images",
     "psnr": IMAGES,
     "ssim": IMAGES,
+    "negative_share": POISONS,
+    "distinct_bases": "poison files",
+    "dirty_labels": "poison files and training labels",
 }
 READ = dict.fromkeys(ACCURACIES, "stored accuracies, not computed again: whole networks are not stored")
 
@@ -153,24 +157,43 @@ def _target(source: Path, inputs: Inputs, common: dict[str, Any]) -> tuple[list[
     return [target_cell(common, before, after, tau)], len(task.test)
 
 
+def _target_of(task: Task, path: Path, draw: int) -> tuple[Head, Tensor]:
+    """A stored target head, and the gradient of the training features at it."""
+    head, _ = read_target(path, draw)
+    return head, softmax.head_gradient(task.train, task.train_labels, head)
+
+
+def _mean_threshold(task: Task, path: Path) -> float:
+    """tau, the mean over the stored target heads, from the gradient of the training features."""
+    draws = len(store.read(path, "tau")["tau"])
+    found = [_target_of(task, path, draw) for draw in range(draws)]
+    return float(
+        np.mean([softmax.reachability_threshold(G, head, len(task.train)) for head, G in found])
+    )
+
+
 def _victims(
     source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], clean: Path
 ) -> tuple[list[Cell], int]:
     """An attack: the stored victims' heads on the test features, and the stored poisons at the target
     head."""
     task = read_task(inputs.one("features"))
-    target, _ = read_target(inputs.one("targets"))
     files = inputs.all("poisons", "poisoned_features", "defended")
     poisons = [read_poisons(path) for path in files]
-    G = softmax.head_gradient(task.train, task.train_labels, target)
-    arrays = feature_measures(task, poisons, target, G)
+    settings = inputs.record["settings"]
+    if settings["base_labels"]:
+        poisons = [with_base_labels(one, task) for one in poisons]
+    targets, tau = [], None
+    if inputs.all("targets"):
+        targets = [_target_of(task, inputs.one("targets"), seed) for seed in settings["poison_seeds"]]
+        tau = _mean_threshold(task, inputs.one("targets"))
+    arrays = feature_measures(task, poisons, targets)
     if inputs.all("images"):
         images = inputs.one("images")
         arrays |= image_measures(poisons, partial(training_pixels, images), largest_pixel(images))
     arrays["removed"] = np.array([store.read_attributes(path).get("removed", 0) for path in files])
     arrays |= _accuracies(store.read(source), task.test, task.test_labels)
     before = _accuracies(store.read(clean), task.test, task.test_labels)
-    tau = softmax.reachability_threshold(G, target, len(task.train))
     return [victim_cell(common, victim, arrays, before, tau) for victim in victims], len(task.test)
 
 

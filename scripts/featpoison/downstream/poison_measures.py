@@ -13,29 +13,36 @@ from featpoison.softmax import Head
 
 
 def feature_measures(
-    task: Task, poisons: list[Poisons], target: Head, clean_gradient: Tensor
+    task: Task, poisons: list[Poisons], targets: list[tuple[Head, Tensor]]
 ) -> dict[str, np.ndarray]:
     """Measures of K poisoned sets in feature space, by name.
 
-    `target` is the head that the attack wants the victim to end at, `clean_gradient` (C, d+1) the summed
-    gradient G of the clean rows there.
+    `targets`: for each set the head that the attack wants the victim to end at, and the summed gradient G
+    (C, d+1) of the clean rows there; empty for an attack that has no target.
 
     residual (K,): ||G + gradient of the poisons|| / ||G|| at the target head; gradient canceling (paper, eq.
-    14) drives it to 0. poisons (K,): the number of poisons in each set. feature_magnitude_ratio: mean norm of
-    the poisoned features over that of the clean ones, for each set that is not empty. feature_distance: mean
-    ||f(nu) - zeta||^2, for each set that is not empty and has target features zeta.
+    14) drives it to 0. poisons (K,): the number of poisons in each set. For each set that is not empty:
+    feature_magnitude_ratio, the mean norm of the poisoned features over that of the clean ones;
+    negative_share, the share of their entries that are negative; where there are target features zeta,
+    feature_distance, the mean ||f(nu) - zeta||^2; and where base rows are known, distinct_bases, how many
+    different ones there are, and dirty_labels, how many poisons have another label than their base row.
 
     A measure that applies to no set is left out.
     """
-    gradients = [softmax.head_gradient(one.features, one.labels, target) for one in poisons]
+    residuals = []
+    for one, (target, G) in zip(poisons, targets, strict=bool(targets)):
+        left = G + softmax.head_gradient(one.features, one.labels, target)
+        residuals.append((left.norm() / G.norm()).item())
     filled = [one for one in poisons if len(one.labels)]
+    based = [(one, one.base) for one in filled if one.base is not None]
     measures = {
-        "residual": [
-            ((clean_gradient + gradient).norm() / clean_gradient.norm()).item() for gradient in gradients
-        ],
+        "residual": residuals,
         "poisons": [len(one.labels) for one in poisons],
         "feature_magnitude_ratio": [magnitude_ratio(one.features, task.train) for one in filled],
+        "negative_share": [(one.features < 0).double().mean().item() for one in filled],
         "feature_distance": [one.distance.mean().item() for one in filled if one.distance is not None],
+        "distinct_bases": [len(base.unique()) for _, base in based],
+        "dirty_labels": [int((one.labels != task.train_labels[base]).sum()) for one, base in based],
     }
     return {name: np.array(values) for name, values in measures.items() if values}
 

@@ -1,12 +1,13 @@
 """One poisoned set as it is stored: what an attack made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from featpoison import store
+from featpoison.downstream.task import Task
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,13 @@ def read_poisons(path: Path) -> Poisons:
         base=arrays.get("base"),
         distance=arrays.get("distance"),
     )
+
+
+def with_base_labels(poisons: Poisons, task: Task) -> Poisons:
+    """The same poisons with the labels of the clean training rows that they started from.
+
+    Raises ValueError where it is not known which rows these are.
+    """
+    if poisons.base is None:
+        raise ValueError("the poisons do not say their base rows, whose labels were asked for")
+    return replace(poisons, labels=task.train_labels[poisons.base])

@@ -22,6 +22,11 @@ class Victims(Settings):
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Victim seeds of sgd100: initial head and order of rows."""
 
+    def of_class(self, kind: type[Settings]) -> Settings:
+        """The settings of the victim that an attack follows, by their class. Raises KeyError for another
+        class."""
+        return {SGD100: self.sgd100, Converged: self.converged}[kind]
+
 
 def training_sets_of(task: Task, poisons: list[Poisons]) -> list[TrainingSets]:
     """The clean rows of `task` joined with each set of poisons, in the order of `poisons`.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from featpoison.attacks import choices
 from featpoison.attacks.choices import Choice, number
-from featpoison.config import DEFAULT_TARGET, Config
+from featpoison.config import Config
 from featpoison.defences import names as defences
 from featpoison.graph.paths import IMAGES, NOISE, POISONED_FEATURES, POISONS, VICTIMS
 from featpoison.graph.steps import FROZEN_NOISE, Steps, Wildcards
@@ -40,8 +40,16 @@ class Figures:
         return [name for name in (figures.scenario, figures.transfer) if name]
 
     def _matching(self, beta: float) -> str:
-        kept_in = self.config.figures.set
-        return Choice(method=MATCHING, set=kept_in, beta=beta, target=DEFAULT_TARGET).segment
+        shown = self.config.figures
+        choice = Choice(method=MATCHING, set=shown.set, cap=shown.cap, beta=beta, target=shown.target)
+        return choice.segment
+
+    def target(self, wildcards: Wildcards) -> str:
+        """The target head of the shown poisons."""
+        figures = self.config.figures
+        scenario = self.config.scenarios[figures.scenario]
+        known = {"dataset": scenario.dataset, "encoder": scenario.encoder}
+        return self.steps.target_file(figures.target, budget=number(figures.budget), **known)
 
     def _poisons(self, scenario: str, attack: str) -> str:
         """The poisons that figures show: those of the first seed at the figures' budget."""
@@ -63,7 +71,7 @@ class Figures:
 
     @property
     def _input_attack(self) -> str:
-        return Choice(method=INPUT_POISONS, set="free", target=DEFAULT_TARGET).segment
+        return Choice(method=INPUT_POISONS, set="free", target=self.config.figures.target).segment
 
     def input_poisons(self, wildcards: Wildcards) -> str:
         """Poisons of gradient canceling in input space, without constraints."""

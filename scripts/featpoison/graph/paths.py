@@ -15,7 +15,9 @@ ENCODER_FACTS = "data/encoders/{encoder}.on-{dataset}.json"
 FEATURES = "data/features/{dataset}/{encoder}.h5"
 FEATURE_SHARD = "data/features/{dataset}/{encoder}.shards/{scatteritem}.h5"
 CLEAN_HEADS = "data/heads/{dataset}/{encoder}/clean.h5"
+TRAJECTORY = "data/heads/{dataset}/{encoder}/trajectory.h5"
 TARGET = "data/targets/{dataset}/{encoder}/{target}.h5"
+TARGET_OF_BUDGET = "data/targets/{dataset}/{encoder}/{target}/eps{budget}.h5"
 POISONED_FEATURES = "data/poisoned_features/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
 PAIRS = "data/pairs/{dataset}/{encoder}/{attack}/{pairing}/eps{budget}-seed{seed}.h5"
 POISONS = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
@@ -32,7 +34,9 @@ PATTERNS = (
     ENCODER,
     FEATURES,
     CLEAN_HEADS,
+    TRAJECTORY,
     TARGET,
+    TARGET_OF_BUDGET,
     POISONED_FEATURES,
     PAIRS,
     POISONS,

@@ -14,7 +14,7 @@ from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack, Need
 from featpoison.attacks.choices import Choice
 from featpoison.common.settings import Settings
-from featpoison.config import DEFAULT_TARGET, Config
+from featpoison.config import Config
 from featpoison.defences import names as defences
 from featpoison.graph.paths import (
     CLEAN_HEADS,
@@ -28,6 +28,8 @@ from featpoison.graph.paths import (
     POISONED_FEATURES,
     POISONS,
     TARGET,
+    TARGET_OF_BUDGET,
+    TRAJECTORY,
     code,
     wildcards_of,
 )
@@ -49,6 +51,9 @@ class Steps:
         self.shardable = [
             name for name, one in attacks.load_all().items() if one.shardable and config.shards > 1
         ]
+        heads = {name: attacks.load(name) for name in attacks.making("target")}
+        self.targets = [name for name, one in heads.items() if not one.by_budget]
+        self.targets_of_budget = [name for name, one in heads.items() if one.by_budget]
         self.whole = [name for name in attacks.making("images") if name not in self.shardable]
 
     # Settings of the steps, for the workflow and for the audit.
@@ -99,7 +104,13 @@ class Steps:
         if before is None:
             return None
         target = choice.target if attacks.is_targeted(before) else None
-        return Choice(method=before, set=choice.set, target=target).segment
+        return Choice(method=before, set=choice.set, cap=choice.cap, target=target).segment
+
+    def target_file(self, target: str, **known: str) -> str:
+        """The file of a target head: `known` are data set, encoder and budget. The budget is part of the path
+        where the head depends on it."""
+        pattern = TARGET_OF_BUDGET if attacks.load(target).by_budget else TARGET
+        return pattern.format(target=target, **known)
 
     def attack_inputs(self, wildcards: Wildcards) -> dict[str, str]:
         """The files that an attack reads, by need."""
@@ -109,19 +120,22 @@ class Steps:
             "images": IMAGES,
             "encoder": ENCODER,
             "clean": CLEAN_HEADS,
-            "target": TARGET,
+            "trajectory": TRAJECTORY,
             "poisoned": POISONED_FEATURES,
             "pairs": PAIRS,
             "decoder": DECODER,
         }
         known = dict(wildcards.items()) if hasattr(wildcards, "items") else dict(vars(wildcards))
-        own = {
-            "attack": self.source(choice),
-            "target": choice.target,
-            "pairing": attack.pairing,
-            "kind": "skip",
-        }
-        return {need: patterns[need].format(**(known | own)) for need in attack.needs}
+        own = {"attack": self.source(choice), "pairing": choice.pairing or attack.pairing, "kind": "skip"}
+
+
+        def path(need: Need) -> str:
+            if need != "target":
+                return patterns[need].format(**(known | own))
+            assert choice.target is not None  # a targeted attack has one
+            return self.target_file(choice.target, **known)
+
+        return {need: path(need) for need in attack.needs}
 
     def attack_options(self, wildcards: Wildcards) -> list[str]:
         """The arguments of a program that runs an attack, without budget, seed and output."""
@@ -130,10 +144,15 @@ class Steps:
         options = ["--attack", attack.name, "--choice", said]
         options += ["--settings", self.config.settings_of(attack).model_dump_json()]
         if attack.victim:
-            options += ["--victim", self.config.victims.converged.model_dump_json()]
+            options += ["--victim", self.config.victims.of_class(attack.victim).model_dump_json()]
         for need, path in self.attack_inputs(wildcards).items():
             options += [f"--{need}", path]
         return options
+
+    def target_options(self, wildcards: Wildcards) -> list[str]:
+        """The arguments of the program that makes a target head, which may depend on the budget."""
+        budget = ["--budget", wildcards.budget] if self.attack(wildcards).by_budget else []
+        return self.attack_options(wildcards) + budget
 
     def shard_options(self, wildcards: Wildcards) -> list[str]:
         """The arguments of `attack_options` for one shard."""
@@ -184,19 +203,21 @@ class Steps:
         makes = self.attack(wildcards).makes
         undefended = POISONS if makes == "images" else POISONED_FEATURES
         pattern = undefended if wildcards.defence == defences.NONE else DEFENDED
-        known = dict(wildcards.items())
+        # A label rule says which labels victims are given; the poisons are the same.
+        choice = self.choice(wildcards).model_copy(update={"label": None})
+        known = dict(wildcards.items()) | {"attack": choice.segment}
         return [pattern.format(**known, seed=seed) for seed in self.config.poison_seeds]
 
     def victim_inputs(self, wildcards: Wildcards) -> dict[str, Any]:
-        """The files that the victims of an attack are trained from; for images also what their 8-bit copies
-        need."""
+        """The files that the victims of an attack are trained from; its target head, where it has one; for
+        images also what their 8-bit copies need."""
         known = dict(wildcards.items())
-        target = self.choice(wildcards).target or DEFAULT_TARGET
         files: dict[str, Any] = {
             "features": FEATURES.format(**known),
-            "target": TARGET.format(**(known | {"target": target})),
             "poisons": self.poison_files(wildcards),
         }
+        if (target := self.choice(wildcards).target) is not None:
+            files["target"] = self.target_file(target, **known)
         if self.attack(wildcards).makes == "images":
             files |= {"images": IMAGES.format(**known), "encoder": ENCODER.format(**known)}
         return files
@@ -206,7 +227,8 @@ class Steps:
         options = []
         for name, path in self.victim_inputs(wildcards).items():
             options += [f"--{name}", *([path] if isinstance(path, str) else path)]
-        return options
+        options += ["--poison-seeds", *map(str, self.config.poison_seeds)]
+        return options + (["--base-labels"] if self.choice(wildcards).label == "base" else [])
 
     def noise_files(self, wildcards: Wildcards) -> list[str]:
         """The noise of all poison seeds of one EMN attack."""
@@ -278,6 +300,7 @@ SETTINGS: dict[str, Callable[[Steps, Config, Wildcards], Found]] = {
     "fetch_dataset": lambda steps, config, w: (f"datasets.{w.dataset}", config.datasets.get(w.dataset)),
     "import_encoder": _weights_settings,
     "pretrain_encoder": _pretraining_settings,
+    "train_trajectory": lambda steps, config, w: ("trajectory", config.trajectory),
     "train_heads": lambda steps, config, w: ("victims", config.victims),
     "make_target_head": _attack_settings,
     "poison_features": _attack_settings,

@@ -5,9 +5,9 @@ from typing import Any
 
 from featpoison.attacks import names as attacks
 from featpoison.attacks.choices import number
-from featpoison.config import DEFAULT_TARGET, Config, TableRow
+from featpoison.config import Config, TableRow
 from featpoison.defences import names as defences
-from featpoison.graph.paths import CLEAN_HEADS, FEATURES, TARGET, VICTIMS
+from featpoison.graph.paths import CLEAN_HEADS, FEATURES, VICTIMS
 from featpoison.graph.steps import Steps, Wildcards
 from featpoison.papers import lu2024
 from featpoison.records import provenance
@@ -23,18 +23,17 @@ class Tables:
         self.config, self.steps = config, Steps(config)
 
     def title(self, row: Row) -> str:
-        """A row's title: the paper's own where it has one, else the attack with what tells its rows apart."""
+        """A row's title: the paper's own where it has one, else the attack, with what tells its rows apart
+        beside the set and the target, which tables show in columns of their own."""
         attack = attacks.load(row.method)
         remarks = [] if row.beta is None else [f"beta = {row.beta:g}"]
-        if row.norm_cap is not None:
-            remarks.append(f"cap {row.norm_cap:g}")
-        elif row.set in ("constrained", "valid"):
-            remarks.append(str(row.set))
+        if row.pairing is not None:
+            remarks.append("within class")
+        if row.label is not None:
+            remarks.append(f"{row.label} labels")
         own = lu2024.title_of(row)
         if row.defence and own is None:
             remarks.append(defences.load(row.defence).title)
-        if row.target not in (None, DEFAULT_TARGET):
-            remarks.append(f"target {row.target}")
         if attack.makes == "noise":
             remarks.append(str(row.scenario))
         if attack.ours:
@@ -44,9 +43,11 @@ class Tables:
     def request(self, table: str, row: TableRow, budget: float) -> Request:
         """What a cell shows, and where its numbers come from."""
         scenario = row.scenario or self.config.tables[table].scenario
-        own = Row(**row.model_dump() | {"scenario": scenario})
+        own = Row(**row.model_dump(exclude={"budgets"}) | {"scenario": scenario})
         if row.attack.makes == "target":
-            source = self.steps.of_scenario(TARGET, scenario, target=row.method)
+            place = self.config.scenarios[scenario]
+            known = {"dataset": place.dataset, "encoder": place.encoder, "budget": number(budget)}
+            source = self.steps.target_file(row.method, **known)
         else:
             known = {"defence": row.defence or defences.NONE, "budget": number(budget)}
             source = self.steps.of_scenario(VICTIMS, scenario, attack=row.choice.segment, **known)
@@ -57,7 +58,9 @@ class Tables:
     def requests(self, table: str) -> list[Request]:
         """The cells of a table, row by row."""
         declared = self.config.tables[table]
-        return [self.request(table, row, budget) for row in declared.rows for budget in declared.budgets]
+        return [
+            self.request(table, row, budget) for row in declared.rows for budget in declared.budgets_of(row)
+        ]
 
     def cells_json(self, wildcards: Wildcards) -> str:
         """The cells of a table, as the program wants them."""
@@ -83,21 +86,14 @@ class Tables:
         """The clean heads of a table's scenario."""
         return self._shared(CLEAN_HEADS, wildcards.table)
 
-    def table_target(self, wildcards: Wildcards) -> str | list[str]:
-        """The target head of a table's scenario."""
-        return self._shared(TARGET, wildcards.table, target=DEFAULT_TARGET)
-
     def judged(self) -> dict[str, Any]:
         """What the claims are judged on: the shared files of each scenario of a table, and all tables'
         cells."""
         requests = [request for table in self.config.tables for request in self.requests(table)]
         scenarios = sorted({str(request.row.scenario) for request in requests})
-        shared = {"features": FEATURES, "clean": CLEAN_HEADS, "target": TARGET}
+        shared = {"features": FEATURES, "clean": CLEAN_HEADS}
         files = {
-            scenario: {
-                name: self.steps.of_scenario(pattern, scenario, target=DEFAULT_TARGET)
-                for name, pattern in shared.items()
-            }
+            scenario: {name: self.steps.of_scenario(pattern, scenario) for name, pattern in shared.items()}
             for scenario in scenarios
         }
         return {"scenarios": files, "results": [one.model_dump(exclude_none=True) for one in requests]}

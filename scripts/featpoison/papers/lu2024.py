@@ -75,8 +75,14 @@ def read_printed(path: Path) -> list[PrintedDrop]:
 
 
 def as_printed(key: Key) -> Key:
-    """The paper's row that one of ours stands beside: it caps no norm, and has one target head."""
-    kept_in = "free" if isinstance(key.set, float) else key.set
+    """The paper's row that one of ours stands beside: its features are free, and it has one target head.
+
+    A row of ours that gives poisons other base images or other labels than the paper does keeps its own key,
+    which is none of the paper's.
+    """
+    if key.pairing or key.label:
+        return key
+    kept_in = "free" if isinstance(key.set, float) or key.set == "emittable" else key.set
     return Key(key.scenario, key.method, key.beta, key.eps_d, kept_in, key.defence)
 
 

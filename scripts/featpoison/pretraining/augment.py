@@ -44,7 +44,7 @@ def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) 
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(n, device=device).uniform_(low, high, generator=generator)
 
-    top, left, height, width = draw_crops(n, images.shape[2:], settings, generator)
+    top, left, height, width = draw_crops(n, (images.shape[2], images.shape[3]), settings, generator)
     views = crop_and_flip(images, top=top, left=left, height=height, width=width, flip=uniform(0, 1) < 0.5)
 
     jittered = (uniform(0, 1) < settings.jitter_probability).float()

@@ -16,6 +16,7 @@ HELP = {
     "images": "image file of the data set",
     "encoder": "encoder",
     "clean": "clean heads",
+    "trajectory": "heads at several stages of training",
     "target": "target head",
     "poisoned": "poisoned features that are to be turned into images",
     "pairs": "poisoned features paired with base images",
@@ -42,6 +43,8 @@ def main(description: str | None, makes: Makes) -> None:
     except ValueError as error:
         arguments.error(f"--choice: {error}")
     values = settings.model_dump() | choice.model_dump(exclude_none=True)
+    if attack.by_budget != (getattr(args, "eps_d", None) is not None) and makes == "target":
+        arguments.error(f"--budget: expected {'one' if attack.by_budget else 'none'} for {attack.name}")
     own = {"eps_d": getattr(args, "eps_d", None), "poison_seed": getattr(args, "seed", None)}
     values |= {name: value for name, value in own.items() if value is not None}
     values |= {"victim": victim.model_dump()} if victim else {}
@@ -55,14 +58,14 @@ def main(description: str | None, makes: Makes) -> None:
         files=files,
         device=args.device,
         checkpoint=checkpoint,
-        budget=getattr(args, "eps_d", float("inf")),
+        budget=args.eps_d if values.get("eps_d") is not None else float("inf"),
         seed=getattr(args, "seed", 0),
         victim=victim,
         shard=shard or Shard(),
         devices=max(getattr(args, "devices", 1), 1),
     )
     made = attack.run(run)
-    budget = {"eps_d": args.eps_d} if "eps_d" in args else {}
+    budget = {"eps_d": args.eps_d} if values.get("eps_d") is not None else {}
     store.write(args.output, made.arrays, record, **budget, **made.facts)
     checkpoint.remove()
 
@@ -81,9 +84,10 @@ def _parser(description: str | None, makes: Makes) -> argparse.ArgumentParser:
     )
     if makes != "target":
         result.add_argument("--seed", type=int, required=True, help="poison seed")
-    if makes in ("features", "images"):
+    if makes != "noise":
         text = "eps_d: poisons for each clean training row"
-        result.add_argument("--budget", dest="eps_d", type=float, required=True, help=text)
+        needed = makes != "target"  # some target heads depend on it
+        result.add_argument("--budget", dest="eps_d", type=float, required=needed, help=text)
     if makes == "images":
         result.add_argument("--shard", type=Shard.parse, help="which shard of how many, as 2-of-7")
     if makes == "noise":

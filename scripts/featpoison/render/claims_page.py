@@ -33,11 +33,10 @@ def page(judgements: Sequence[Judgement], samples: Samples, published: Mapping[K
             _of(*one.published),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    taus = [f"{scenario} {samples.tau(scenario):.3f}" for scenario in samples.files.scenarios]
     lines += [
         "",
-        f"Reachability threshold tau of the target heads: {', '.join(taus)}. Below it no poisons whatever "
-        "make the target head stationary.",
+        "Each comparison names the set and the target head of its rows, and tau, the reachability threshold of "
+        "that head: at a budget eps_d below tau no poisons whatever make the head stationary.",
     ]
     for one in judgements:
         lines += ["", *_section(one, samples, published)]
@@ -76,7 +75,8 @@ def _section(judgement: Judgement, samples: Samples, published: Mapping[Key, flo
     ]
     for pair in zip(*(judgement.findings[victim] for victim in VICTIMS), strict=True):
         comparison = pair[0].comparison
-        tau = f"{samples.tau(comparison.plus.scenario):.3f}"
+        taus = dict.fromkeys(samples.tau(key) for key in (comparison.plus, comparison.minus))
+        tau = " and ".join(f"{one:.3f}" for one in taus if one is not None) or "–"
         cells = [
             _scenarios(comparison),
             claimed(comparison, samples),

@@ -55,7 +55,7 @@ class Cell:
     drop_8bit_high: float | None = None
     """The drop after the poisons were rounded to 8 bits, with its interval."""
     set: str | None = None
-    """What the poisons are kept in: free, valid, constrained, or a norm cap."""
+    """What the poisons are kept in: free, valid, constrained, emittable, or a norm cap."""
     target: str | None = None
     """Target head of an attack that has one."""
     defence: str | None = None
@@ -65,27 +65,44 @@ class Cell:
     title: str = ""
     group: str = "none"
     """How the paper colours the row."""
+    cap: float | None = None
+    """Norm cap of the set emittable."""
+    pairing: str | None = None
+    """Where base images are looked for, where the row says it."""
+    label: str | None = None
+    """Whose labels the poisons have, where the row says it."""
+    negative_share: float | None = None
+    """Mean share of the entries of the poisons' features that are negative."""
+    distinct_bases: float | None = None
+    """Mean number of different clean rows that poisons started from."""
+    dirty_labels: float | None = None
+    """Mean number of poisons that have another label than their clean row."""
 
 
 TEXTS = ("method", "seeds", "victim", "source", "makes", "title", "group")
-CHOICES = ("set", "target", "defence", "scenario")
+CHOICES = ("set", "target", "defence", "scenario", "pairing", "label")
 """Columns of words that may be empty."""
 FACTS = {"residual": "residual", "magnitude_ratio": "feature_magnitude_ratio"} | {
-    name: name for name in ("poisons", "removed", "feature_distance", "pixel_ratio", "psnr", "ssim")
+    name: name
+    for name in (
+        "poisons",
+        "removed",
+        "feature_distance",
+        "pixel_ratio",
+        "psnr",
+        "ssim",
+        "negative_share",
+        "distinct_bases",
+        "dirty_labels",
+    )
 }
 
 
 def fields_of(request: Request) -> dict[str, Any]:
     """What a request says of its cells."""
     row = request.row
-    kept_in = number(row.norm_cap) if row.norm_cap is not None else row.set
-    own = {
-        "method": row.method,
-        "beta": row.beta,
-        "set": kept_in,
-        "target": row.target,
-        "defence": row.defence,
-    }
+    own: dict[str, Any] = row.model_dump(exclude={"set", "scenario"})
+    own["set"] = row.set if isinstance(row.set, str | None) else number(row.set)
     said = {"eps_d": request.eps_d, "source": request.source, "makes": request.makes, "title": request.title}
     return own | said | {"scenario": row.scenario, "group": request.group}
 
@@ -102,8 +119,11 @@ def request_of(cell: Mapping[str, str]) -> Request:
     """The request behind a line of a table's CSV. Raises KeyError for a missing column, ValueError for a
     value that does not fit."""
     kept_in = _cap(cell["set"]) or cell["set"] or None
-    values: dict[str, Any] = {"set": kept_in, "beta": float(cell["beta"]) if cell["beta"] else None}
-    values |= {name: cell[name] or None for name in ("method", "target", "defence", "scenario")}
+    values: dict[str, Any] = {
+        name: float(cell[name]) if cell[name] else None for name in ("beta", "cap")
+    }
+    words = ("method", "target", "defence", "scenario", "pairing", "label")
+    values |= {"set": kept_in} | {name: cell[name] or None for name in words}
     row = Row(**values)
     said: dict[str, Any] = {name: cell[name] for name in ("source", "makes", "title", "group")}
     return Request(row=row, eps_d=float(cell["eps_d"]), **said)

@@ -22,12 +22,15 @@ class Key:
     set: str | float | None = None
     defence: str | None = None
     target: str | None = None
+    cap: float | None = None
+    pairing: str | None = None
+    label: str | None = None
 
 
 def key_of(row: Row, eps_d: float) -> Key:
     """The number of a row, whose scenario is known, at a budget."""
     assert row.scenario is not None
-    return Key(row.scenario, row.method, row.beta, eps_d, row.set, row.defence, row.target)
+    return Key(eps_d=eps_d, **row.model_dump())
 
 
 @dataclass(frozen=True)

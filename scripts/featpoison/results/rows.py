@@ -18,7 +18,7 @@ class Row(Choice):
     @property
     def choice(self) -> Choice:
         """The attack's part."""
-        return Choice(method=self.method, set=self.set, beta=self.beta, target=self.target)
+        return Choice(**{name: getattr(self, name) for name in Choice.model_fields})
 
 
 class Request(Settings):

@@ -34,8 +34,6 @@ class ScenarioFiles(Settings):
     """Feature cache."""
     clean: str
     """Clean heads."""
-    target: str
-    """Target head of the attacks."""
 
 
 class ResultFiles(Settings):
@@ -82,7 +80,7 @@ class Samples:
         shared = [
             Path(path)
             for files in self.files.scenarios.values()
-            for path in (files.features, files.clean, files.target)
+            for path in (files.features, files.clean)
         ]
         return sorted({*shared, *map(self.source, self.requests)})
 
@@ -94,9 +92,9 @@ class Samples:
         """The title of the key's row; of a key that only a publication has, its method."""
         return self.requests[key].title if key in self.requests else key.method
 
-    def tau(self, scenario: str) -> float:
-        """The reachability threshold of the scenario's target head."""
-        return store.read_attributes(Path(self.files.scenarios[scenario].target))["tau"]
+    def tau(self, key: Key) -> float | None:
+        """The reachability threshold of the row's target head; None for a row without one."""
+        return store.read_attributes(self.source(key)).get("tau")
 
     def residual(self, key: Key) -> float:
         """Mean ||R|| / ||G|| over poison seeds."""
@@ -118,7 +116,7 @@ class Samples:
         clean = self._correct(key.scenario, clean_file, f"clean_{victim}" if own else victim)
         if request.makes == "target":
             omega = torch.from_numpy(store.read(path, "omega")["omega"])
-            return of_images(clean, self._predict(key.scenario, omega[None, None]), stream)
+            return of_images(clean, self._predict(key.scenario, omega[:, None]), stream)  # one or more draws
         return of_images(clean, self._correct(key.scenario, path, victim), stream)
 
     def _correct(self, scenario: str, path: Path, victim: str) -> np.ndarray:
