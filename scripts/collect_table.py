@@ -28,7 +28,11 @@ def main() -> None:
         printed = published.get(as_printed(key_of(request.row, request.eps_d)))
         tau = store.read_attributes(Path(request.source)).get("tau")
         cells += cells_of(request, args.clean, tau, printed)
-    inputs = [*([args.clean] if args.clean else []), args.published, *(Path(request.source) for request in requests)]
+    inputs = [
+        *([args.clean] if args.clean else []),
+        args.published,
+        *(Path(request.source) for request in requests),
+    ]
     write_text(args.output, program.record(args, inputs, {"table": args.number}), to_csv(cells))
 
 

@@ -128,7 +128,9 @@ def main() -> None:
     arrays["removed"] = np.array(removed)
     # Of an attack without a target there is no threshold.
     tau = {"tau": store.read_attributes(args.target)["tau"]} if args.target else {}
-    store.write(args.output, arrays, record, seeds=victims.seeds, eps_d=first["eps_d"], **tau)
+    made_with = {name: first[name] for name in ("damping", "precision", "optimizer") if name in first}
+    facts = {"seeds": victims.seeds, "eps_d": first["eps_d"]} | tau | made_with
+    store.write(args.output, arrays, record, **facts)
 
 
 if __name__ == "__main__":

@@ -2,27 +2,39 @@
 
 from pathlib import Path
 
+from featpoison import store
 from featpoison.programs import program
 from featpoison.programs.output import write
 from featpoison.render.latex import to_latex
-from featpoison.render.layout import Facts
-from featpoison.results.cells import from_csv, largest_swing, perturbed_images
+from featpoison.render.layout import Facts, TargetFacts
+from featpoison.results.cells import damping_of, from_csv, largest_swing, perturbed_images
+
+
+def target_facts(path: Path) -> TargetFacts:
+    """What a target's file says of the choice of its head."""
+    facts = store.read_attributes(path)
+    names = ("tau", "training_error", "eps_w", "scale", "eps_d", "step_size", "epochs")
+    return TargetFacts(name=facts["target"], **{name: facts.get(name) for name in names})
 
 
 def main() -> None:
     """CSV -> tex, pdf or png, by each output's ending."""
     parser = program.parser(__doc__, compute=False)
     parser.add_argument("--numbers", type=Path, required=True, help="CSV of the table")
-    parser.add_argument("--eps-w", type=float, default=1.0, help="eps_w of the target head, for the notes")
+    parser.add_argument("--targets", type=Path, nargs="*", default=[], help="target heads of the rows")
     parser.add_argument(
         "--victims", type=Path, nargs="*", default=[], help="result files of the table's victims"
     )
     parser.add_argument("output", type=Path, nargs="+", help="one path per form (.tex, .pdf, .png)")
     args = program.start(parser)
-    record = program.record(args, [args.numbers, *args.victims], {"eps_w": args.eps_w})
+    record = program.record(args, [args.numbers, *args.targets, *args.victims], {})
     cells = from_csv(args.numbers.read_text())
-    images = perturbed_images(args.victims)
-    facts = Facts(eps_w=args.eps_w, swing=largest_swing(args.victims), images=images)
+    facts = Facts(
+        swing=largest_swing(args.victims),
+        targets=tuple(map(target_facts, args.targets)),
+        damping=damping_of(args.victims),
+        images=perturbed_images(args.victims),
+    )
 
     def make(path: Path) -> None:
         if path.suffix == ".tex":

@@ -23,6 +23,7 @@ rule render_table:
     input:
         numbers=f"{OUTPUT}/{{table}}.csv",
         victims=TABLES.table_victims,
+        targets=TABLES.table_targets,
         code=code("render_table.py"),
     output:
         report(
@@ -34,8 +35,6 @@ rule render_table:
         f"logs/render_table/{OUTPUT}/{{table}}.log",
     benchmark:
         f"benchmarks/render_table/{OUTPUT}/{{table}}.jsonl"
-    params:
-        eps_w=CONFIG.attacks.gradpc.eps_w,
     shell:
-        "python scripts/render_table.py --numbers {input.numbers} --eps-w {params.eps_w}"
+        "python scripts/render_table.py --numbers {input.numbers} --targets {input.targets}"
         " --victims {input.victims} -- {output} 2> {log}"

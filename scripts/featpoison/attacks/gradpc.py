@@ -36,14 +36,18 @@ def target_head(head: Head, gradient: Tensor, eps_w: float) -> Head:
     """
     length = gradient.norm()
     if not (length > 0 and length.isfinite()):
-        raise ValueError(f"GradPC: the gradient has length {length.item()}, expected a positive finite number")
+        raise ValueError(
+            f"GradPC: the gradient has length {length.item()}, expected a positive finite number"
+        )
     return Head.from_omega(head.omega + eps_w * (gradient / length).to(head.omega))
 
 
-def corrupted(task: Task, clean: Head, gradients: list[Tensor], settings: GradPC, train: Tensor) -> Made:
-    """The target heads of a step from `clean` along each of `gradients`, with what their file says of them.
+def corrupted(
+    name: str, task: Task, clean: Head, gradients: list[Tensor], settings: GradPC, train: Tensor
+) -> Made:
+    """The target `name`: heads of a step from `clean` along each of `gradients`, with what their file says of them.
 
     `train` (N, d): the training features of `task`, as the attack sees them.
     """
     heads = [target_head(clean, gradient, settings.eps_w) for gradient in gradients]
-    return describe(task, heads, clean, train=train, eps_w=settings.eps_w, scale=1.0)
+    return describe(task, name, heads, clean, train=train, eps_w=settings.eps_w, scale=1.0)

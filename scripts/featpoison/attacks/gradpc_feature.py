@@ -15,7 +15,7 @@ def run(given: Run) -> Made:
     task, clean = read_task(given.files["features"]), read_clean_head(given.files["clean"])
     exact = task.train.double()
     gradient = softmax.head_gradient(exact, task.train_labels, clean.to(exact))
-    return corrupted(task, clean, [gradient], given.settings, task.train)
+    return corrupted(given.choice.method, task, clean, [gradient], given.settings, task.train)
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:

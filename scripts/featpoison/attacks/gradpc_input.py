@@ -19,7 +19,7 @@ def run(given: Run) -> Made:
         train = extract(images, encoder)
     task, clean = read_task(given.files["features"]), read_clean_head(given.files["clean"])
     gradient = softmax.head_gradient(train.double(), task.train_labels, clean.to(train.double()))
-    return corrupted(task, clean, [gradient], given.settings, train)
+    return corrupted(given.choice.method, task, clean, [gradient], given.settings, train)
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:

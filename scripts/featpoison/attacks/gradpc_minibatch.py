@@ -21,7 +21,7 @@ def run(given: Run) -> Made:
         rows = torch.randperm(len(task.train), generator=generator)[: settings.minibatch]
         exact = task.train[rows].double()
         gradients.append(softmax.head_gradient(exact, task.train_labels[rows], clean.to(exact)))
-    return corrupted(task, clean, gradients, settings, task.train)
+    return corrupted(given.choice.method, task, clean, gradients, settings, task.train)
 
 
 ATTACK = Attack(

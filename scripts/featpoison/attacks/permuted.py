@@ -26,7 +26,9 @@ def run(given: Run) -> Made:
     S = softmax.logits(exact, Head.from_omega(moved).to(exact))
     scale = longest_reachable(S, task.train_labels, limit_of(settings, given.budget))
     assert scale is not None  # at scale 0 the threshold is 0
-    return describe(task, [Head.from_omega(scale * moved)], clean, scale=scale, eps_w=None)
+    return describe(
+        task, given.choice.method, [Head.from_omega(scale * moved)], clean, scale=scale, eps_w=None
+    )
 
 
 ATTACK = Attack(

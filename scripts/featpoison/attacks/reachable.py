@@ -27,20 +27,20 @@ def choose(task: Task, heads: TrainedHeads, settings: TargetSearch, budget: floa
     return max(found, key=lambda one: (one.training_error, one.scale))
 
 
-def made_of(task: Task, heads: TrainedHeads, chosen: Candidate, **facts: Any) -> Made:
-    """The product of a choice: which stage, which step, which scale."""
+def made_of(name: str, task: Task, heads: TrainedHeads, chosen: Candidate, **facts: Any) -> Made:
+    """The product of the choice of target `name`: which stage, which step, which scale."""
     facts |= {"eps_w": chosen.eps_w, "scale": chosen.scale}
     facts |= {
         "step_size": round(heads.step_size[chosen.stage].item(), 9),
         "epochs": int(heads.epochs[chosen.stage]),
     }
-    return describe(task, [head_of_candidate(heads, chosen)], head_of(heads, chosen.stage), **facts)
+    return describe(task, name, [head_of_candidate(heads, chosen)], head_of(heads, chosen.stage), **facts)
 
 
 def run(given: Run) -> Made:
     """Feature cache, heads at stages of training -> target head."""
     task, heads = read_task(given.files["features"]), read_trajectory(given.files["trajectory"])
-    return made_of(task, heads, choose(task, heads, given.settings, given.budget))
+    return made_of(given.choice.method, task, heads, choose(task, heads, given.settings, given.budget))
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:

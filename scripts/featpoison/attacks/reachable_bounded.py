@@ -87,10 +87,7 @@ def choose(
     labels, start = task.train_labels[base].to(device), task.train[base].to(device)
     among = candidates(task, heads, settings, budget)
     poisons = torch.stack(
-        [
-            _canceled(task, head_of_candidate(heads, one).to(device), start, labels, settings)
-            for one in among
-        ]
+        [_canceled(task, head_of_candidate(heads, one).to(device), start, labels, settings) for one in among]
     )
     sets = TrainingSets(
         task.train.to(device), task.train_labels.to(device), poisons, labels.expand(len(poisons), -1)
@@ -116,7 +113,7 @@ def run(given: Run) -> Made:
     """Feature cache, heads at stages of training -> target head."""
     task, heads = read_task(given.files["features"]), read_trajectory(given.files["trajectory"])
     chosen, error = choose(task, heads, given.settings, given.victim, given.budget, given.device)
-    return made_of(task, heads, chosen, victim_training_error=error)
+    return made_of(given.choice.method, task, heads, chosen, victim_training_error=error)
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:

@@ -14,9 +14,9 @@ from featpoison.softmax import Head
 
 
 def describe(
-    task: Task, heads: list[Head], clean: Head, *, train: Tensor | None = None, **facts: Any
+    task: Task, name: str, heads: list[Head], clean: Head, *, train: Tensor | None = None, **facts: Any
 ) -> Made:
-    """The product of a target: D heads, with the clean gradient G at each, and what they cost.
+    """The product of the target `name`: D heads, with the clean gradient G at each, and what they cost.
 
     `clean` is the head that they were made from. `train` (N, d) are the training features as the attack sees
     them, without it those of `task`. `facts` say how the heads were chosen.
@@ -43,4 +43,4 @@ def describe(
     means = {name: float(values.mean()) for name, values in by_head.items()}
     before = accuracy(task.test, task.test_labels, clean.omega).item()
     arrays = {"omega": omega.numpy(), "clean_gradient": gradients.numpy()} | by_head
-    return Made(arrays, facts | means | {"clean_accuracy": before})
+    return Made(arrays, facts | means | {"target": name, "clean_accuracy": before})

@@ -167,9 +167,7 @@ def _mean_threshold(task: Task, path: Path) -> float:
     """tau, the mean over the stored target heads, from the gradient of the training features."""
     draws = len(store.read(path, "tau")["tau"])
     found = [_target_of(task, path, draw) for draw in range(draws)]
-    return float(
-        np.mean([softmax.reachability_threshold(G, head, len(task.train)) for head, G in found])
-    )
+    return float(np.mean([softmax.reachability_threshold(G, head, len(task.train)) for head, G in found]))
 
 
 def _victims(

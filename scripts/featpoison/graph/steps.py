@@ -128,7 +128,6 @@ class Steps:
         known = dict(wildcards.items()) if hasattr(wildcards, "items") else dict(vars(wildcards))
         own = {"attack": self.source(choice), "pairing": choice.pairing or attack.pairing, "kind": "skip"}
 
-
         def path(need: Need) -> str:
             if need != "target":
                 return patterns[need].format(**(known | own))

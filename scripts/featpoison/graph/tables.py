@@ -75,6 +75,17 @@ class Tables:
         requests = self.requests(wildcards.table)
         return sorted({request.source for request in requests if request.makes != "target"})
 
+    def table_targets(self, wildcards: Wildcards) -> list[str]:
+        """The target heads that its rows show or aim at."""
+        scenario = self.config.scenarios[self.config.tables[wildcards.table].scenario]
+        found = []
+        for request in self.requests(wildcards.table):
+            own = request.row.method if request.makes == "target" else request.row.target
+            if own is not None:
+                known = {"dataset": scenario.dataset, "encoder": scenario.encoder}
+                found.append(self.steps.target_file(own, budget=number(request.eps_d), **known))
+        return list(dict.fromkeys(found))
+
     def _shared(self, pattern: str, table: str, **known: str) -> str | list[str]:
         """A file that all rows of a table share; none for rows of EMN alone, which bring their own clean
         accuracy."""

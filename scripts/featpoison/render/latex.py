@@ -3,7 +3,7 @@
 
 import math
 
-from featpoison.render.layout import Facts, budgets_of, columns_of, lines_of, notes_of
+from featpoison.render.layout import Facts, budgets_of, columns_of, labels_of, lines_of, notes_of, words_of
 from featpoison.results.cells import Cell
 
 HEADS = {
@@ -13,6 +13,7 @@ HEADS = {
     "converged": "ours, converged",
     "residual": r"$\|R\|/\|G\|$",
     "magnitude": "magnitude",
+    "bases": "bases",
     "clean": "clean accuracy",
 }
 
@@ -40,27 +41,34 @@ def escape(text: str) -> str:
 def to_latex(cells: list[Cell], facts: Facts, header: list[str]) -> str:
     """A `table*` environment; `header` lines become comments at the top."""
     budgets, columns = budgets_of(cells), columns_of(cells)
-    width = len(columns)
+    width, labels = len(columns), labels_of(cells)
     lines = [f"% {line}" for line in header]
     lines += [
         r"% Needs \usepackage{booktabs}, \usepackage{graphicx} and \usepackage[table]{xcolor}.",
         r"\begin{table*}",
         r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{l{'r' * (width * len(budgets))}}}",
+        rf"\begin{{tabular}}{{{'l' * len(labels)}{'r' * (width * len(budgets))}}}",
         r"\toprule",
-        "Attack"
+        "&" * (len(labels) - 1)
         + "".join(
             rf" & \multicolumn{{{width}}}{{c}}{{$\epsilon_d = {_infinite(budget)}$}}" for budget in budgets
         )
         + r" \\",
-        "".join(rf"\cmidrule(lr){{{2 + width * i}-{1 + width * (i + 1)}}}" for i in range(len(budgets))),
-        " & ".join(["", *(HEADS[name] for _ in budgets for name in columns)]) + r" \\",
+        "".join(
+            rf"\cmidrule(lr){{{1 + len(labels) + width * i}-{len(labels) + width * (i + 1)}}}"
+            for i in range(len(budgets))
+        ),
+        " & ".join([*labels, *(HEADS[name] for _ in budgets for name in columns)]) + r" \\",
         r"\midrule",
     ]
     for line in lines_of(cells):
         texts = [text or "--" for cell in line.cells for text in cell]
-        lines.append(rf"\rowcolor[HTML]{{{line.tint}}} " + " & ".join([escape(line.title), *texts]) + r" \\")
+        lines.append(
+            rf"\rowcolor[HTML]{{{line.tint}}} "
+            + " & ".join([*map(escape, words_of(line, cells)), *texts])
+            + r" \\"
+        )
     lines += [r"\bottomrule", r"\end{tabular}}", r"\par\smallskip\begin{minipage}{0.95\textwidth}\scriptsize"]
     lines += [escape(note) for note in notes_of(cells, facts)]
     return "\n".join([*lines, r"\end{minipage}", r"\end{table*}", ""])

@@ -12,14 +12,17 @@ TINTS = {"input": "DCE9F7", "targeted": "FBE3E4", "none": "FFFFFF"}
 
 @dataclass(frozen=True)
 class Line:
-    """One attack: its title, colour, and for each budget the texts of the columns."""
+    """One attack: what tells it apart, its colour, and for each budget the texts of the columns, all empty
+    where it was not run."""
 
     title: str
+    kept_in: str
+    target: str
     tint: str
     cells: tuple[tuple[str, ...], ...]
 
 
-COLUMNS = ("paper", "sgd100", "converged", "residual", "magnitude")
+COLUMNS = ("paper", "sgd100", "converged", "residual", "magnitude", "bases")
 NOISE_COLUMNS = ("paper", "network", "sgd100", "converged", "clean")
 
 
@@ -33,12 +36,40 @@ def columns_of(cells: list[Cell]) -> tuple[str, ...]:
     return NOISE_COLUMNS if of_noise(cells) else COLUMNS
 
 
+def labels_of(cells: list[Cell]) -> tuple[str, ...]:
+    """The heads of the columns of words that begin a line."""
+    return ("Attack",) if of_noise(cells) else ("Attack", "set", "target")
+
+
+def words_of(line: Line, cells: list[Cell]) -> tuple[str, ...]:
+    """The words that begin a line, under `labels_of`."""
+    return (line.title, line.kept_in, line.target)[: len(labels_of(cells))]
+
+
+def set_text(cell: Cell) -> str:
+    """A set as tables show it: a norm cap is a number."""
+    if cell.set == "emittable":
+        return f"emittable {cell.cap:g}"
+    return "" if cell.set is None else cell.set if cell.set.isalpha() else f"norm {float(cell.set):g}"
+
+
 def lines_of(cells: list[Cell]) -> list[Line]:
     """The lines of a table in the order of its cells."""
-    lines = []
-    for (title, tint), group in groupby(cells, key=lambda cell: (cell.title, TINTS[cell.group])):
-        budgets = [list(same) for _, same in groupby(group, key=lambda cell: cell.eps_d)]
-        lines.append(Line(title, tint, tuple(_texts(same) for same in budgets)))
+
+    def identity(cell: Cell) -> tuple:
+        return (
+            cell.title,
+            set_text(cell),
+            cell.target or "",
+            TINTS[cell.group],
+            cell.source if of_noise(cells) else "",
+        )
+
+    lines, blank = [], ("",) * len(columns_of(cells))
+    for (title, kept_in, target, tint, _), group in groupby(cells, key=identity):
+        run = {budget: list(same) for budget, same in groupby(group, key=lambda cell: cell.eps_d)}
+        texts = tuple(_texts(run[budget]) if budget in run else blank for budget in budgets_of(cells))
+        lines.append(Line(title, kept_in, target, tint, texts))
     return lines
 
 
@@ -60,7 +91,16 @@ def _texts(cells: list[Cell]) -> tuple[str, ...]:
         *ours,
         _number(first.residual, 3),
         _number(first.magnitude_ratio, 2),
+        _bases(first),
     )
+
+
+def _bases(cell: Cell) -> str:
+    """How many different clean rows the poisons started from, and how many of them carry another label than
+    that row."""
+    if cell.distinct_bases is None or cell.dirty_labels is None:
+        return ""
+    return f"{cell.distinct_bases:.0f} / {cell.dirty_labels:.0f}"
 
 
 def _drop(cell: Cell | None) -> str:
@@ -81,13 +121,41 @@ def budgets_of(cells: list[Cell]) -> list[float]:
 
 
 @dataclass(frozen=True)
+class TargetFacts:
+    """How a target head was chosen."""
+
+    name: str
+    eps_d: float | None
+    """The budget that the choice depends on; None where it depends on none."""
+    tau: float
+    training_error: float
+    eps_w: float | None
+    scale: float
+    step_size: float | None
+    """Of the training of the head that it was made from; None for the clean head."""
+    epochs: int | None
+
+    @property
+    def text(self) -> str:
+        """One sentence without its end."""
+        name = self.name if self.eps_d is None else f"{self.name} at eps_d = {self.eps_d:g}"
+        start = "" if self.epochs is None else f", from {self.epochs} epochs at step size {self.step_size:g}"
+        step = "" if self.eps_w is None else f", eps_w = {self.eps_w:.3g}"
+        scale = "" if self.scale == 1 else f", shortened to {self.scale:.2g} of its length"
+        error = f"training error {100 * self.training_error:.1f} %"
+        return f"{name}: tau = {self.tau:.3f}, {error}{start}{step}{scale}"
+
+
+@dataclass(frozen=True)
 class Facts:
     """What the notes say and the cells do not hold."""
 
-    eps_w: float
-    """GradPC's step."""
     swing: float
     """Largest range of a victim's accuracy over its last epochs, points."""
+    targets: tuple[TargetFacts, ...] = ()
+    """The target heads of the rows."""
+    damping: float | None = None
+    """TGDA's, where a row shows that attack."""
     images: int | None = None
     """EMN only: training images, all of them perturbed."""
 
@@ -98,31 +166,63 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
         return _noise_notes(cells, facts)
     clean = {cell.victim: cell.clean_accuracy for cell in cells}
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells if cell.victim != "target"})
-    attack = next((cell for cell in cells if cell.victim != "target"), cells[0])
-    assert attack.tau is not None  # only EMN has none
-    below = "below" if max(budgets_of(cells)) < attack.tau else "not all below"
     notes = [
         "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over "
-        "poison seeds; rows of GradPC show the target head itself.",
+        "poison seeds; rows that name no set and no target show a target head itself.",
         f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, "
         f"poison x victim: {', '.join(seeds)}. "
         f"Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
-        f"Target head: eps_w = {facts.eps_w:g} (paper: 1), reachability threshold tau = {attack.tau:.3f}; "
-        f"the budgets shown are {below} it. "
-        "Residual: gradient left at the target head, relative to the clean one. "
-        "Magnitude: mean norm of the poisons' features relative to the clean ones.",
+        "Residual: gradient left at the target head, relative to the clean one. Magnitude: mean norm of the "
+        "poisons' features relative to the clean ones. Bases: different clean rows that poisons started from, "
+        "and after the slash poisons that have another label than that row. A dash: not run at this budget, or "
+        "no such number.",
     ]
-    return notes + _cap_note(cells) + _rounding_note(cells) + _removal_note(cells)
+    if facts.targets:
+        told = "; ".join(target.text for target in facts.targets)
+        notes.append(f"Target heads (at a budget below tau no poisons whatever hold one in place): {told}.")
+    return (
+        notes + _set_notes(cells) + _attack_notes(cells, facts) + _rounding_note(cells) + _removal_note(cells)
+    )
 
 
-def _cap_note(cells: list[Cell]) -> list[str]:
-    """What a norm cap in a row's name means, where there is one: a set that is a number."""
-    if all(cell.set is None or cell.set.isalpha() for cell in cells):
-        return []
-    return [
-        "Cap: no poisoned feature is longer than so many times the clean features, of which canceling takes "
-        "the longest one and the exact bilevel attack the mean. Images with a cap invert such features."
-    ]
+SETS = {
+    "free": "nothing is asked",
+    "norm": "norm c, features at most c times as long as the mean clean one",
+    "emittable": "emittable c, such features without negative entries where the encoder never emits any",
+    "valid": "valid, 8-bit images in [0, 1]",
+    "constrained": "constrained, in the range of the clean images and near the base image",
+}
+
+
+def _set_notes(cells: list[Cell]) -> list[str]:
+    """What the sets of the rows mean, and how much of the poisoned features is negative."""
+    words = [set_text(cell).split()[0] for cell in cells if cell.set is not None]
+    used = [text if name != "free" else f"free, {text}" for name, text in SETS.items() if name in words]
+    notes = []
+    if used:
+        notes.append(f"Sets: {'; '.join(used)}. Images that invert features have the set of these features.")
+    shares = {
+        f"{cell.title} {set_text(cell)} {cell.target or ''}".rstrip(): cell.negative_share
+        for cell in cells
+        if cell.makes == "features" and cell.negative_share
+    }
+    if shares:
+        told = "; ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+        notes.append(f"Negative entries of poisoned features: {told}; of all other rows none.")
+    return notes
+
+
+def _attack_notes(cells: list[Cell], facts: Facts) -> list[str]:
+    """What a number depends on that the row does not say."""
+    notes = []
+    if facts.damping is not None:
+        notes.append(f"TGDA's Hessian is damped by {facts.damping:g}.")
+    if any(cell.label == "base" for cell in cells):
+        notes.append(
+            "Matched poisons carry the label that their feature was made for; base labels: that of the base "
+            "image instead."
+        )
+    return notes
 
 
 def _rounding_note(cells: list[Cell]) -> list[str]:

@@ -119,9 +119,7 @@ def request_of(cell: Mapping[str, str]) -> Request:
     """The request behind a line of a table's CSV. Raises KeyError for a missing column, ValueError for a
     value that does not fit."""
     kept_in = _cap(cell["set"]) or cell["set"] or None
-    values: dict[str, Any] = {
-        name: float(cell[name]) if cell[name] else None for name in ("beta", "cap")
-    }
+    values: dict[str, Any] = {name: float(cell[name]) if cell[name] else None for name in ("beta", "cap")}
     words = ("method", "target", "defence", "scenario", "pairing", "label")
     values |= {"set": kept_in} | {name: cell[name] or None for name in words}
     row = Row(**values)
@@ -237,6 +235,18 @@ def largest_swing(results: Iterable[Path]) -> float:
         np.ptp(store.read(path, name)[name], axis=-1).max() for path in results if name in store.lengths(path)
     ]
     return 100 * float(max(swings, default=0.0))
+
+
+def damping_of(results: Iterable[Path]) -> float | None:
+    """The damping of the attack among these results that has one; None where none has.
+
+    Raises ValueError where they differ.
+    """
+    found = [store.read_attributes(path).get("damping") for path in results]
+    dampings = {one for one in found if one is not None}
+    if len(dampings) > 1:
+        raise ValueError(f"results of one table have dampings {sorted(dampings)}, expected one")
+    return dampings.pop() if dampings else None
 
 
 def perturbed_images(results: Iterable[Path]) -> int | None:

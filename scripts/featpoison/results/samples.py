@@ -78,9 +78,7 @@ class Samples:
     def inputs(self) -> list[Path]:
         """Every file that a number may come from."""
         shared = [
-            Path(path)
-            for files in self.files.scenarios.values()
-            for path in (files.features, files.clean)
+            Path(path) for files in self.files.scenarios.values() for path in (files.features, files.clean)
         ]
         return sorted({*shared, *map(self.source, self.requests)})
 
