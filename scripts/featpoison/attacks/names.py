@@ -19,6 +19,9 @@ NAMES = (
     "emn-original",
     "emn-end-to-end",
     "emn-input",
+    "mislabelled-random",
+    "mislabelled-next",
+    "mislabelled-influence",
 )
 
 
