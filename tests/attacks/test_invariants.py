@@ -15,6 +15,9 @@ from featpoison.attacks.feature_matching import FeatureMatching, match
 from featpoison.attacks.gc_feature import GCFeature, cancel
 from featpoison.attacks.gc_input import Canceling
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
+from featpoison.attacks.mislabelled_influence import influence, most_harmful
+from featpoison.attacks.mislabelled_next import next_class
+from featpoison.attacks.mislabelled_random import random_wrong_labels
 from featpoison.attacks.pairing import nearest_clean
 from featpoison.attacks.tgda_input import TGDAInput, TotalGradient
 from featpoison.common.pixels import to_pixels
@@ -123,6 +126,18 @@ def exact_feature(p, n, seed):
     return Outcome(found.poisons, labels, found.first_value, found.last_value)
 
 
+def copies(wrong, p, n, seed):
+    """Of random images, which have no loss of their own."""
+    base = choose_initial(p.labels, n, seed)
+    return Outcome(p.pixels[base], wrong(p.labels[base], 3, seed), 0.0, 0.0)
+
+
+def copies_by_influence(p, n, seed):
+    scores = influence(p.X, p.labels, Converged(ridge=1e-3), classes=3, seed=seed, tolerance=1e-6)
+    rows, labels = most_harmful(scores, n)
+    return Outcome(p.pixels[rows], labels, 0.0, 0.0)
+
+
 def canceling(p, features, labels):
     return Canceling(features, labels, p.target, p.G, BATCH)
 
@@ -145,6 +160,9 @@ ATTACKS = {
     "tgda-input-constrained": partial(image_attack, total_gradient, True),
     "exact-input": partial(image_attack, bilevel, False),
     "exact-input-constrained": partial(image_attack, bilevel, True),
+    "mislabelled-random": partial(copies, random_wrong_labels),
+    "mislabelled-next": partial(copies, lambda labels, classes, seed: next_class(labels, classes)),
+    "mislabelled-influence": copies_by_influence,
 }
 every_attack = pytest.mark.parametrize("name", ATTACKS)
 
@@ -158,7 +176,8 @@ def test_budget_labels_seed_and_loss(name, n, problem):
     found = attack(problem, n, 0)
     assert len(found.poisons) == len(found.labels) == n
     assert found.poisons.isfinite().all()
-    assert set(found.labels.tolist()) <= set(problem.labels.tolist())
+    known = range(3) if name.startswith("mislabelled") else problem.labels.tolist()
+    assert set(found.labels.tolist()) <= set(known)
     for now, then in zip((problem.labels, problem.pixels, problem.X), before, strict=True):
         assert torch.equal(now, then)  # the clean data is untouched
     assert all(torch.equal(value, weights[key]) for key, value in problem.encoder.state_dict().items())

@@ -20,6 +20,7 @@ FEW = {
     "gc_feature": {"iterations": 40, "step_size": 1.0},
     "exact_feature": {"epochs": 3, "step_size": 5.0},
     "feature_matching": {"steps": 12, "batch_size": 3, "precision": "float32"},
+    "mislabelled": {"damping": 1e-3},
     "emn": {
         "steps": 2,
         "training_steps": 2,
@@ -75,7 +76,8 @@ def test_an_attack_needs_no_other_file_and_makes_what_it_says(name, kept_in, fil
     base, labels = made.arrays["base"], made.arrays["labels"]
     assert base.min() >= 0
     assert base.max() < 40
-    np.testing.assert_array_equal(labels, clean["train_labels"][base])
+    same = labels == clean["train_labels"][base]
+    assert not same.any() if name.startswith("mislabelled") else same.all()
     thing = {"features": "features", "images": "images", "noise": "noise"}[attack.makes]
     assert made.arrays[thing].dtype == np.float32
     if attack.makes == "images":
@@ -112,7 +114,7 @@ def test_shards_of_a_matching_are_the_rows_of_the_whole(name, files):
 def test_other_seeds_start_from_other_rows(files):
     for name in names.making("features", "images"):
         if names.load(name).poisoned_by is None:
-            given = run_of(name, names.load(name).sets[0], files)
+            given = run_of(name, next(iter(names.load(name).sets), None), files)
             first, other = (names.load(name).run(replace(given, seed=seed)).arrays["base"] for seed in (3, 4))
             assert not np.array_equal(first, other), name
 

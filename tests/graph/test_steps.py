@@ -70,6 +70,7 @@ INPUTS = [
     (at("gc-input_constrained_gradpc-feature"), files("images", "encoder", "features", "target")),
     (at("tgda-input_free"), files("images", "encoder", "features", "clean")),
     (at("exact-input_free"), files("images", "encoder", "features")),
+    (at("mislabelled-influence"), files("images", "features")),
     (
         at("decoder-inversion_cap2_gradpc-feature"),
         files(

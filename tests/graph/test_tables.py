@@ -39,6 +39,11 @@ TITLES = [
         Row(method="feature-matching", set=2.0, beta=0.1, defence="magnitude-filter"),
         "Feature matching-r (beta = 0.1, cap 2)",
     ),
+    (Row(method="mislabelled-next"), "Baseline: wrong labels, next class"),
+    (
+        Row(method="mislabelled-random", defence="magnitude-filter"),
+        "Baseline: wrong labels, random (magnitude filter)",
+    ),
     (Row(method="emn-input", scenario="transfer"), "EMN, frozen encoder (transfer)"),
 ]
 

@@ -25,6 +25,7 @@ CHOICES = {
     "feature-matching": {"set": "free", "beta": 0.25, "target": "gradpc-feature"},
     "decoder-inversion": {"set": "free", "target": "gradpc-feature"},
     "emn-input": {},
+    "mislabelled-influence": {},
 }
 SETTINGS = {
     "gradpc-feature": {"eps_w": 2.0},
@@ -33,6 +34,7 @@ SETTINGS = {
     "gc-input": {"epochs": 2, "batch_size": 3, "precision": "float32"},
     "feature-matching": {"steps": 3, "batch_size": 3, "precision": "float32"},
     "decoder-inversion": {"seed": 7},  # of the decoder, beside the poison seed
+    "mislabelled-influence": {"tolerance": 1e-3},
     "emn-input": {"steps": 1, "training_steps": 1, "max_rounds": 1, "precision": "float32"},
 }
 

@@ -23,6 +23,9 @@ NAMES = (
     "emn-original",
     "emn-end-to-end",
     "emn-input",
+    "mislabelled-random",
+    "mislabelled-next",
+    "mislabelled-influence",
 )
 
 
