@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from featpoison import softmax
-from featpoison.attacks.gradpc import GradPC, target_head
+from featpoison.attacks.gradpc import target_head
 from featpoison.common.pixels import to_pixels
 from featpoison.encoders.features import extract
 from helpers import random_problem
@@ -15,7 +15,7 @@ from oracles import slow
 def test_gradpc_moves_by_eps_w_along_the_gradient_and_raises_the_loss():
     X, labels, head = random_problem(60, 5, 4)
     gradient = softmax.head_gradient(X, labels, head)
-    target = target_head(head, gradient, GradPC(eps_w=0.5))
+    target = target_head(head, gradient, 0.5)
     step = target.omega - head.omega
     assert step.norm().item() == pytest.approx(0.5)
     assert torch.cosine_similarity(step.flatten(), gradient.flatten(), dim=0).item() == pytest.approx(1)
@@ -26,7 +26,7 @@ def test_gradpc_moves_by_eps_w_along_the_gradient_and_raises_the_loss():
 def test_gradpc_without_a_direction_is_an_error(value):
     _, _, head = random_problem(6, 5, 4)
     with pytest.raises(ValueError, match="expected a positive finite number"):
-        target_head(head, torch.full((4, 6), value), GradPC())
+        target_head(head, torch.full((4, 6), value), 1.0)
 
 
 def test_input_and_feature_space_gradients_agree(encoder, images):

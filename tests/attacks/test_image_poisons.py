@@ -66,12 +66,14 @@ def test_poisons_start_from_rows_of_the_training_set(given, files):
         random_start(task, replace(given, budget=0.01))
 
 
-def test_the_allowed_range_is_that_of_the_clean_images(files):
-    """Pixels from 20 to 200 of 255, not from 0 to 1."""
+def test_constrained_images_stay_in_the_clean_range_and_valid_ones_in_that_of_pixels(files):
+    """Clean pixels go from 20 to 200 of 255, not from 0 to 1."""
     images = torch.tensor([-10.0, 0.0, LOW, 0.5, HIGH, 1.0, 10.0], dtype=torch.float64)
-    inside = allowed(True, files["images"]).project(images)
+    inside = allowed("constrained", files["images"]).project(images)
     assert inside.tolist() == pytest.approx([LOW, LOW, LOW, 0.5, HIGH, HIGH, HIGH])
-    assert torch.equal(allowed(False, files["images"]).project(images), images)
+    valid = allowed("valid", files["images"]).project(images)
+    assert valid.tolist() == pytest.approx([0, 0, LOW, 0.5, HIGH, 1, 1])
+    assert torch.equal(allowed("free", files["images"]).project(images), images)
 
 
 @pytest.mark.parametrize("name", ["gc-input", "tgda-input", "exact-input"])
