@@ -6,6 +6,7 @@ much they look like their bases. The rounded images' features are computed here,
 result does not depend on which. With --base-labels, each poison is given the label of its base image.
 """
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -65,9 +66,8 @@ def joined(
     ], records
 
 
-def main() -> None:
-    """Feature cache, poisons of each seed (and target head, images, encoder) -> retrained heads, accuracies,
-    facts."""
+def arguments() -> argparse.Namespace:
+    """The command line, checked."""
     parser = program.parser(__doc__)
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--target", type=Path, help="target head of an attack that has one")
@@ -93,9 +93,15 @@ def main() -> None:
     if args.quantized and not args.encoder:
         parser.error("--quantized goes with --images and --encoder")
     if len(args.poison_seeds) != len(args.poisons):
-        parser.error(
-            f"--poison-seeds: {len(args.poison_seeds)} seeds, expected one for each of {len(args.poisons)} files"
-        )
+        found = f"{len(args.poison_seeds)} seeds"
+        parser.error(f"--poison-seeds: {found}, expected one for each of {len(args.poisons)} files")
+    return args
+
+
+def main() -> None:
+    """Feature cache, poisons of each seed (and target head, images, encoder) -> retrained heads, accuracies,
+    facts."""
+    args = arguments()
     victims = program.settings(Victims, args.settings)
     inputs = [path for path in (args.features, args.target, *args.poisons, args.images, args.encoder) if path]
     values = victims.model_dump() | {"poison_seeds": args.poison_seeds, "base_labels": args.base_labels}
@@ -106,8 +112,10 @@ def main() -> None:
         poisons = [with_base_labels(one, task) for one in poisons]
     targets = [read_target(args.target, seed) for seed in args.poison_seeds] if args.target else []
     sets = poisons
-    if args.images:
-        images = [rounded(one) for one in poisons]
+    images = [rounded(one) for one in poisons] if args.images else []
+    # Images that 8 bits hold exactly are their own copies, and so are their victims.
+    copied = all(torch.equal(pixels, one.images) for one, pixels in zip(poisons, images, strict=bool(images)))
+    if not copied:
         if args.quantized:
             features, records = joined(args.quantized, args.poisons, args.encoder)
             record["environment"]["device"] = provenance.joint_device([record, *records])
@@ -122,7 +130,7 @@ def main() -> None:
     for name, values in retrain_all(task, sets, victims, args.device).items():
         arrays[name] = values[: len(poisons)]
         if args.images:
-            arrays[f"quantized_{name}"] = values[len(poisons) :]
+            arrays[f"quantized_{name}"] = values if copied else values[len(poisons) :]
     first = store.read_attributes(args.poisons[0])
     removed = [store.read_attributes(path).get("removed", 0) for path in args.poisons]
     arrays["removed"] = np.array(removed)

@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack
 from featpoison.attacks.choices import DEFAULT_TARGET, Choice, Set
+from featpoison.attacks.longest_features import LongestFeatures
 from featpoison.common.settings import Settings
 from featpoison.datasets.downloads import Source
 from featpoison.datasets.sources import Dataset
@@ -103,8 +104,8 @@ class TableRow(Row):
     method: Annotated[str, Field(json_schema_extra={"enum": list(attacks.NAMES)})]
     """Attack."""
     set: Set | None = None
-    """What its poisons are kept in: `free`, `valid`, `constrained`, `emittable`, or a number, the largest norm
-    of a poisoned feature in units of the mean clean norm; of an attack that turns poisoned features into
+    """What its poisons are kept in: `free`, `valid`, `constrained`, `emittable`, or a number, the largest
+    norm of a poisoned feature in units of the mean clean norm; of an attack that turns poisoned features into
     images, the set of these features. Null: the attack's usual set."""
     cap: PositiveFloat | None = None
     """With `set: emittable`, the largest norm of a poisoned feature in units of the mean clean norm."""
@@ -219,6 +220,8 @@ class Figures(Settings):
     """With `set: emittable`, its norm cap."""
     target: str = DEFAULT_TARGET
     """Target head of the poisons that are shown."""
+    caps: tuple[PositiveFloat, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
+    """The figure "frontier": norm caps of poisoned features, beside none; empty: no such figure."""
     images: PositiveInt = 10
     """Images of a row: the first poisons of the first poison seed."""
     emn: tuple[Name, ...] = ()
@@ -265,6 +268,8 @@ class Config(Settings):
     """How heads are trained."""
     trajectory: Trajectory = Trajectory()
     """The stages of training at which the search for reachable target heads begins."""
+    longest_features: LongestFeatures = LongestFeatures()
+    """The search for images with long features, of the figure "frontier"."""
     network_victims: NetworkVictims = NetworkVictims()
     """How whole networks are trained: victims of EMN's variants `original` and `end-to-end`."""
     poison_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)

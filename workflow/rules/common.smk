@@ -24,6 +24,7 @@ from featpoison.graph.paths import (
     FEATURES,
     IMAGES,
     NOISE,
+    NORMS,
     PAIRINGS,
     PAIRS,
     POISON_SHARD,
@@ -31,6 +32,7 @@ from featpoison.graph.paths import (
     POISONS,
     PUBLISHED,
     QUANTIZED_SHARD,
+    REACH,
     RECONSTRUCTIONS,
     TARGET,
     TARGET_OF_BUDGET,
@@ -71,6 +73,8 @@ localrules:
     plot_perturbations,
     plot_emn,
     plot_examples,
+    plot_reach,
+    plot_frontier,
     judge_claims,
 
 

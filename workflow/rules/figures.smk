@@ -229,3 +229,100 @@ rule plot_examples:
         shown=CONFIG.figures.images,
     shell:
         "python scripts/plot_examples.py --images {input.images} --count {params.shown} {output} 2> {log}"
+
+
+rule measure_reach:
+    """What steps of parameter corruption cost, and whether poisons can hold the heads that they lead to."""
+    input:
+        features=FEATURES,
+        trajectory=TRAJECTORY,
+        code=code("measure_reach.py"),
+    output:
+        REACH,
+    log:
+        "logs/measure_reach/{dataset}/{encoder}.log",
+    benchmark:
+        "benchmarks/measure_reach/{dataset}/{encoder}.jsonl"
+    resources:
+        mem_mb=PLANNED.memory(4, "train_heads"),
+        runtime=PLANNED.minutes(10),
+    params:
+        settings=STEPS.settings("measure_reach"),
+    shell:
+        "python scripts/measure_reach.py --features {input.features} --trajectory {input.trajectory}"
+        " --settings {params.settings:q} {output} 2> {log}"
+
+
+rule measure_norms:
+    """How long the features of real images are, and how long ascent can make those of valid images."""
+    input:
+        images=IMAGES,
+        encoder=ENCODER,
+        features=FEATURES,
+        code=code("measure_norms.py"),
+    output:
+        NORMS,
+    log:
+        "logs/measure_norms/{dataset}/{encoder}.log",
+    benchmark:
+        "benchmarks/measure_norms/{dataset}/{encoder}.jsonl"
+    resources:
+        gpu=GPU,
+        mem_mb=PLANNED.memory(6, "train_heads"),
+        runtime=PLANNED.minutes(10),
+    params:
+        settings=STEPS.settings("measure_norms"),
+    shell:
+        "python scripts/measure_norms.py --images {input.images} --encoder {input.encoder} --features "
+        "{input.features}"
+        " --settings {params.settings:q} {output} 2> {log}"
+
+
+rule plot_reach:
+    """Drop of target heads against the smallest budget that can hold them, by the clean head's training."""
+    input:
+        reach=SHOWN.shown(REACH),
+        clean=SHOWN.shown(CLEAN_HEADS),
+        targets=SHOWN.reached_targets,
+        code=code("plot_reach.py"),
+    output:
+        report(
+            multiext(f"{OUTPUT}/reach", ".pdf", ".png"),
+            category="Figures",
+            caption="../report/reach.rst",
+        ),
+    log:
+        f"logs/plot_reach/{OUTPUT}/reach.log",
+    benchmark:
+        f"benchmarks/plot_reach/{OUTPUT}/reach.jsonl"
+    params:
+        budgets=SHOWN.shown_budgets,
+    shell:
+        "python scripts/plot_reach.py --reach {input.reach} --clean {input.clean} --targets {input.targets}"
+        " --budgets {params.budgets} -- {output} 2> {log}"
+
+
+rule plot_frontier:
+    """Drop against the norm cap of poisoned features, beside the norms of real images' features."""
+    input:
+        results=SHOWN.frontier_files,
+        images=SHOWN.frontier_images,
+        norms=SHOWN.shown(NORMS),
+        code=code("plot_frontier.py"),
+    output:
+        report(
+            multiext(f"{OUTPUT}/frontier", ".pdf", ".png"),
+            category="Figures",
+            caption="../report/frontier.rst",
+        ),
+    log:
+        f"logs/plot_frontier/{OUTPUT}/frontier.log",
+    benchmark:
+        f"benchmarks/plot_frontier/{OUTPUT}/frontier.jsonl"
+    params:
+        results=SHOWN.frontier_json,
+        names=SHOWN.frontier_names,
+    shell:
+        "python scripts/plot_frontier.py --results {params.results:q} --images {input.images} --names "
+        "{params.names:q}"
+        " --norms {input.norms} -- {output} 2> {log}"

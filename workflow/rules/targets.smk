@@ -9,12 +9,12 @@ rule make_target_head:
         "logs/make_target_head/{dataset}/{encoder}/{target}.log",
     benchmark:
         "benchmarks/make_target_head/{dataset}/{encoder}/{target}.jsonl"
+    wildcard_constraints:
+        target=one_of(STEPS.targets),
     resources:
         gpu=PLANNED.attack_gpu,
         mem_mb=PLANNED.memory(6, "make_target_head"),
         runtime=PLANNED.minutes(10, "make_target_head"),
-    wildcard_constraints:
-        target=one_of(STEPS.targets),
     params:
         options=STEPS.target_options,
     shell:

@@ -104,8 +104,8 @@ class Attack:
         return self.section or self.name.replace("-", "_")
 
     def check(self, choice: Choice) -> None:
-        """Raise ValueError where the attack has no such set, pairing or label rule, or where a beta is missing
-        or has nothing to do.
+        """Raise ValueError where the attack has no such set, pairing or label rule, or where a beta is
+        missing or has nothing to do.
 
         Target heads are checked where the other attacks are known (`names.check`).
         """

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -15,17 +14,17 @@ from featpoison.attacks import quasi_newton
 from featpoison.attacks.attack import Attack, Made, Run
 from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.constraints import NormBall, features_allowed
-from featpoison.attacks.operations import Sizes, Work, canceling_step
+from featpoison.attacks.operations import Sizes, Work
+from featpoison.attacks.operations import canceling_step as operations_of_step
 from featpoison.attacks.step_rules import Optimizer, StepRule
 from featpoison.common.progress import Progress
 from featpoison.common.settings import Settings
 from featpoison.downstream.stored_heads import read_target
 from featpoison.downstream.task import read_task
-from featpoison.softmax import Head
-from featpoison.softmax import canceling_step as loss_and_gradient
+from featpoison.softmax import Head, canceling_step
 
 log = logging.getLogger(__name__)
-LBFGS = "l-bfgs"
+Rule = Optimizer | Literal["l-bfgs"]
 
 
 class GCFeature(Settings):
@@ -36,7 +35,7 @@ class GCFeature(Settings):
     """Most steps of each optimiser (paper: 2000)."""
     threshold: float = 1.0
     """Stop at L below this, L on sums (paper: 1)."""
-    optimizer: Optimizer | Literal["l-bfgs", "best"] = "best"
+    optimizer: Rule | Literal["best"] = "best"
     """Step rule. L-BFGS (scipy's L-BFGS-B, in float64) ends at residuals that a fixed number of Adam's steps
     does not see; `best` runs both and keeps the smaller final L. The paper's code uses Adam."""
     step_size: PositiveFloat = 0.1
@@ -58,69 +57,73 @@ class Canceled:
     optimizer: str
 
 
-def cancel(
-    initial: Tensor,
-    labels: Tensor,
-    target: Head,
-    clean_gradient: Tensor,
-    settings: GCFeature,
-    *,
-    within: NormBall,
-) -> Canceled:
-    """Minimise L = 1/2 ||clean_gradient + head_gradient(zeta)||^2 over zeta, from `initial` (n, d) with fixed
-    `labels` (n,).
+@dataclass(frozen=True)
+class Canceling:
+    """The objective L = 1/2 ||clean_gradient + head_gradient(zeta)||^2 as a function of zeta."""
 
-    `clean_gradient` (C, d+1), at `target`; `within` is the set that each zeta stays in. L never ends above its
-    start. Results have the type of `initial`. Raises FloatingPointError when L is no longer finite.
+    labels: Tensor
+    """Of the poisons (n,)."""
+    target: Head
+    clean_gradient: Tensor
+    """Summed over the clean rows at the target, (C, d+1)."""
+
+    def __call__(self, zeta: Tensor) -> tuple[Tensor, Tensor]:
+        """L () and its gradient (n, d), in the type of zeta (n, d)."""
+        return canceling_step(zeta, self.labels, self.target.to(zeta.dtype), self.clean_gradient.to(zeta))
+
+
+def cancel(initial: Tensor, objective: Canceling, settings: GCFeature, *, within: NormBall) -> Canceled:
+    """Minimise L over zeta, from `initial` (n, d), by each optimiser of the settings; the smallest L counts.
+
+    `within` is the set that each zeta stays in. L never ends above its start. Results have the type of
+    `initial`. Raises FloatingPointError when L is no longer finite.
     """
-    rules: list[str] = [LBFGS, "adam"] if settings.optimizer == "best" else [settings.optimizer]
-    start = within.project(initial)
-    first = loss_and_gradient(start, labels, target, clean_gradient)[0].item()
-    found = []
+    rules: tuple[Rule, ...] = ("l-bfgs", "adam") if settings.optimizer == "best" else (settings.optimizer,)
+    start, found = within.project(initial), []
     for rule in rules:
-        minimise = _by_lbfgs if rule == LBFGS else _by_steps
-        found.append(minimise(rule, start, labels, target, clean_gradient, settings, within))
-        log.info("%s: L %.6g -> %.6g in %d steps", rule, first, found[-1].last_loss, found[-1].iterations)
+        if rule == "l-bfgs":
+            found.append(_by_lbfgs(start, objective, settings, within))
+        else:
+            found.append(_by_steps(rule, start, objective, settings, within))
+        one = found[-1]
+        log.info("%s: L %.6g -> %.6g in %d steps", rule, one.first_loss, one.last_loss, one.iterations)
     return min(found, key=lambda one: one.last_loss)
 
 
-def _report(settings: GCFeature, size: float) -> Callable[[int, float], None]:
-    """Progress of one optimiser, by L and the residual; `size` is the clean gradient's norm."""
-    progress = Progress(settings.iterations, "steps")
+def _report(settings: GCFeature, objective: Canceling) -> Callable[[int, float], None]:
+    """Progress of one optimiser, by L and the residual."""
+    progress, size = Progress(settings.iterations, "steps"), objective.clean_gradient.norm().item()
     return lambda step, L: progress.advance(1, note=f"L {L:.4g}, residual {math.sqrt(2 * L) / size:.3f}")
 
 
-def _by_lbfgs(
-    rule: str, start: Tensor, labels: Tensor, target: Head, G: Tensor, settings: GCFeature, within: NormBall
-) -> Canceled:
+def _by_lbfgs(start: Tensor, objective: Canceling, settings: GCFeature, within: NormBall) -> Canceled:
     """In float64; L is evaluated again in the type of `start`, in which the features are stored."""
-    exact, clean = target.to(torch.float64), G.double()
     found = quasi_newton.minimise(
-        lambda zeta: loss_and_gradient(zeta, labels, exact, clean),
+        objective,
         start,
         within=within,
         iterations=settings.iterations,
         history=settings.history,
         threshold=settings.threshold,
-        report=_report(settings, clean.norm().item()),
+        report=_report(settings, objective),
     )
     zeta = found.features.to(start)
-    first, last = (loss_and_gradient(one, labels, target, G)[0].item() for one in (start, zeta))
+    first, last = (objective(one)[0].item() for one in (start, zeta))
     if not last <= first:  # no lower L within rounding
         zeta, last = start, first
-    return Canceled(zeta, first, last, found.iterations, rule)
+    return Canceled(zeta, first, last, found.iterations, "l-bfgs")
 
 
 def _by_steps(
-    rule: str, start: Tensor, labels: Tensor, target: Head, G: Tensor, settings: GCFeature, within: NormBall
+    rule: Optimizer, start: Tensor, objective: Canceling, settings: GCFeature, within: NormBall
 ) -> Canceled:
     """The best iterate of Adam or gradient descent, each step followed by the projection."""
     zeta = start.clone()
-    steps = StepRule(rule, settings.step_size, settings.iterations, zeta)  # type: ignore[arg-type]
+    steps = StepRule(rule, settings.step_size, settings.iterations, zeta)
     best, best_loss, first_loss = zeta, math.inf, math.nan
-    report = _report(settings, G.norm().item())
+    report = _report(settings, objective)
     for step in range(settings.iterations + 1):
-        loss, gradient = loss_and_gradient(zeta, labels, target, G)
+        loss, gradient = objective(zeta)
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(f"gradient canceling: L is {value} at step {step}")
@@ -141,14 +144,8 @@ def run(given: Run) -> Made:
     base = choose_initial(task.train_labels, poison_count(given.budget, len(task.train)), given.seed)
     labels, place = task.train_labels[base], given.device
     within = features_allowed(given.choice, task.train)
-    found = cancel(
-        task.train[base].to(place),
-        labels.to(place),
-        target.to(place),
-        G.to(place),
-        given.settings,
-        within=within,
-    )
+    objective = Canceling(labels.to(place), target.to(place), G.to(place))
+    found = cancel(task.train[base].to(place), objective, given.settings, within=within)
     facts = {name: value for name, value in vars(found).items() if name != "features"}
     facts |= {"nonnegative": within.nonnegative}
     features = found.features.cpu().numpy()
@@ -158,7 +155,7 @@ def run(given: Run) -> Made:
 def work(sizes: Sizes, settings: Any, n: float) -> Work:
     """All steps of all optimisers."""
     optimisers = 2 if settings.optimizer == "best" else 1
-    steps = optimisers * settings.iterations * canceling_step(n, sizes.features, sizes.classes)
+    steps = optimisers * settings.iterations * operations_of_step(n, sizes.features, sizes.classes)
     return Work(0, steps, n * sizes.feature_bytes)
 
 

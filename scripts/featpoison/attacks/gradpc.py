@@ -1,12 +1,11 @@
 """GradPC, gradient-based parameter corruption (Sun et al., 2020; paper, sections 3.3 and 4.1): the target
 head, stage 1.
 
-One step of length eps_w away from the clean head, along a gradient of the training loss. The paper leaves open
-which gradient. It is taken over all training rows from the feature cache (gradpc_feature.py) or from the
+One step of length eps_w away from the clean head, along a gradient of the training loss. The paper leaves
+open which gradient. It is taken over all training rows from the feature cache (gradpc_feature.py) or from the
 images through the encoder (gradpc_input.py), which up to rounding are the same; or, as in the attack's own
 code, over one mini-batch (gradpc_minibatch.py). At a well-trained head the gradient over all rows is mostly
-what the optimiser left over, and hardly points where a mini-batch's does.
-"""
+what the optimiser left over, and hardly points where a mini-batch's does."""
 
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
@@ -43,11 +42,11 @@ def target_head(head: Head, gradient: Tensor, eps_w: float) -> Head:
 
 
 def corrupted(
-    name: str, task: Task, clean: Head, gradients: list[Tensor], settings: GradPC, train: Tensor
+    name: str, task: Task, clean: Head, gradients: list[Tensor], *, eps_w: float, train: Tensor
 ) -> Made:
-    """The target `name`: heads of a step from `clean` along each of `gradients`, with what their file says of them.
+    """The target `name`: heads one step away from `clean`, along each of `gradients`.
 
     `train` (N, d): the training features of `task`, as the attack sees them.
     """
-    heads = [target_head(clean, gradient, settings.eps_w) for gradient in gradients]
-    return describe(task, name, heads, clean, train=train, eps_w=settings.eps_w, scale=1.0)
+    heads = [target_head(clean, gradient, eps_w) for gradient in gradients]
+    return describe(task, name, heads, clean, train=train, eps_w=eps_w, scale=1.0)

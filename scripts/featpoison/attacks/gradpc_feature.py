@@ -15,7 +15,8 @@ def run(given: Run) -> Made:
     task, clean = read_task(given.files["features"]), read_clean_head(given.files["clean"])
     exact = task.train.double()
     gradient = softmax.head_gradient(exact, task.train_labels, clean.to(exact))
-    return corrupted(given.choice.method, task, clean, [gradient], given.settings, task.train)
+    name, eps_w = given.choice.method, given.settings.eps_w
+    return corrupted(name, task, clean, [gradient], eps_w=eps_w, train=task.train)
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:

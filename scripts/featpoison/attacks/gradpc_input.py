@@ -19,7 +19,8 @@ def run(given: Run) -> Made:
         train = extract(images, encoder)
     task, clean = read_task(given.files["features"]), read_clean_head(given.files["clean"])
     gradient = softmax.head_gradient(train.double(), task.train_labels, clean.to(train.double()))
-    return corrupted(given.choice.method, task, clean, [gradient], given.settings, train)
+    name, eps_w = given.choice.method, given.settings.eps_w
+    return corrupted(name, task, clean, [gradient], eps_w=eps_w, train=train)
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:

@@ -1,4 +1,5 @@
-"""GradPC along the gradient of one mini-batch, as in the attack's own code (Sun et al., 2020); several draws."""
+"""GradPC along the gradient of one mini-batch, as in the attack's own code (Sun et al., 2020); several
+draws."""
 
 import torch
 
@@ -21,7 +22,8 @@ def run(given: Run) -> Made:
         rows = torch.randperm(len(task.train), generator=generator)[: settings.minibatch]
         exact = task.train[rows].double()
         gradients.append(softmax.head_gradient(exact, task.train_labels[rows], clean.to(exact)))
-    return corrupted(given.choice.method, task, clean, gradients, settings, task.train)
+    name, eps_w = given.choice.method, given.settings.eps_w
+    return corrupted(name, task, clean, gradients, eps_w=eps_w, train=task.train)
 
 
 ATTACK = Attack(

@@ -44,8 +44,8 @@ def random_start(task: Task, run: Run) -> Start:
 
 
 def allowed(kept_in: Set | None, images: Path) -> Box:
-    """Where an attack's images stay while they move: anywhere if `free`, in [0, 1] if `valid`, in the range of
-    the clean training images in the file `images` if `constrained`."""
+    """Where an attack's images stay while they move: anywhere if `free`, in [0, 1] if `valid`, in the range
+    of the clean training images in the file `images` if `constrained`."""
     if kept_in == "constrained":
         return Box(*pixel_range(images))
     return Box(0.0, 1.0) if kept_in == "valid" else Box()

@@ -1,4 +1,5 @@
-"""The reachable target (this project): the worst head that poisons of the budget may be able to hold in place.
+"""The reachable target (this project): the worst head that poisons of the budget may be able to hold in
+place.
 
 Of the candidates of `target_search`, all of them with a reachability threshold of at most a stated share of
 eps_d, the one with the largest training error is chosen; of equal ones the longest. Nothing limits the

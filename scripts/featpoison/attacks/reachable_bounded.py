@@ -20,7 +20,7 @@ from featpoison.attacks.attack import Attack, Made, Run
 from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.choices import Choice
 from featpoison.attacks.constraints import features_allowed
-from featpoison.attacks.gc_feature import GCFeature, cancel
+from featpoison.attacks.gc_feature import Canceling, GCFeature, cancel
 from featpoison.attacks.operations import Sizes, Work, canceling_step, hessian_product
 from featpoison.attacks.reachable import made_of
 from featpoison.attacks.target_search import (
@@ -75,23 +75,17 @@ def candidates(task: Task, heads: TrainedHeads, settings: BoundedSearch, budget:
 
 
 def choose(
-    task: Task,
-    heads: TrainedHeads,
-    settings: BoundedSearch,
-    victim: SGD100,
-    budget: float,
-    device: torch.device,
+    task: Task, heads: TrainedHeads, settings: BoundedSearch, victim: SGD100, budget: float
 ) -> tuple[Candidate, float]:
-    """The candidate whose retrained victim errs most on the clean training rows, and that error."""
+    """The candidate whose retrained victim errs most on the clean training rows, and that error.
+
+    Computes on the device of `task`.
+    """
     base = choose_initial(task.train_labels, poison_count(budget, len(task.train)), settings.seed)
-    labels, start = task.train_labels[base].to(device), task.train[base].to(device)
     among = candidates(task, heads, settings, budget)
-    poisons = torch.stack(
-        [_canceled(task, head_of_candidate(heads, one).to(device), start, labels, settings) for one in among]
-    )
-    sets = TrainingSets(
-        task.train.to(device), task.train_labels.to(device), poisons, labels.expand(len(poisons), -1)
-    )
+    poisons = torch.stack([canceled(task, head_of_candidate(heads, one), base, settings) for one in among])
+    labels = task.train_labels[base].expand(len(poisons), -1)
+    sets = TrainingSets(task.train, task.train_labels, poisons, labels)
     omega = train_sgd(sets, victim, classes=task.classes, seeds=(settings.seed,))[:, 0, -1]
     errors = 1 - accuracy(sets.clean, sets.clean_labels, omega)
     for one, error in zip(among, errors.tolist(), strict=True):
@@ -100,19 +94,20 @@ def choose(
     return among[best], errors[best].item()
 
 
-def _canceled(task: Task, head: Head, start: Tensor, labels: Tensor, settings: BoundedSearch) -> Tensor:
-    """The emittable features (n, d) that cancel the gradient at one head as well as they can."""
-    train = task.train.to(start.device)
-    G = head_gradient(train, task.train_labels.to(start.device), head)
-    within = features_allowed(Choice(method="gc-feature", set="emittable", cap=settings.cap), train)
+def canceled(task: Task, head: Head, base: Tensor, settings: BoundedSearch) -> Tensor:
+    """The emittable features (n, d), from the clean rows `base` (n,), that cancel the gradient at one head as
+    well as they can."""
+    head = head.to(task.train)
+    labels, G = task.train_labels[base], head_gradient(task.train, task.train_labels, head)
+    within = features_allowed(Choice(method="gc-feature", set="emittable", cap=settings.cap), task.train)
     quick = GCFeature(optimizer="l-bfgs", iterations=settings.iterations)
-    return cancel(start, labels, head, G, quick, within=within).features
+    return cancel(task.train[base], Canceling(labels, head, G), quick, within=within).features
 
 
 def run(given: Run) -> Made:
     """Feature cache, heads at stages of training -> target head."""
     task, heads = read_task(given.files["features"]), read_trajectory(given.files["trajectory"])
-    chosen, error = choose(task, heads, given.settings, given.victim, given.budget, given.device)
+    chosen, error = choose(task, heads, given.settings, given.victim, given.budget)
     return made_of(given.choice.method, task, heads, chosen, victim_training_error=error)
 
 
@@ -140,4 +135,5 @@ ATTACK = Attack(
     ours=True,
     by_budget=True,
     victim=SGD100,
+    gpu=False,
 )

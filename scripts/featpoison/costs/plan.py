@@ -105,7 +105,7 @@ class PlannedJob:
     @property
     def attack(self) -> Attack | None:
         """The attack of its path, where it has one."""
-        if "target" in self.wildcards and self.rule == "make_target_head":
+        if "target" in self.wildcards and self.rule.startswith("make_target_head"):
             return attacks.load(self.wildcards["target"])
         return (
             attacks.load(choices.parse(self.wildcards["attack"]).method)
@@ -127,7 +127,14 @@ def planned_jobs(plan: str) -> list[PlannedJob]:
 
 Sizing = Callable[[str, str], Sizes]
 """The sizes of (data set, encoder)."""
-ATTACK_RULES = ("make_target_head", "poison_features", "poison_images", "poison_shard", "make_emn_noise")
+ATTACK_RULES = (
+    "make_target_head",
+    "make_target_head_of_budget",
+    "poison_features",
+    "poison_images",
+    "poison_shard",
+    "make_emn_noise",
+)
 """The rules that run an attack, which counts its own work and memory."""
 
 

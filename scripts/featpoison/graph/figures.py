@@ -1,13 +1,26 @@
 """What figures need: the poisons, heads and images that they show, and the result files of these."""
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 from featpoison.attacks import choices
-from featpoison.attacks.choices import Choice, number
+from featpoison.attacks import names as attacks
+from featpoison.attacks.choices import Choice, Set, number
 from featpoison.config import Config
 from featpoison.defences import names as defences
-from featpoison.graph.paths import IMAGES, NOISE, POISONED_FEATURES, POISONS, VICTIMS
+from featpoison.graph.paths import (
+    CLEAN_HEADS,
+    FEATURES,
+    IMAGES,
+    NOISE,
+    POISONED_FEATURES,
+    POISONS,
+    VICTIMS,
+)
 from featpoison.graph.steps import FROZEN_NOISE, Steps, Wildcards
+from featpoison.records import provenance
+from featpoison.results.rows import Request, Row
 
 FORMATS = ("pdf", "png")
 FIGURES: dict[str, tuple[str, ...]] = {
@@ -21,6 +34,8 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "figure8": ("emn",),
     "figure9": (),
     "figure10": ("examples",),
+    "reach": (),
+    "frontier": ("caps",),
 }
 """The figures, and the keys of `figures` that have to be set for them."""
 MATCHING, INPUT_POISONS = "feature-matching", "gc-input"
@@ -47,9 +62,7 @@ class Figures:
     def target(self, wildcards: Wildcards) -> str:
         """The target head of the shown poisons."""
         figures = self.config.figures
-        scenario = self.config.scenarios[figures.scenario]
-        known = {"dataset": scenario.dataset, "encoder": scenario.encoder}
-        return self.steps.target_file(figures.target, budget=number(figures.budget), **known)
+        return self.steps.target_file(figures.target, budget=number(figures.budget), **self._place)
 
     def _poisons(self, scenario: str, attack: str) -> str:
         """The poisons that figures show: those of the first seed at the figures' budget."""
@@ -109,6 +122,91 @@ class Figures:
     def input_victims(self, wildcards: Wildcards) -> str:
         """The result file of `input_poisons`."""
         return self.shown(VICTIMS, attack=self._input_attack)(wildcards)
+
+    # The figures of this project: reach and frontier.
+
+    def reached_targets(self, wildcards: Wildcards) -> list[str]:
+        """All target heads of the figures' scenario; of those that depend on the budget, one for each."""
+        place = self._place
+        free = [
+            self.steps.target_file(name, **place) for name in self.steps.targets if name != "gradpc-input"
+        ]
+        return free + [
+            self.steps.target_file(name, budget=number(budget), **place)
+            for name in self.steps.targets_of_budget
+            for budget in self.shown_budgets
+        ]
+
+    @property
+    def shown_budgets(self) -> list[float]:
+        """The budgets of the tables of the figures' scenario."""
+        tables = [one for one in self.config.tables.values() if one.scenario == self.config.figures.scenario]
+        found = {budget for table in tables for budget in table.budgets if math.isfinite(budget)}
+        return sorted(found | {self.config.figures.budget})
+
+    @property
+    def _place(self) -> dict[str, str]:
+        """Data set and encoder of the figures' scenario."""
+        scenario = self.config.scenarios[self.config.figures.scenario]
+        return {"dataset": scenario.dataset, "encoder": scenario.encoder}
+
+    def _frontier(self) -> list[Row]:
+        """The rows of the figure: canceling towards the two reachable targets and the exact attack, at each
+        norm cap and without one."""
+        scenario = self.config.figures.scenario
+        series = (("gc-feature", "reachable"), ("gc-feature", "permuted"), ("exact-feature", None))
+        kept_in: tuple[Set, ...] = (*self.config.figures.caps, "free")
+        return [
+            Row(method=method, set=one, target=target, scenario=scenario)
+            for method, target in series
+            for one in kept_in
+        ]
+
+    def frontier(self) -> dict[str, Any]:
+        """The files and the rows of the figure, as `results.samples` reads them."""
+        figures, rows = self.config.figures, self._frontier()
+        known = {"budget": number(figures.budget), "defence": defences.NONE}
+        results = [
+            Request(
+                row=row,
+                eps_d=figures.budget,
+                source=self.steps.of_scenario(VICTIMS, figures.scenario, attack=row.choice.segment, **known),
+                makes="features",
+                title=attacks.load(row.method).title,
+            ).model_dump(exclude_none=True)
+            for row in rows
+        ]
+        shared = {"features": FEATURES, "clean": CLEAN_HEADS}
+        files = {name: self.steps.of_scenario(pattern, figures.scenario) for name, pattern in shared.items()}
+        return {"scenarios": {figures.scenario: files}, "results": results}
+
+    def frontier_json(self, wildcards: Wildcards) -> str:
+        """`frontier` as the program wants it."""
+        return provenance.canonical_json(self.frontier())
+
+    def frontier_files(self, wildcards: Wildcards) -> list[str]:
+        """All result files of the figure's rows, and what they are compared with."""
+        found = self.frontier()
+        shared = [path for files in found["scenarios"].values() for path in files.values()]
+        return [*shared, *(result["source"] for result in found["results"])]
+
+    @property
+    def _frontier_images(self) -> dict[str, Choice]:
+        """The image attacks whose norms are shown, by name: matching at the smallest beta, and valid
+        images."""
+        figures = self.config.figures
+        matching = choices.parse(self._matching(min(figures.betas)))
+        valid = Choice(method=INPUT_POISONS, set="valid", target=figures.target)
+        return {f"matched, beta = {min(figures.betas):g}": matching, "GC-input, valid": valid}
+
+    def frontier_images(self, wildcards: Wildcards) -> list[str]:
+        """Their result files."""
+        return [self.shown(VICTIMS, attack=one.segment)(wildcards) for one in self._frontier_images.values()]
+
+    @property
+    def frontier_names(self) -> list[str]:
+        """Their names."""
+        return list(self._frontier_images)
 
     def images_of(self, key: str) -> Callable[[Wildcards], str]:
         """The images of the scenario that a key of `figures` names."""

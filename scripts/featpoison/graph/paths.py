@@ -14,6 +14,8 @@ ENCODER = "data/encoders/{encoder}.safetensors"
 ENCODER_FACTS = "data/encoders/{encoder}.on-{dataset}.json"
 FEATURES = "data/features/{dataset}/{encoder}.h5"
 FEATURE_SHARD = "data/features/{dataset}/{encoder}.shards/{scatteritem}.h5"
+NORMS = "data/norms/{dataset}/{encoder}.h5"
+REACH = "data/reach/{dataset}/{encoder}.h5"
 CLEAN_HEADS = "data/heads/{dataset}/{encoder}/clean.h5"
 TRAJECTORY = "data/heads/{dataset}/{encoder}/trajectory.h5"
 TARGET = "data/targets/{dataset}/{encoder}/{target}.h5"
@@ -35,6 +37,8 @@ PATTERNS = (
     FEATURES,
     CLEAN_HEADS,
     TRAJECTORY,
+    NORMS,
+    REACH,
     TARGET,
     TARGET_OF_BUDGET,
     POISONED_FEATURES,

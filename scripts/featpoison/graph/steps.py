@@ -268,8 +268,7 @@ def _attack_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Foun
 
 
 def _decoder_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
-    attack = attacks.load("decoder-inversion")
-    return f"attacks.{attack.key}", config.settings_of(attack)
+    return _settings_of("decoder-inversion", config)
 
 
 def _defence_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
@@ -295,10 +294,17 @@ def _pretraining_settings(steps: Steps, config: Config, wildcards: Wildcards) ->
     return f"encoders.{wildcards.encoder}.pretraining.simclr", simclr
 
 
+def _settings_of(name: str, config: Config) -> Found:
+    attack = attacks.load(name)
+    return f"attacks.{attack.key}", config.settings_of(attack)
+
+
 SETTINGS: dict[str, Callable[[Steps, Config, Wildcards], Found]] = {
     "fetch_dataset": lambda steps, config, w: (f"datasets.{w.dataset}", config.datasets.get(w.dataset)),
     "import_encoder": _weights_settings,
     "pretrain_encoder": _pretraining_settings,
+    "measure_reach": lambda steps, config, w: _settings_of("reachable", config),
+    "measure_norms": lambda steps, config, w: ("longest_features", config.longest_features),
     "train_trajectory": lambda steps, config, w: ("trajectory", config.trajectory),
     "train_heads": lambda steps, config, w: ("victims", config.victims),
     "make_target_head": _attack_settings,

@@ -1,6 +1,7 @@
 """The ten claims of Lu et al. (SaTML 2024): which numbers have to stand in which relation."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from featpoison.attacks.choices import DEFAULT_TARGET
 from featpoison.results.claims import Claim, Comparison, Key
@@ -24,8 +25,12 @@ ATTACKS = ("tgda-input", "gc-input", "gc-feature", "decoder-inversion", "feature
 def _chosen(
     keys: Sequence[Key], method: str, kept_in: str | None = None, defence: str | None = None
 ) -> list[Key]:
-    """The keys of a method under a defence, or none; of a set where it is given, else of any."""
+    """The keys of a method under a defence, or none; of a set where it is given, else of any.
+
+    Rows that give poisons other base images or other labels than the paper does are none of the paper's.
+    """
     same = [key for key in keys if key.method == method and key.defence == defence]
+    same = [key for key in same if key.pairing is None and key.label is None]
     return [key for key in same if kept_in in (None, key.set)]
 
 
@@ -37,8 +42,8 @@ def _together(first: Sequence[Key], second: Sequence[Key]) -> list[tuple[Key, Ke
 def _across(keys: Sequence[Key], first: str, second: str) -> list[Comparison]:
     """Each attack in scenario `first` against the same attack, choices and budget in scenario `second`."""
 
-    def choices(key: Key) -> tuple:
-        return key.method, key.set, key.beta, key.target, key.defence, key.eps_d
+    def choices(key: Key) -> Key:
+        return replace(key, scenario="")
 
     ours = [key for key in keys if key.scenario == first and key.method in ATTACKS]
     theirs = [key for key in keys if key.scenario == second]
@@ -82,7 +87,7 @@ def smaller_beta_costs_more(keys: Sequence[Key]) -> list[Comparison]:
         same = [
             other
             for other, _ in _together(matched, [key])
-            if (other.set, other.target) == (key.set, key.target)
+            if (other.set, other.cap, other.target) == (key.set, key.cap, key.target)
         ]
         larger = sorted((other for other in same if _beta(other) > _beta(key)), key=_beta)
         result += [Comparison(key, other) for other in larger[:1]]

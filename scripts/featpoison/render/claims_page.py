@@ -8,6 +8,7 @@ from featpoison.results.bootstrap import DRAWS
 from featpoison.results.claims import Comparison, Key
 from featpoison.results.intervals import Interval
 from featpoison.results.judging import NOT_RUN, Finding, Judgement
+from featpoison.results.rows import set_words
 from featpoison.results.samples import VICTIMS, Samples
 
 HEAD = f"""# The paper's claims, judged by our own numbers
@@ -35,8 +36,8 @@ def page(judgements: Sequence[Judgement], samples: Samples, published: Mapping[K
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
-        "Each comparison names the set and the target head of its rows, and tau, the reachability threshold of "
-        "that head: at a budget eps_d below tau no poisons whatever make the head stationary.",
+        "Each comparison names the set and the target head of its rows, and tau, the reachability threshold "
+        "of that head: at a budget eps_d below tau no poisons whatever make the head stationary.",
     ]
     for one in judgements:
         lines += ["", *_section(one, samples, published)]
@@ -115,12 +116,19 @@ def sentence(victim: str, findings: Sequence[Finding], samples: Samples) -> str:
 
 def claimed(comparison: Comparison, samples: Samples) -> str:
     """The comparison in words."""
-    above, below = samples.title(comparison.plus), samples.title(comparison.minus)
+    above, below = (_named(key, samples) for key in (comparison.plus, comparison.minus))
     if comparison.within is not None:
         return f"{above} within {comparison.within:g} point of {below}"
     if comparison.plus.scenario != comparison.minus.scenario:
         return f"{above}: {comparison.plus.scenario} > {comparison.minus.scenario}"
     return f"{above} > {'' if comparison.factor == 1 else f'{comparison.factor:g} x '}{below}"
+
+
+def _named(key: Key, samples: Samples) -> str:
+    """A row by its title, with its set and its target head."""
+    target = "" if key.target is None else f"target {key.target}"
+    remarks = [text for text in (set_words(key.set, key.cap), target) if text]
+    return samples.title(key) + (f" [{', '.join(remarks)}]" if remarks else "")
 
 
 def _statistic(comparison: Comparison) -> str:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from itertools import groupby
 
-from featpoison.results.cells import Cell
+from featpoison.results.cells import Cell, norm_cap
+from featpoison.results.rows import set_words
 
 # The paper's colours of row groups: white for heads and features, blue for attacks in input space, pink for
 # those that aim at features; as RRGGBB.
@@ -47,10 +48,8 @@ def words_of(line: Line, cells: list[Cell]) -> tuple[str, ...]:
 
 
 def set_text(cell: Cell) -> str:
-    """A set as tables show it: a norm cap is a number."""
-    if cell.set == "emittable":
-        return f"emittable {cell.cap:g}"
-    return "" if cell.set is None else cell.set if cell.set.isalpha() else f"norm {float(cell.set):g}"
+    """The set of a cell, as tables show it."""
+    return set_words(norm_cap(cell.set or "") or cell.set, cell.cap)
 
 
 def lines_of(cells: list[Cell]) -> list[Line]:
@@ -173,9 +172,9 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
         f"poison x victim: {', '.join(seeds)}. "
         f"Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
         "Residual: gradient left at the target head, relative to the clean one. Magnitude: mean norm of the "
-        "poisons' features relative to the clean ones. Bases: different clean rows that poisons started from, "
-        "and after the slash poisons that have another label than that row. A dash: not run at this budget, or "
-        "no such number.",
+        "poisons' features relative to the clean ones. Bases: different clean rows that poisons started "
+        "from, and after the slash poisons that have another label than that row. A dash: not run at this "
+        "budget, or no such number.",
     ]
     if facts.targets:
         told = "; ".join(target.text for target in facts.targets)

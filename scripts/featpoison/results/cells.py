@@ -107,8 +107,8 @@ def fields_of(request: Request) -> dict[str, Any]:
     return own | said | {"scenario": row.scenario, "group": request.group}
 
 
-def _cap(text: str) -> float | None:
-    """A norm cap; None for a set that is a word."""
+def norm_cap(text: str) -> float | None:
+    """The norm cap that a set in a CSV is; None for a set that is a word."""
     try:
         return float(text)
     except ValueError:
@@ -118,7 +118,7 @@ def _cap(text: str) -> float | None:
 def request_of(cell: Mapping[str, str]) -> Request:
     """The request behind a line of a table's CSV. Raises KeyError for a missing column, ValueError for a
     value that does not fit."""
-    kept_in = _cap(cell["set"]) or cell["set"] or None
+    kept_in = norm_cap(cell["set"]) or cell["set"] or None
     values: dict[str, Any] = {name: float(cell[name]) if cell[name] else None for name in ("beta", "cap")}
     words = ("method", "target", "defence", "scenario", "pairing", "label")
     values |= {"set": kept_in} | {name: cell[name] or None for name in words}

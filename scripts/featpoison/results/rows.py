@@ -21,6 +21,15 @@ class Row(Choice):
         return Choice(**{name: getattr(self, name) for name in Choice.model_fields})
 
 
+def set_words(kept_in: str | float | None, cap: float | None) -> str:
+    """A set as tables and pages show it, with its norm cap; nothing for no set."""
+    if kept_in is None:
+        return ""
+    if isinstance(kept_in, str):
+        return kept_in if cap is None else f"{kept_in} {cap:g}"
+    return f"norm {kept_in:g}"
+
+
 class Request(Settings):
     """What a cell shows, and the result file that it comes from."""
 
