@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 pairings = st.sampled_from([(None, None), ("within-class", None), (None, "base")])
-"""Where base images are looked for, and whose labels count: those of the base image only where both are open."""
+"""Where base images are looked for, and whose labels poisons get; not both at once."""
 targets = st.sampled_from([None, *names.making("target")])
 
 

@@ -7,11 +7,15 @@ import torch
 from featpoison import softmax
 from featpoison.attacks.base_rows import choose_initial
 from featpoison.attacks.constraints import NormBall
-from featpoison.attacks.gc_feature import GCFeature, cancel
+from featpoison.attacks.gc_feature import Canceling, GCFeature, cancel
 from helpers import random_problem
 from oracles import slow
 
 FREE = NormBall(math.inf)
+
+
+def canceled(initial, labels, head, G, settings, *, within=FREE):
+    return cancel(initial, Canceling(labels, head, G), settings, within=within)
 
 
 def canceling_problem(n=12, N=200, d=6, classes=4):
@@ -25,7 +29,7 @@ def run_canceling(n=12, cap=math.inf, **changes):
     X, labels, head, G, base = canceling_problem(n)
     settings = GCFeature(**{"iterations": 200, "threshold": 0.0} | changes)
     within = NormBall(cap * X.norm(dim=1).mean().item())
-    return X, labels[base], head, G, cancel(X[base], labels[base], head, G, settings, within=within)
+    return X, labels[base], head, G, canceled(X[base], labels[base], head, G, settings, within=within)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,7 @@ def test_canceling_reaches_a_reachable_target_and_stops_at_the_threshold(optimiz
     X, labels, head, _, base = canceling_problem()
     goal = -softmax.head_gradient(2 * X[base], labels[base], head)  # canceled exactly by twice the base rows
     settings = GCFeature(iterations=5000, threshold=1e-3, step_size=0.05, optimizer=optimizer)
-    found = cancel(X[base], labels[base], head, goal, settings, within=FREE)
+    found = canceled(X[base], labels[base], head, goal, settings)
     assert found.last_loss < 1e-3
     assert found.iterations < 5000
 
@@ -63,7 +67,7 @@ def test_norm_cap_holds():
 def test_gradient_descent_step_is_the_papers():
     X, labels, head, G, base = canceling_problem()
     settings = GCFeature(iterations=1, threshold=0.0, optimizer="gradient-descent", step_size=1e-5)
-    found = cancel(X[base], labels[base], head, G, settings, within=FREE)
+    found = canceled(X[base], labels[base], head, G, settings)
     _, gradient = slow.canceling_step(X[base], labels[base], head, G)
     torch.testing.assert_close(found.features, X[base] - 1e-5 * gradient)
 
@@ -76,4 +80,4 @@ def test_not_a_number_stops_with_the_step(optimizer, message):
     X, labels, head, G, base = canceling_problem()
     settings = GCFeature(optimizer=optimizer)
     with pytest.raises(FloatingPointError, match=message):
-        cancel(X[base] * math.nan, labels[base], head, G, settings, within=FREE)
+        canceled(X[base] * math.nan, labels[base], head, G, settings)

@@ -13,6 +13,7 @@ from featpoison.attacks.choices import Choice
 from featpoison.attacks.constraints import Box, NormBall, features_allowed
 from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.feature_matching import FeatureMatching, match
+from featpoison.attacks.gc_feature import Canceling as InFeatureSpace
 from featpoison.attacks.gc_feature import GCFeature, cancel
 from featpoison.attacks.gc_input import Canceling
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
@@ -74,7 +75,7 @@ def gc_feature(optimizer, choice, p, n, seed):
     labels = p.labels[base]
     within = features_allowed(Choice(method="gc-feature", **choice), p.X)
     settings = GCFeature(iterations=20, optimizer=optimizer)
-    found = cancel(p.X[base], labels, p.target, p.G, settings, within=within)
+    found = cancel(p.X[base], InFeatureSpace(labels, p.target, p.G), settings, within=within)
     assert found.features.norm(dim=1).max() <= within.radius * (1 + 1e-6)
     assert found.features.min() >= 0 or not within.nonnegative
     return Outcome(found.features, labels, found.first_loss, found.last_loss)
