@@ -93,6 +93,28 @@ def test_constrained_poisons_reach_both_ends_of_the_clean_range_and_go_no_furthe
     assert bound.max() == pytest.approx(HIGH, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["gc-input", "exact-input"])
+def test_valid_poisons_are_images_of_8_bits_whose_features_are_in_the_file(name, given, files, encoder):
+    """They go beyond the range of the clean images, and before rounding the objective did not rise."""
+    attack = names.load(name)
+    settings = attack.settings(
+        epochs=6, step_size=9.0, valid_step_size=0.3, batch_size=4, precision="float32"
+    )
+    choice = Choice(method=name, set="valid", target=given.choice.target if name == "gc-input" else None)
+    victim = attack.victim(ridge=1e-2) if attack.victim else None
+    made = attack.run(replace(given, settings=settings, choice=choice, victim=victim))
+    images = torch.from_numpy(made.arrays["images"])
+    levels = (255 * images.double()).round()
+    assert torch.equal(images, levels.float() / 255)  # as a reader of the file divides them
+    assert (levels.min(), levels.max()) == (0, 255)  # clean images begin at 20
+    assert len(levels.unique()) > 100
+    features = extract(images, encoder, batch_size=4)
+    np.testing.assert_array_equal(made.arrays["features"], features)
+    assert made.facts["last_value"] <= made.facts["first_value"]
+    start = random_start(read_task(files["features"]), given).images
+    assert (images - start).abs().max() <= 6 * 0.3 + 1 / 255  # by the step size of its own
+
+
 def test_features_of_the_file_are_those_of_the_images_in_it(given, files, encoder):
     made = names.load("gc-input").run(given)
     assert {key: value.dtype for key, value in made.arrays.items()} == {

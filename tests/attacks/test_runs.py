@@ -90,7 +90,13 @@ def test_an_attack_needs_no_other_file_and_makes_what_it_says(name, kept_in, fil
     assert base.min() >= 0
     assert base.max() < 40
     same = labels == clean["train_labels"][base]
-    assert not same.any() if name.startswith("mislabelled") else same.all()
+    if "pairs" in attack.needs:
+        paired = store.read(files["pairs"], "labels", "base")
+        np.testing.assert_array_equal(labels, paired["labels"])  # those that the features were made for
+        np.testing.assert_array_equal(base, paired["base"])
+        assert 0 < same.sum() < len(same)
+    else:
+        assert not same.any() if name.startswith("mislabelled") else same.all()
     thing = {"features": "features", "images": "images", "noise": "noise"}[attack.makes]
     assert made.arrays[thing].dtype == np.float32
     if attack.makes == "images":

@@ -46,7 +46,9 @@ def write_files(folder: Path, encoder: Encoder, images: np.ndarray) -> dict[str,
     base = np.array([3, 0, 39, 17])
     zeta = {"features": 1.5 * X[base].numpy(), "labels": labels[base], "base": base}
     store.write(paths["poisoned"], zeta, RECORD, eps_d=0.1)
-    store.write(paths["pairs"], zeta | {"distance": np.ones(4)}, RECORD, eps_d=0.1)
+    # Base images of other labels than the poisons have, which keep their own.
+    pairs = zeta | {"labels": (labels[base] + np.array([0, 1, 2, 0])) % 3, "distance": np.ones(4)}
+    store.write(paths["pairs"], pairs, RECORD, eps_d=0.1)
     decoder = build(encoder, "skip", (32, 32), (8, 8, 8, 8, 8))
     decoder.learn()
     decoder(to_pixels(pixels))  # statistics of its own

@@ -1,8 +1,6 @@
 """The programs that run attacks: their products and records, and the usage errors that they name."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,6 @@ from featpoison import store
 from featpoison.attacks import names
 from featpoison.heads import SGD100
 from featpoison.solvers.newton import Converged
-from helpers import ROOT
 
 PROGRAMS = {
     "target": "make_target_head",
@@ -50,18 +47,6 @@ SETTINGS = {
 
 
 VICTIMS = {Converged: {"ridge": 0.01}, SGD100: {"epochs": 12}}
-
-
-@pytest.fixture
-def execute(monkeypatch):
-    """Run a program as a job does, without a new interpreter."""
-
-    def run(program, *arguments):
-        monkeypatch.setattr(sys, "argv", [f"scripts/{program}.py", *map(str, arguments)])
-        monkeypatch.chdir(ROOT)
-        runpy.run_path(f"scripts/{program}.py", run_name="__main__")
-
-    return run
 
 
 def arguments_of(name, files, **changes):
