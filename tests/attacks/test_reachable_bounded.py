@@ -16,7 +16,9 @@ from featpoison.heads import SGD100, train
 from featpoison.softmax import Head
 from test_runs import run_of
 
-SEARCH = BoundedSearch(steps_per_octave=1, iterations=20, share=1.0, feature_cap=2.0, smallest_step=0.05)
+SEARCH = BoundedSearch(
+    steps_per_octave=1, iterations=20, share=1.0, feature_cap=2.0, smallest_step=0.05, least_scale=0.01
+)
 VICTIM = SGD100(epochs=15, batch_size=8)
 BUDGET = 0.25
 
@@ -34,7 +36,9 @@ def error_of(task, head):
 def test_candidates_are_the_worst_reachable_step_of_each_stage_and_half_of_it(problem):
     task, heads = problem
     found = candidates(task, heads, SEARCH, BUDGET)
-    whole = [one for one in reachable_heads(task, heads, SEARCH, limit_of(SEARCH, BUDGET)) if one.scale == 1]
+    every = list(reachable_heads(task, heads, SEARCH, limit_of(SEARCH, BUDGET)))
+    whole = [one for one in every if one.scale == 1]
+    assert max(one.training_error for one in every) > max(one.training_error for one in whole)
     stages = sorted({one.stage for one in whole})
     assert len(stages) > 1
     assert [one.stage for one in found] == [stage for stage in stages for _ in range(2)]

@@ -155,6 +155,13 @@ def test_the_chosen_head_has_the_largest_training_error_of_all(task, heads, budg
     assert found.scale == max(same)
 
 
+def test_of_equally_bad_heads_the_longest_is_chosen(task, heads, monkeypatch):
+    errors_and_scales = [(0.5, 1.0), (0.7, 0.3), (0.7, 0.9), (0.7, 0.4)]
+    found = [Candidate(0, 1.0, scale, error) for error, scale in errors_and_scales]
+    monkeypatch.setattr(reachable, "reachable_heads", lambda *_: iter(found))
+    assert reachable.choose(task, heads, SEARCH, 0.1) == found[2]
+
+
 def test_a_larger_budget_allows_worse_heads(task, heads):
     errors = [
         reachable.choose(task, heads, SEARCH, budget).training_error for budget in (0.01, 0.05, 0.3, 1.0)

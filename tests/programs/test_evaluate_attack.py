@@ -7,6 +7,8 @@ import pytest
 import torch
 from featpoison import softmax, store
 from featpoison.downstream.task import read_task
+from featpoison.encoders.encoder import load_encoder
+from featpoison.encoders.features import extract
 from featpoison.heads import train
 from featpoison.softmax import Head
 from featpoison.solvers.newton import Converged
@@ -81,6 +83,28 @@ def test_base_labels_are_what_victims_are_trained_on_where_asked(evaluate, files
         own = train(X, y, Converged(ridge=0.01), classes=3)
         np.testing.assert_allclose(found["converged_omega"][0], own.omega, atol=1e-5)
     assert np.abs(as_given["converged_omega"] - of_base["converged_omega"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_images_of_8_bits_have_the_victims_of_their_rounded_copies(valid, files, execute, tmp_path):
+    """Whether these are trained again or not."""
+    levels = store.read(files["images"], "train_images")["train_images"][:4] + np.uint8(30)
+    images = levels / np.float32(255) + np.float32(0 if valid else 0.4 / 255)
+    features = extract(torch.from_numpy(images), load_encoder(files["encoder"])).numpy()
+    arrays = {"images": images, "features": features, "labels": np.array([2, 1, 0, 1]), "base": np.arange(4)}
+    store.write(tmp_path / "poisons.h5", arrays, RECORD, eps_d=0.1)
+    known = [part for need in ("features", "images", "encoder") for part in (f"--{need}", files[need])]
+    known += ["--settings", json.dumps(VICTIMS), "--poisons", tmp_path / "poisons.h5", "--poison-seeds", 0]
+    execute("evaluate_attack", *known, "--", tmp_path / "found.h5")
+    found, rounded = store.read(tmp_path / "found.h5"), levels / np.float32(255)
+    task = read_task(files["features"])
+    for name, pixels in (("converged_omega", images), ("quantized_converged_omega", rounded)):
+        own = extract(torch.from_numpy(pixels), load_encoder(files["encoder"]))
+        y = torch.cat([task.train_labels, torch.from_numpy(arrays["labels"])])
+        head = train(torch.cat([task.train, own]), y, Converged(ridge=0.01), classes=3)
+        np.testing.assert_allclose(found[name][0], head.omega, rtol=1e-4, atol=1e-5)
+    same = np.array_equal(found["converged_omega"], found["quantized_converged_omega"])
+    assert same == valid
 
 
 def test_each_file_has_a_seed(evaluate, capsys):
