@@ -10,7 +10,7 @@ import torch
 from featpoison import softmax
 from featpoison.attacks.base_rows import choose_initial
 from featpoison.attacks.choices import Choice
-from featpoison.attacks.constraints import Box, NormBall, features_allowed
+from featpoison.attacks.constraints import Box, features_allowed
 from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.feature_matching import FeatureMatching, match
 from featpoison.attacks.gc_feature import Canceling as InFeatureSpace
@@ -82,8 +82,8 @@ def gc_feature(optimizer, choice, p, n, seed):
 
 
 def feature_matching(p, n, seed):
-    base = choose_initial(p.labels, n, seed)
-    zeta = 1.5 * p.X[base]
+    start = choose_initial(p.labels, n, seed)
+    zeta = 1.5 * p.X[start]
     base = nearest_clean(zeta, p.X).index
     settings = FeatureMatching(steps=10, precision="float32")
     nu, _ = match(zeta, p.pixels[base], p.encoder, settings, beta=BETA)
@@ -92,7 +92,7 @@ def feature_matching(p, n, seed):
         distance = (p.encoder(images) - zeta).square().sum() + BETA * (images - p.pixels[base]).square().sum()
         return distance.item()
 
-    return Outcome(nu, p.labels[base], loss(p.pixels[base]), loss(nu))
+    return Outcome(nu, p.labels[start], loss(p.pixels[base]), loss(nu))
 
 
 def image_attack(objective_of, kept_in, p, n, seed):
@@ -112,11 +112,11 @@ def image_attack(objective_of, kept_in, p, n, seed):
     return Outcome(found.poisons, labels, found.first_value, found.last_value)
 
 
-def exact_feature(p, n, seed):
+def exact_feature(choice, p, n, seed):
     base = choose_initial(p.labels, n, seed)
     labels = p.labels[base]
     settings = InputSpace(epochs=6, step_size=0.05, batch_size=n)
-    ball = NormBall(p.X.norm(dim=1).mean().item())
+    ball = features_allowed(Choice(method="exact-feature", **choice), p.X)
     found = optimise(
         p.X[base],
         bilevel(p, p.X[base], labels),
@@ -129,6 +129,7 @@ def exact_feature(p, n, seed):
     assert found.poisons.norm(dim=1).max() <= ball.radius * (1 + 1e-6) or torch.equal(
         found.poisons, p.X[base]
     )
+    assert found.poisons.min() >= 0 or not ball.nonnegative
     return Outcome(found.poisons, labels, found.first_value, found.last_value)
 
 
@@ -160,7 +161,9 @@ ATTACKS = {
     "gc-feature": partial(gc_feature, "best", {"set": "free"}),
     "gc-feature-adam": partial(gc_feature, "adam", {"set": "free"}),
     "gc-feature-emittable": partial(gc_feature, "l-bfgs", {"set": "emittable", "cap": 1.5}),
-    "exact-feature": exact_feature,
+    "exact-feature": partial(exact_feature, {"set": 1.0}),
+    "exact-feature-emittable": partial(exact_feature, {"set": "emittable", "cap": 1.0}),
+    "exact-feature-free": partial(exact_feature, {"set": "free"}),
     "feature-matching": feature_matching,
     "gc-input": partial(image_attack, canceling, "free"),
     "gc-input-valid": partial(image_attack, canceling, "valid"),
