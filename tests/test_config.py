@@ -135,16 +135,20 @@ WRONG_ROWS = [
     (MATCHED | {"beta": -0.1}, r"beta: .*greater than 0"),
     (
         {"method": "gc-feature", "set": "constrained"},
-        "'set' is 'constrained', expected free or a norm cap for gc-feature",
+        "'set' is 'constrained', expected free or a norm cap or emittable for gc-feature",
     ),
     ({"method": "gc-input", "set": 2.0}, r"'set' is 2\.0, expected free or .*constrained.* for gc-input"),
-    ({"method": "exact-feature", "set": "free"}, "'set' is 'free', expected a norm cap for exact-feature"),
+    (
+        {"method": "exact-feature", "set": "valid"},
+        "'set' is 'valid', expected a norm cap or emittable or free",
+    ),
     ({"method": "gradpc-input", "set": "free"}, "'set' is 'free', expected none for gradpc-input"),
     ({"method": "gc-feature", "set": 0}, "set.*greater than 0"),
-    ({"method": "gc-feature", "set": "all"}, "set.*'free', 'valid' or 'constrained'"),
+    ({"method": "gc-feature", "set": "all"}, "set.*'free', 'valid', 'constrained' or 'emittable'"),
     (
         {"method": "gc-input", "target": "clean"},
-        "'target' is 'clean', expected one of: gradpc-input, gradpc-feature, for gc-input",
+        "'target' is 'clean', expected one of: gradpc-input, gradpc-feature, gradpc-minibatch, reachable, "
+        "reachable-bounded, permuted, for gc-input",
     ),
     (
         {"method": "tgda-input", "target": "gradpc-feature"},
@@ -160,6 +164,47 @@ WRONG_ROWS = [
         "expected with attacks that make images; gradpc-input makes target",
     ),
     ({"method": "gc-input", "scenario": "transfer"}, "'scenario' is 'transfer', expected none"),
+    ({"method": "gc-feature", "cap": 4.0}, "'cap' is 4.0, expected none: only the set emittable has one"),
+    ({"method": "gc-feature", "set": 2.0, "cap": 4.0}, "'cap' is 4.0, expected none: only the set emittable"),
+    ({"method": "gc-feature", "set": "emittable"}, "'cap' is None, expected a norm cap"),
+    ({"method": "gc-feature", "set": "emittable", "cap": 0}, r"cap: .*greater than 0 \(found 0\)"),
+    (
+        {"method": "gc-input", "set": "emittable", "cap": 4.0},
+        "'set' is 'emittable', expected free or valid or constrained for gc-input",
+    ),
+    (
+        {"method": "tgda-input", "set": "valid"},
+        "'set' is 'valid', expected free or constrained for tgda-input",
+    ),
+    (
+        {"method": "gc-input", "pairing": "within-class"},
+        "'pairing' is 'within-class', expected none for gc-input",
+    ),
+    (
+        {"method": "exact-feature-matching", "beta": 0.1, "pairing": "within-class"},
+        "'pairing' is 'within-class', expected none for exact-feature-matching",
+    ),
+    (MATCHED | {"pairing": "all"}, r"pairing: Input should be 'within-class' \(found \"all\"\)"),
+    (
+        MATCHED | {"pairing": "within-class", "label": "base"},
+        "'label' is 'base', expected none where base images are not looked for among all images",
+    ),
+    (
+        {"method": "exact-feature-matching", "beta": 0.1, "label": "base"},
+        "'label' is 'base', expected none where base images are not looked for among all images",
+    ),
+    ({"method": "decoder-inversion", "label": "base"}, "'label' is 'base', expected none"),
+    (MATCHED | {"label": "zeta"}, r"label: Input should be 'base' \(found \"zeta\"\)"),
+    (
+        {"method": "gc-input", "budgets": [0.5]},
+        r"budgets \[0\.5\] of a row of gc-input, expected some of the",
+    ),
+    (
+        {"method": "gc-input", "budgets": [0.03, 0.5]},
+        r"budgets \[0\.03, 0\.5\] of a row of gc-input, expected",
+    ),
+    ({"method": "gc-input", "budgets": []}, r"budgets"),
+    ({"method": "gc-input", "budgets": [0.03, 0.03]}, "none twice"),
 ]
 
 
@@ -167,7 +212,8 @@ WRONG_ROWS = [
 def test_errors_of_rows_name_the_row_the_value_and_the_expectation(demo, row, message):
     with pytest.raises(ConfigError, match=message) as caught:
         config.parse(put(demo, "tables.table1.rows.3", row), "demo.yaml")
-    assert "tables.table1.rows.3" in str(caught.value)
+    # Budgets of its own are compared with the table's.
+    assert ("tables.table1" if "budgets" in row else "tables.table1.rows.3") in str(caught.value)
 
 
 def test_a_row_is_completed_with_the_usual_choices(demo):
@@ -181,8 +227,38 @@ def test_a_row_is_completed_with_the_usual_choices(demo):
     assert choices({"method": "tgda-input", "set": "constrained"}) == ("constrained", None, None, None)
     assert choices({"method": "exact-feature"}) == (1.0, None, None, None)
     assert choices({"method": "exact-feature-matching", "beta": 0.1}) == (1.0, 0.1, None, None)
+    emittable = {"set": "emittable", "cap": 4.0, "target": "reachable-bounded"}
+    assert choices({"method": "gc-feature"} | emittable) == ("emittable", None, "reachable-bounded", None)
+    assert choices({"method": "exact-feature", "set": "free"}) == ("free", None, None, None)
+    assert choices({"method": "exact-input", "set": "valid"}) == ("valid", None, None, None)
+    assert choices({"method": "mislabelled-next"}) == (None, None, None, None)
     defended = MATCHED | {"set": 2.0, "defence": "magnitude-filter"}
     assert choices(defended) == (2.0, 0.1, "gradpc-feature", "magnitude-filter")
+
+
+def test_a_row_is_run_at_the_tables_budgets_or_at_those_of_its_own(demo):
+    """Of which there may be none at which a table has no such column."""
+    rows = [{"method": "gc-input"}, {"method": "gc-input", "set": "valid", "budgets": [0.1]}]
+    values = put(put(demo, "tables.table1.budgets", [0.03, 0.1]), "tables.table1.rows", rows)
+    table = config.parse(values, "demo.yaml").tables["table1"]
+    assert [table.budgets_of(row) for row in table.rows] == [(0.03, 0.1), (0.1,)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": "nowhere"}, "figures: 'target' is 'nowhere', expected one of: gradpc-input"),
+        ({"cap": None}, "figures: .*'cap' is None, expected a norm cap"),
+        ({"set": "free"}, "figures: .*'cap' is 4.0, expected none"),
+        (
+            {"set": "valid", "cap": None},
+            "figures: 'set' is 'valid', expected free or a norm cap or emittable",
+        ),
+    ],
+)
+def test_figures_show_an_attack_that_there_is(demo, change, message):
+    with pytest.raises(ConfigError, match=f"(?s){message}"):
+        config.parse(demo | {"figures": demo["figures"] | change}, "demo.yaml")
 
 
 def test_an_encoder_has_exactly_one_origin(demo):

@@ -29,6 +29,7 @@ TABLE_ROWS = [
     {"method": "gc-feature"},
     {"method": "decoder-inversion"},
     {"method": "feature-matching", "beta": 0.25},
+    {"method": "gc-feature", "set": "emittable", "cap": 2.0, "target": "reachable"},
 ]
 
 
@@ -137,7 +138,10 @@ def make_toy(folder: Path) -> Toy:
         "scenarios": {name: {"dataset": "toy", "encoder": "tiny"} for name in ("fine-tuning", "transfer")},
         "victims": {"seeds": [0, 1], "sgd100": {"epochs": 12, "batch_size": 16}},
         "poison_seeds": [0, 1],
+        "trajectory": {"step_sizes": [0.01, 0.1], "epochs": [2, 12], "batch_size": 16},
         "attacks": {
+            "gradpc": {"draws": 2, "minibatch": 8},
+            "reachable_bounded": {"iterations": 10, "steps_per_octave": 1},
             "gc_feature": {"iterations": 50},
             "feature_matching": {"steps": 5, "batch_size": 4},
             "gc_input": {"epochs": 5},
@@ -153,6 +157,7 @@ def make_toy(folder: Path) -> Toy:
             "betas": [0.25],
             "transfer_betas": [0.25],
             "images": 4,
+            "caps": [],
         },
     }
     (folder / "toy.yaml").write_text(yaml.safe_dump(config))

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+pairings = st.sampled_from([(None, None), ("within-class", None), (None, "base")])
+"""Where base images are looked for, and whose labels poisons get; not both at once."""
 targets = st.sampled_from([None, *names.making("target")])
 
 
@@ -18,21 +20,33 @@ def choices(draw):
     attack = names.load(draw(st.sampled_from(names.NAMES)))
     kept_in = draw(st.sampled_from(attack.sets)) if attack.sets else None
     kept_in = draw(positive) if kept_in == "cap" else kept_in
+    cap = draw(positive) if kept_in == "emittable" else None
     beta = draw(positive) if attack.has_beta else None
+    pairing, label = draw(pairings) if attack.pairing == "all" else (None, None)
     target = draw(targets) if names.is_targeted(attack.name) else None
-    return Choice(method=attack.name, set=kept_in, beta=beta, target=target)
+    choice = Choice(
+        method=attack.name, set=kept_in, cap=cap, beta=beta, pairing=pairing, label=label, target=target
+    )
+    attack.check(choice)
+    return choice
 
 
-any_choice = st.builds(
-    Choice,
-    method=st.sampled_from(names.NAMES),
-    set=st.one_of(st.sampled_from([None, "free", "valid", "constrained"]), positive),
-    beta=st.one_of(st.none(), positive),
-    target=targets,
-)
+@st.composite
+def any_choice(draw):
+    """A choice that no attack need have."""
+    kept_in = draw(st.one_of(st.sampled_from([None, "free", "valid", "constrained", "emittable"]), positive))
+    return Choice(
+        method=draw(st.sampled_from(names.NAMES)),
+        set=kept_in,
+        cap=draw(positive) if kept_in == "emittable" else None,
+        beta=draw(st.one_of(st.none(), positive)),
+        pairing=draw(st.sampled_from([None, "within-class"])),
+        label=draw(st.sampled_from([None, "base"])),
+        target=draw(targets),
+    )
 
 
-@given(st.one_of(choices(), any_choice))
+@given(st.one_of(choices(), any_choice()))
 def test_a_segment_says_all_of_a_choice(choice):
     segment = choice.segment
     assert parse(segment) == choice
@@ -41,7 +55,7 @@ def test_a_segment_says_all_of_a_choice(choice):
     assert re.fullmatch(PATTERN, segment)
 
 
-@given(any_choice, any_choice)
+@given(any_choice(), any_choice())
 def test_other_choices_have_other_segments(first, second):
     assert (first == second) == (first.segment == second.segment)
 
@@ -58,6 +72,9 @@ def test_a_number_comes_back_from_its_text(value):
 )
 def test_numbers_are_short(value, text):
     assert number(value) == text
+
+
+MATCHING = {"method": "feature-matching", "set": "emittable", "cap": 4.0, "beta": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +94,19 @@ def test_numbers_are_short(value, text):
             "exact-feature-matching_cap1_beta0.1",
         ),
         ({"method": "emn-input"}, "emn-input"),
+        (
+            {"method": "gc-feature", "set": "emittable", "cap": 4.0, "target": "reachable-bounded"},
+            "gc-feature_emittable4_reachable-bounded",
+        ),
+        ({"method": "gc-input", "set": "valid", "target": "permuted"}, "gc-input_valid_permuted"),
+        (
+            MATCHING | {"pairing": "within-class", "target": "reachable"},
+            "feature-matching_emittable4_beta0.1_within-class_reachable",
+        ),
+        (
+            MATCHING | {"label": "base", "target": "gradpc-feature"},
+            "feature-matching_emittable4_beta0.1_base-label_gradpc-feature",
+        ),
     ],
 )
 def test_segments_are_those_of_the_documented_paths(choice, segment):
@@ -99,6 +129,12 @@ GARBAGE = [
     "gc-feature_cap0_gradpc-feature",
     "feature-matching_free_beta0_gradpc-feature",
     "gc-feature_cap1e999",
+    "gc-feature_emittable_reachable",
+    "gc-feature_emittable0_reachable",
+    "gc-feature_cap_reachable",
+    "feature-matching_free_beta0.1_base-label_within-class_reachable",
+    "feature-matching_free_within-class_beta0.1_reachable",
+    "feature-matching_free_beta0.1_reachable_base-label",
     "0.1",
 ]
 
@@ -127,6 +163,13 @@ def test_any_text_is_a_segment_or_named(text):
         {"set": float("inf")},
         {"beta": 0.0},
         {"beta": float("nan")},
+        {"cap": 2.0},
+        {"cap": 2.0, "set": "free"},
+        {"cap": 2.0, "set": 2.0},
+        {"cap": None, "set": "emittable"},
+        {"cap": 0.0, "set": "emittable"},
+        {"pairing": "all"},
+        {"label": "zeta"},
     ],
 )
 def test_a_choice_that_no_row_can_have_is_an_error(wrong):
@@ -134,8 +177,9 @@ def test_a_choice_that_no_row_can_have_is_an_error(wrong):
         Choice(method="feature-matching", **wrong)
 
 
-def test_only_a_number_is_a_norm_cap():
+def test_a_norm_cap_is_a_number_or_that_of_emittable_features():
     assert Choice(method="gc-feature", set=2.0).norm_cap == 2
+    assert Choice(method="gc-feature", set="emittable", cap=3.0).norm_cap == 3
     for kept_in in (None, "free", "constrained"):
         assert Choice(method="gc-feature", set=kept_in).norm_cap is None
 

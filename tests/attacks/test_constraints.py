@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from featpoison.attacks.constraints import Box, EightBit, NoiseBall, NormBall
+from featpoison.attacks.choices import Choice
+from featpoison.attacks.constraints import Box, EightBit, NoiseBall, NormBall, features_allowed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,10 @@ def sets(generator):
     images = torch.randint(256, (6, 3, 2, 2), generator=generator).float() / 255
     return {
         "ball": (NormBall(1.5), lambda rows: rows.flatten(1).norm(dim=1).max() <= 1.5 * (1 + 1e-6)),
+        "emittable": (
+            NormBall(1.5, nonnegative=True),
+            lambda rows: rows.min() >= 0 and rows.norm(dim=1).max() <= 1.5 * (1 + 1e-6),
+        ),
         "box": (Box(0.2, 0.7), lambda rows: rows.min() >= 0.2 - 1e-7 and rows.max() <= 0.7 + 1e-7),
         "everything": (Box(), lambda rows: True),
         "8 bits": (EightBit(), lambda rows: (255 * rows - (255 * rows).round()).abs().max() < 1e-4),
@@ -30,11 +35,11 @@ def sets(generator):
 
 
 def points(generator, name):
-    shape = (6, 12) if name == "ball" else (6, 3, 2, 2)
+    shape = (6, 12) if name in ("ball", "emittable") else (6, 3, 2, 2)
     return 2 * torch.randn(shape, generator=generator)
 
 
-@pytest.mark.parametrize("name", ["ball", "box", "everything", "8 bits", "noise"])
+@pytest.mark.parametrize("name", ["ball", "emittable", "box", "everything", "8 bits", "noise"])
 @given(seed=st.integers(0, 2**31))
 @settings(deadline=None)
 def test_projections_are_inside_idempotent_and_nearer_than_any_other_point_of_the_set(name, seed):
@@ -62,6 +67,20 @@ def test_a_ball_shortens_long_rows_only_and_turns_none(radius, seed):
         inside / inside.norm(dim=1, keepdim=True), rows / rows.norm(dim=1, keepdim=True)
     )
     assert torch.equal(NormBall(math.inf).project(rows), rows)
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_the_set_of_a_row_counts_in_clean_mean_norms_and_knows_what_the_encoder_emits(negative):
+    clean = torch.tensor([[3.0, 4.0], [0.0, 1.0], [-0.1 if negative else 0.1, 0.0]])
+    mean = (5 + 1 + 0.1) / 3
+
+    def allowed(**choice):
+        return features_allowed(Choice(method="gc-feature", **choice), clean)
+
+    free, capped, emittable = allowed(set="free"), allowed(set=2.0), allowed(set="emittable", cap=4.0)
+    assert (free.radius, free.nonnegative) == (math.inf, False)
+    assert (capped.radius, capped.nonnegative) == (pytest.approx(2 * mean), False)
+    assert (emittable.radius, emittable.nonnegative) == (pytest.approx(4 * mean), not negative)
 
 
 def test_a_row_of_zeros_stays_where_it_is():

@@ -7,7 +7,7 @@ import torch
 from featpoison import softmax
 from featpoison.attacks.decoder_inversion import DecoderInversion, invert, train_decoder
 from featpoison.attacks.emn import EMN, perturb
-from featpoison.attacks.gradpc import GradPC, target_head
+from featpoison.attacks.gradpc import target_head
 from featpoison.common.pixels import to_pixels
 from featpoison.downstream.networks import Training
 from featpoison.encoders.architecture import Architecture
@@ -55,7 +55,7 @@ def decoder_inversion(kind, p):
 
 
 def gradpc_input(p):
-    target_head(p.target, softmax.head_gradient(extract(p.pixels, p.encoder), p.labels, p.target), GradPC())
+    target_head(p.target, softmax.head_gradient(extract(p.pixels, p.encoder), p.labels, p.target), 1.0)
 
 
 EVERY = {name: lambda p, attack=attack: attack(p, 7, 0) for name, attack in ATTACKS.items()}

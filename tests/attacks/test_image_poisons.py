@@ -66,12 +66,14 @@ def test_poisons_start_from_rows_of_the_training_set(given, files):
         random_start(task, replace(given, budget=0.01))
 
 
-def test_the_allowed_range_is_that_of_the_clean_images(files):
-    """Pixels from 20 to 200 of 255, not from 0 to 1."""
+def test_constrained_images_stay_in_the_clean_range_and_valid_ones_in_that_of_pixels(files):
+    """Clean pixels go from 20 to 200 of 255, not from 0 to 1."""
     images = torch.tensor([-10.0, 0.0, LOW, 0.5, HIGH, 1.0, 10.0], dtype=torch.float64)
-    inside = allowed(True, files["images"]).project(images)
+    inside = allowed("constrained", files["images"]).project(images)
     assert inside.tolist() == pytest.approx([LOW, LOW, LOW, 0.5, HIGH, HIGH, HIGH])
-    assert torch.equal(allowed(False, files["images"]).project(images), images)
+    valid = allowed("valid", files["images"]).project(images)
+    assert valid.tolist() == pytest.approx([0, 0, LOW, 0.5, HIGH, 1, 1])
+    assert torch.equal(allowed("free", files["images"]).project(images), images)
 
 
 @pytest.mark.parametrize("name", ["gc-input", "tgda-input", "exact-input"])
@@ -89,6 +91,28 @@ def test_constrained_poisons_reach_both_ends_of_the_clean_range_and_go_no_furthe
     bound = found["constrained"]
     assert bound.min() == pytest.approx(LOW, abs=1e-6)
     assert bound.max() == pytest.approx(HIGH, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gc-input", "exact-input"])
+def test_valid_poisons_are_images_of_8_bits_whose_features_are_in_the_file(name, given, files, encoder):
+    """They go beyond the range of the clean images, and before rounding the objective did not rise."""
+    attack = names.load(name)
+    settings = attack.settings(
+        epochs=6, step_size=9.0, valid_step_size=0.3, batch_size=4, precision="float32"
+    )
+    choice = Choice(method=name, set="valid", target=given.choice.target if name == "gc-input" else None)
+    victim = attack.victim(ridge=1e-2) if attack.victim else None
+    made = attack.run(replace(given, settings=settings, choice=choice, victim=victim))
+    images = torch.from_numpy(made.arrays["images"])
+    levels = (255 * images.double()).round()
+    assert torch.equal(images, levels.float() / 255)  # as a reader of the file divides them
+    assert (levels.min(), levels.max()) == (0, 255)  # clean images begin at 20
+    assert len(levels.unique()) > 100
+    features = extract(images, encoder, batch_size=4)
+    np.testing.assert_array_equal(made.arrays["features"], features)
+    assert made.facts["last_value"] <= made.facts["first_value"]
+    start = random_start(read_task(files["features"]), given).images
+    assert (images - start).abs().max() <= 6 * 0.3 + 1 / 255  # by the step size of its own
 
 
 def test_features_of_the_file_are_those_of_the_images_in_it(given, files, encoder):

@@ -19,12 +19,12 @@ from helpers import Forgetful, Fragile, Killed, random_problem
 every_objective = pytest.mark.parametrize("name", ["gc", "tgda", "exact"])
 
 
-def run(base, objective, settings, *, pull=in_feature_space, within=None, checkpoint=None, constrained=False):
+def run(base, objective, settings, *, pull=in_feature_space, within=None, checkpoint=None, kept_in="free"):
     return optimise(
         base,
         objective,
         settings,
-        constrained=constrained,
+        kept_in=kept_in,
         pull_back=pull,
         within=within or Box(),
         threshold=-math.inf,
@@ -77,33 +77,34 @@ def test_constrained_images_stay_in_range_and_near(encoder, images):
     def pull(pixels, gradient):
         return pull_back(pixels, gradient, encoder, torch.float32)
 
-    def attack(constrained, penalty=1.0):
+    def attack(kept_in, penalty=1.0):
         settings = InputSpace(penalty=penalty, epochs=15, step_size=0.2, batch_size=4)
-        within = Box(0.0, 1.0) if constrained else Box()
+        within = Box() if kept_in == "free" else Box(0.0, 1.0)
         objective = Canceling(encoder(base), labels, head, G, 4)
-        return run(base, objective, settings, pull=pull, within=within, constrained=constrained).poisons
+        return run(base, objective, settings, pull=pull, within=within, kept_in=kept_in).poisons
 
-    free, bound, near = attack(False), attack(True), attack(True, penalty=1e6)
+    free, bound, near = attack("free"), attack("constrained"), attack("constrained", penalty=1e6)
     assert free.min() < 0 or free.max() > 1
     assert bound.min() >= 0
     assert bound.max() <= 1
     assert (near - base).norm() < 0.1 * (bound - base).norm()
+    # Nothing pulls valid images back to their base.
+    assert torch.equal(attack("valid", penalty=1e6), attack("valid", penalty=0.0))
 
 
-def test_a_step_size_of_their_own_counts_for_constrained_poisons_only():
-    def moved(constrained=False, **changes):
+def test_a_step_size_of_their_own_counts_for_the_poisons_of_its_set_only():
+    def moved(kept_in, **changes):
         makers, base = objectives()
-        settings = InputSpace(epochs=1, penalty=0.0, batch_size=4, **changes)
-        found = run(base, makers["gc"](), settings, constrained=constrained)
+        settings = InputSpace(step_size=0.1, epochs=1, penalty=0.0, batch_size=4, **changes)
+        assert settings.first_step_size(kept_in) == changes.get(f"{kept_in}_step_size", 0.1)
+        found = run(base, makers["gc"](), settings, kept_in=kept_in)
         return (found.poisons - base).abs().max().item()
 
-    assert (
-        moved(step_size=0.1)
-        == moved(step_size=0.1, constrained_step_size=0.01)
-        == pytest.approx(0.1, rel=1e-3)
-    )
-    assert moved(step_size=0.1, constrained=True) == pytest.approx(0.1, rel=1e-3)
-    assert moved(step_size=0.1, constrained=True, constrained_step_size=0.01) == pytest.approx(0.01, rel=1e-3)
+    own = {"valid_step_size": 0.03, "constrained_step_size": 0.01}
+    assert moved("free") == moved("free", **own) == pytest.approx(0.1, rel=1e-3)
+    for kept_in in ("valid", "constrained"):
+        assert moved(kept_in) == pytest.approx(0.1, rel=1e-3)
+        assert moved(kept_in, **own) == pytest.approx(own[f"{kept_in}_step_size"], rel=1e-3)
 
 
 def test_not_a_number_names_epoch_and_batch():
@@ -146,11 +147,10 @@ def test_the_penalty_is_that_of_the_formula_and_counts_for_constrained_poisons_o
 
     base = torch.zeros(3, 2, dtype=torch.float64)
     settings = InputSpace(epochs=1, optimizer="gradient-descent", step_size=0.25, penalty=2.0, batch_size=2)
-    found = run(base, Still(), settings, within=Pushed(), constrained=True)
+    found = run(base, Still(), settings, within=Pushed(), kept_in="constrained")
     assert found.first_value == pytest.approx(2 / 2 * 6)  # penalty / 2 times six entries that are off by 1
-    free = run(base, Still(), settings, within=Pushed())
-    assert free.first_value == 0
-    assert settings.first_step_size(constrained=True) == 0.25
+    for kept_in in ("free", "valid"):
+        assert run(base, Still(), settings, within=Pushed(), kept_in=kept_in).first_value == 0
 
 
 def test_plain_descent_steps_against_gradient_and_penalty():
@@ -161,7 +161,7 @@ def test_plain_descent_steps_against_gradient_and_penalty():
         InputSpace(epochs=2, optimizer="gradient-descent", step_size=1e-4, penalty=3.0, batch_size=4),
     )
     objective.comparable = False
-    found = run(base, objective, settings, within=within, constrained=True)
+    found = run(base, objective, settings, within=within, kept_in="constrained")
     twin, nu = makers["gc"](), base
     for step in range(2):
         _, gradient = softmax.canceling_step(nu, twin.labels, twin.target, twin.clean_gradient)

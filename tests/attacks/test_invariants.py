@@ -9,9 +9,11 @@ import pytest
 import torch
 from featpoison import softmax
 from featpoison.attacks.base_rows import choose_initial
-from featpoison.attacks.constraints import Box, NormBall
+from featpoison.attacks.choices import Choice
+from featpoison.attacks.constraints import Box, features_allowed
 from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.feature_matching import FeatureMatching, match
+from featpoison.attacks.gc_feature import Canceling as InFeatureSpace
 from featpoison.attacks.gc_feature import GCFeature, cancel
 from featpoison.attacks.gc_input import Canceling
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
@@ -68,16 +70,20 @@ def problem(request, encoder, images):
     )
 
 
-def gc_feature(p, n, seed):
+def gc_feature(optimizer, choice, p, n, seed):
     base = choose_initial(p.labels, n, seed)
     labels = p.labels[base]
-    found = cancel(p.X[base], labels, p.target, p.G, GCFeature(iterations=20), within=NormBall(math.inf))
+    within = features_allowed(Choice(method="gc-feature", **choice), p.X)
+    settings = GCFeature(iterations=20, optimizer=optimizer)
+    found = cancel(p.X[base], InFeatureSpace(labels, p.target, p.G), settings, within=within)
+    assert found.features.norm(dim=1).max() <= within.radius * (1 + 1e-6)
+    assert found.features.min() >= 0 or not within.nonnegative
     return Outcome(found.features, labels, found.first_loss, found.last_loss)
 
 
 def feature_matching(p, n, seed):
-    base = choose_initial(p.labels, n, seed)
-    zeta = 1.5 * p.X[base]
+    start = choose_initial(p.labels, n, seed)
+    zeta = 1.5 * p.X[start]
     base = nearest_clean(zeta, p.X).index
     settings = FeatureMatching(steps=10, precision="float32")
     nu, _ = match(zeta, p.pixels[base], p.encoder, settings, beta=BETA)
@@ -86,10 +92,10 @@ def feature_matching(p, n, seed):
         distance = (p.encoder(images) - zeta).square().sum() + BETA * (images - p.pixels[base]).square().sum()
         return distance.item()
 
-    return Outcome(nu, p.labels[base], loss(p.pixels[base]), loss(nu))
+    return Outcome(nu, p.labels[start], loss(p.pixels[base]), loss(nu))
 
 
-def image_attack(objective_of, constrained, p, n, seed):
+def image_attack(objective_of, kept_in, p, n, seed):
     base = choose_initial(p.labels, n, seed)
     labels = p.labels[base]
     settings = InputSpace(epochs=6, step_size=0.05, batch_size=BATCH)
@@ -97,20 +103,20 @@ def image_attack(objective_of, constrained, p, n, seed):
         p.pixels[base],
         objective_of(p, p.X[base], labels),
         settings,
-        constrained=constrained,
+        kept_in=kept_in,
         pull_back=partial(pull_back, encoder=p.encoder, dtype=torch.float32),
-        within=Box(0.0, 1.0) if constrained else Box(),
+        within=Box() if kept_in == "free" else Box(0.0, 1.0),
         threshold=-math.inf,
         checkpoint=Forgetful(),
     )
     return Outcome(found.poisons, labels, found.first_value, found.last_value)
 
 
-def exact_feature(p, n, seed):
+def exact_feature(choice, p, n, seed):
     base = choose_initial(p.labels, n, seed)
     labels = p.labels[base]
     settings = InputSpace(epochs=6, step_size=0.05, batch_size=n)
-    ball = NormBall(p.X.norm(dim=1).mean().item())
+    ball = features_allowed(Choice(method="exact-feature", **choice), p.X)
     found = optimise(
         p.X[base],
         bilevel(p, p.X[base], labels),
@@ -123,6 +129,7 @@ def exact_feature(p, n, seed):
     assert found.poisons.norm(dim=1).max() <= ball.radius * (1 + 1e-6) or torch.equal(
         found.poisons, p.X[base]
     )
+    assert found.poisons.min() >= 0 or not ball.nonnegative
     return Outcome(found.poisons, labels, found.first_value, found.last_value)
 
 
@@ -151,15 +158,21 @@ def bilevel(p, features, labels):
 
 
 ATTACKS = {
-    "gc-feature": gc_feature,
-    "exact-feature": exact_feature,
+    "gc-feature": partial(gc_feature, "best", {"set": "free"}),
+    "gc-feature-adam": partial(gc_feature, "adam", {"set": "free"}),
+    "gc-feature-emittable": partial(gc_feature, "l-bfgs", {"set": "emittable", "cap": 1.5}),
+    "exact-feature": partial(exact_feature, {"set": 1.0}),
+    "exact-feature-emittable": partial(exact_feature, {"set": "emittable", "cap": 1.0}),
+    "exact-feature-free": partial(exact_feature, {"set": "free"}),
     "feature-matching": feature_matching,
-    "gc-input": partial(image_attack, canceling, False),
-    "gc-input-constrained": partial(image_attack, canceling, True),
-    "tgda-input": partial(image_attack, total_gradient, False),
-    "tgda-input-constrained": partial(image_attack, total_gradient, True),
-    "exact-input": partial(image_attack, bilevel, False),
-    "exact-input-constrained": partial(image_attack, bilevel, True),
+    "gc-input": partial(image_attack, canceling, "free"),
+    "gc-input-valid": partial(image_attack, canceling, "valid"),
+    "gc-input-constrained": partial(image_attack, canceling, "constrained"),
+    "tgda-input": partial(image_attack, total_gradient, "free"),
+    "tgda-input-constrained": partial(image_attack, total_gradient, "constrained"),
+    "exact-input": partial(image_attack, bilevel, "free"),
+    "exact-input-valid": partial(image_attack, bilevel, "valid"),
+    "exact-input-constrained": partial(image_attack, bilevel, "constrained"),
     "mislabelled-random": partial(copies, random_wrong_labels),
     "mislabelled-next": partial(copies, lambda labels, classes, seed: next_class(labels, classes)),
     "mislabelled-influence": copies_by_influence,
@@ -187,6 +200,6 @@ def test_budget_labels_seed_and_loss(name, n, problem):
     # Its loss moves with a head that still descends; test_input_space judges it after retraining.
     if not name.startswith("tgda"):
         assert found.last <= found.first
-    if name.endswith("constrained"):
+    if name.endswith(("constrained", "valid")):
         assert found.poisons.min() >= 0
         assert found.poisons.max() <= 1

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from featpoison.attacks import names
 from featpoison.attacks.attack import Attack, Need
-from featpoison.attacks.choices import Makes, Tint
+from featpoison.attacks.choices import Choice, Makes, Tint
 from featpoison.attacks.operations import Sizes, Work
 from featpoison.common.settings import Settings
 from featpoison.records.provenance import module_file
@@ -48,10 +48,10 @@ def test_every_file_with_an_attack_is_listed():
 def test_words_are_those_that_the_types_allow(attack):
     assert attack.makes in get_args(Makes)
     assert attack.tint in get_args(Tint)
-    assert attack.pairing in ("all", "within-class")
+    assert attack.pairing in (None, "all", "within-class")
     assert set(attack.needs) <= set(get_args(Need))
     assert len(set(attack.needs)) == len(attack.needs)
-    assert set(attack.sets) <= {"free", "valid", "constrained", "cap"}
+    assert set(attack.sets) <= {"free", "valid", "constrained", "emittable", "cap"}
     assert len(set(attack.sets)) == len(attack.sets)
     assert issubclass(attack.settings, Settings)
     assert attack.settings() == attack.settings()  # every field has a default
@@ -63,7 +63,7 @@ def test_attacks_that_share_a_section_share_its_settings():
     for attack in ALL.values():
         assert classes.setdefault(attack.key, attack.settings) is attack.settings, attack.name
         assert attack.key.isidentifier()
-    shared = {"gradpc": 2, "feature_matching": 2, "emn": 3, "mislabelled": 3}
+    shared = {"gradpc": 3, "target_search": 2, "feature_matching": 2, "emn": 3, "mislabelled": 3}
     for section in classes:
         users = [name for name, attack in ALL.items() if attack.key == section]
         assert len(users) == shared.get(section, 1), section
@@ -75,7 +75,7 @@ def test_attacks_that_share_a_section_share_its_settings():
 def test_settings_are_documented_and_say_nothing_that_a_row_says(attack):
     for name, field in attack.settings.model_fields.items():
         assert field.description, f"{attack.key}.{name}"
-        assert name not in ("beta", "set", "target", "norm_cap", "constrained", "method")
+        assert name not in (*Choice.model_fields, "norm_cap", "constrained")
 
 
 def test_titles_are_unique():
@@ -89,6 +89,7 @@ def test_only_attacks_on_poisoned_features_read_them(attack):
     reads_features_of_others = bool({"pairs", "poisoned"} & set(attack.needs))
     assert (attack.poisoned_by is not None) == reads_features_of_others
     assert not {"pairs", "poisoned"} <= set(attack.needs)
+    assert (attack.pairing is not None) == ("pairs" in attack.needs)
     if attack.poisoned_by is not None:
         source = names.load(attack.poisoned_by)
         assert source.makes == "features"
@@ -96,8 +97,6 @@ def test_only_attacks_on_poisoned_features_read_them(attack):
         assert set(attack.sets) <= set(source.sets)  # the row's set is that of these features
         assert attack.default_cap == source.default_cap
         assert "images" in attack.needs
-    else:
-        assert attack.pairing == "all"
 
 
 @every_attack
@@ -110,16 +109,21 @@ def test_needs_and_choices_fit_what_an_attack_makes(attack):
         assert needs == {"images", "features"}
     elif makes in ("images", "noise"):
         assert {"images", "encoder"} <= needs
+    assert not attack.by_budget or makes == "target"
     if makes == "target":
-        assert {"features", "clean"} <= needs
-        assert "target" not in needs
+        assert "features" in needs
+        assert len({"clean", "trajectory"} & needs) == 1  # the heads that it begins at
+        assert not {"target", "poisoned", "pairs"} & needs
     if makes == "features":
         assert "features" in needs
         assert not needs & {"images", "encoder", "decoder"}
     assert bool(attack.sets) == (makes in ("features", "images") and attack.name not in COPIES)
-    if {"constrained"} & set(attack.sets):
+    if {"valid", "constrained"} & set(attack.sets):
         assert makes == "images"
         assert attack.poisoned_by is None
+    if "emittable" in attack.sets:  # a set of features
+        assert "cap" in attack.sets
+        assert makes == "features" or attack.poisoned_by is not None
 
 
 def test_targeted_attacks_are_those_of_the_paper():
@@ -129,7 +133,16 @@ def test_targeted_attacks_are_those_of_the_paper():
 
 
 def test_what_makes_what():
-    assert names.making("target") == ("gradpc-input", "gradpc-feature")
+    heads = (
+        "gradpc-input",
+        "gradpc-feature",
+        "gradpc-minibatch",
+        "reachable",
+        "reachable-bounded",
+        "permuted",
+    )
+    assert names.making("target") == heads
+    assert {name for name in heads if names.load(name).by_budget} == set(heads[3:])
     assert names.making("features") == ("gc-feature", "exact-feature")
     assert names.making("noise") == ("emn-original", "emn-end-to-end", "emn-input")
     sorts = [names.making(one) for one in get_args(Makes)]

@@ -13,6 +13,8 @@ from featpoison.common.shards import Shard
 from featpoison.downstream.networks import Training
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract
+from featpoison.heads import SGD100
+from featpoison.solvers.newton import Converged
 from helpers import Forgetful
 
 FEW = {
@@ -20,6 +22,8 @@ FEW = {
     "gc_feature": {"iterations": 40, "step_size": 1.0},
     "exact_feature": {"epochs": 3, "step_size": 5.0},
     "feature_matching": {"steps": 12, "batch_size": 3, "precision": "float32"},
+    "target_search": {},
+    "reachable_bounded": {"iterations": 10, "steps_per_octave": 1},
     "mislabelled": {"damping": 1e-3},
     "emn": {
         "steps": 2,
@@ -30,6 +34,7 @@ FEW = {
         "precision": "float32",
     },
 }
+QUICK = {Converged: {"ridge": 1e-2}, SGD100: {"epochs": 10}}
 INPUT = {"epochs": 3, "batch_size": 3, "precision": "float32"}
 CASES = [(name, kept_in) for name, attack in names.load_all().items() for kept_in in attack.sets or (None,)]
 CAP = 0.5
@@ -41,11 +46,12 @@ def run_of(name, kept_in, files):
     choice = Choice(
         method=name,
         set=CAP if kept_in == "cap" else kept_in,
+        cap=CAP if kept_in == "emittable" else None,
         beta=0.25 if attack.has_beta else None,
         target="gradpc-feature" if names.is_targeted(name) else None,
     )
     own = {need: files[need] for need in attack.needs}
-    victim = attack.victim(ridge=1e-2) if attack.victim else None
+    victim = attack.victim(**QUICK[attack.victim]) if attack.victim else None
     return Run(
         attack.settings(**usual),
         choice,
@@ -67,8 +73,15 @@ def test_an_attack_needs_no_other_file_and_makes_what_it_says(name, kept_in, fil
     for key, array in made.arrays.items():
         np.testing.assert_array_equal(array, again.arrays[key])
     if attack.makes == "target":
-        assert made.arrays["omega"].shape == made.arrays["clean_gradient"].shape == (3, 65)
-        assert made.facts.keys() == {"accuracy", "clean_accuracy", "tau", "eps_w"}
+        draws = 5 if name == "gradpc-minibatch" else 1
+        assert made.arrays["omega"].shape == made.arrays["clean_gradient"].shape == (draws, 3, 65)
+        measures = ("tau", "training_error", "accuracy")
+        assert {made.arrays[measure].shape for measure in measures} == {(draws,)}
+        assert {made.facts[measure] for measure in measures} == {
+            made.arrays[measure].mean() for measure in measures
+        }
+        assert made.facts.keys() >= {"target", "clean_accuracy", "eps_w", "scale", *measures}
+        assert made.facts["target"] == name
         return
     count = 15 if attack.makes == "noise" else 4  # five of each class; round(0.1 * 40)
     assert {len(array) for key, array in made.arrays.items() if key != "error"} == {count}
@@ -77,7 +90,13 @@ def test_an_attack_needs_no_other_file_and_makes_what_it_says(name, kept_in, fil
     assert base.min() >= 0
     assert base.max() < 40
     same = labels == clean["train_labels"][base]
-    assert not same.any() if name.startswith("mislabelled") else same.all()
+    if "pairs" in attack.needs:
+        paired = store.read(files["pairs"], "labels", "base")
+        np.testing.assert_array_equal(labels, paired["labels"])  # those that the features were made for
+        np.testing.assert_array_equal(base, paired["base"])
+        assert 0 < same.sum() < len(same)
+    else:
+        assert not same.any() if name.startswith("mislabelled") else same.all()
     thing = {"features": "features", "images": "images", "noise": "noise"}[attack.makes]
     assert made.arrays[thing].dtype == np.float32
     if attack.makes == "images":
@@ -86,13 +105,13 @@ def test_an_attack_needs_no_other_file_and_makes_what_it_says(name, kept_in, fil
         np.testing.assert_allclose(made.arrays["features"], features, rtol=1e-3, atol=1e-4)
 
 
-def test_a_cap_is_in_units_of_the_largest_clean_norm_or_of_the_mean_one(files):
-    """The paper's gradient canceling is capped by the largest norm; the exact attack by the mean one."""
+@pytest.mark.parametrize("kept_in", ["cap", "emittable"])
+@pytest.mark.parametrize("name", ["gc-feature", "exact-feature"])
+def test_a_cap_is_in_units_of_the_mean_clean_norm(name, kept_in, files):
     norms = np.linalg.norm(store.read(files["features"], "train")["train"], axis=1)
-    for name, unit in (("gc-feature", norms.max()), ("exact-feature", norms.mean())):
-        found = names.load(name).run(run_of(name, "cap", files)).arrays["features"]
-        largest = np.linalg.norm(found, axis=1).max()
-        assert largest == pytest.approx(CAP * unit, rel=1e-4), name
+    found = names.load(name).run(run_of(name, kept_in, files)).arrays["features"]
+    assert np.linalg.norm(found, axis=1).max() == pytest.approx(CAP * norms.mean(), rel=1e-4)
+    assert (found.min() >= 0) == (kept_in == "emittable")  # the encoder ends in a ReLU
 
 
 def test_free_features_may_be_longer_than_all_clean_ones(files):
@@ -121,8 +140,8 @@ def test_other_seeds_start_from_other_rows(files):
 
 def test_both_gradients_of_gradpc_give_the_same_head(files):
     """From the cache and from the images through the encoder: up to rounding one head."""
-    heads = [names.load(name).run(run_of(name, None, files)) for name in names.making("target")]
-    first, second = (made.arrays["omega"] for made in heads)
+    pair = ("gradpc-input", "gradpc-feature")
+    first, second = (names.load(name).run(run_of(name, None, files)).arrays["omega"] for name in pair)
     np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-4)
     clean = store.read(files["clean"], "sgd100_omega")["sgd100_omega"][0, 0]
     assert np.linalg.norm(first - clean) == pytest.approx(2.0, rel=1e-4)  # eps_w

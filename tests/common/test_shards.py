@@ -96,6 +96,12 @@ def attack(monkeypatch, tmp_path, inputs):
     ]
 
 
+def evaluate(monkeypatch, others, poisons, *more):
+    """Run `evaluate_attack` on poisons of the seeds 0, 1 and so on."""
+    seeds = ["--poison-seeds", *range(len(poisons) - 1)]
+    run(monkeypatch, "evaluate_attack", *others, *poisons, *seeds, *more)
+
+
 def gathered(monkeypatch, folder, count, program, *arguments):
     """The bytes of the whole, from `count` shards."""
     shards = [folder / f"{program}-{number}-of-{count}.h5" for number in range(1, count + 1)]
@@ -145,7 +151,7 @@ def test_an_attack_whose_rows_depend_on_each_other_has_no_shards(monkeypatch, tm
 
 def test_victims_of_8_bit_images_are_the_same_from_1_3_and_7_shards(monkeypatch, tmp_path, inputs, attack):
     poisons, others = attack
-    run(monkeypatch, "evaluate_attack", *others, *poisons, "--", tmp_path / "direct.h5")
+    evaluate(monkeypatch, others, poisons, "--", tmp_path / "direct.h5")
     for count in (1, 3, 7):
         shards = [tmp_path / f"{number}-of-{count}.h5" for number in range(1, count + 1)]
         for shard in shards:
@@ -155,16 +161,7 @@ def test_victims_of_8_bit_images_are_the_same_from_1_3_and_7_shards(monkeypatch,
             assert sum(lengths) == total
             # On other hardware bits depend on a batch's size.
             assert sum(length % BATCH_SIZE != 0 for length in lengths) == 1
-        run(
-            monkeypatch,
-            "evaluate_attack",
-            *others,
-            *poisons,
-            "--quantized",
-            *shards,
-            "--",
-            tmp_path / "spread.h5",
-        )
+        evaluate(monkeypatch, others, poisons, "--quantized", *shards, "--", tmp_path / "spread.h5")
         assert (tmp_path / "spread.h5").read_bytes() == (tmp_path / "direct.h5").read_bytes()
     found = store.read(tmp_path / "direct.h5")
     assert not np.array_equal(found["quantized_converged_omega"], found["converged_omega"])
@@ -197,9 +194,7 @@ def test_shards_of_other_poisons_or_code_or_out_of_order_are_refused(monkeypatch
         ([older, halves[1]], poisons),
     ):
         with pytest.raises(SystemExit, match=rf"{given[0].name}: .*, expected "):
-            run(
-                monkeypatch, "evaluate_attack", *others, *of, "--quantized", *given, "--", tmp_path / "out.h5"
-            )
+            evaluate(monkeypatch, others, of, "--quantized", *given, "--", tmp_path / "out.h5")
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -209,17 +204,7 @@ def test_the_result_names_the_devices_of_its_shards(monkeypatch, tmp_path, attac
     elsewhere = under(
         {"environment": environment | {"device": "A GPU"}}, halves[1], tmp_path / "2-of-2-elsewhere.h5"
     )
-    run(
-        monkeypatch,
-        "evaluate_attack",
-        *others,
-        *poisons,
-        "--quantized",
-        halves[0],
-        elsewhere,
-        "--",
-        tmp_path / "out.h5",
-    )
+    evaluate(monkeypatch, others, poisons, "--quantized", halves[0], elsewhere, "--", tmp_path / "out.h5")
     assert store.read_provenance(tmp_path / "out.h5")["environment"] == environment | {
         "device": f"A GPU + {environment['device']}"
     }

@@ -180,12 +180,12 @@ def peaks(folder: Path, count: int, encoder: Path) -> dict[str, int]:
     found["poison_images"] = run(
         "poison_images", *canceling, "--settings", CANCELING, *both, *known, at("poisons")
     )
-    poisons = ["--poisons", *[at("poisons")] * 3]
+    poisons, seeds = ["--poisons", *[at("poisons")] * 3], ["--poison-seeds", 0, 1, 2]
     found["extract_quantized"] = run(
         "extract_quantized", "--encoder", encoder, *poisons, "--shard", "1-of-1", "--", at("quantized")
     )
     found["evaluate_attack"] = run(
-        "evaluate_attack", *both, *known, *poisons, "--settings", VICTIMS, "--", at("victims")
+        "evaluate_attack", *both, *known, *poisons, *seeds, "--settings", VICTIMS, "--", at("victims")
     )
     variant = ["--attack", "emn-input", "--choice", '{"method": "emn-input"}', "--seed", 0]
     found["make_emn_noise"] = run("make_emn_noise", *variant, "--settings", NOISE, *both, at("noise"))

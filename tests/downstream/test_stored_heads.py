@@ -8,12 +8,14 @@ GENERATOR = np.random.default_rng(0)
 
 
 def test_target_head_and_clean_gradient(tmp_path):
-    omega, gradient = GENERATOR.normal(size=(2, 3, 5)).astype(np.float32)
+    omega, gradient = GENERATOR.normal(size=(2, 3, 2, 5)).astype(np.float32)
     store.write(tmp_path / "target.h5", {"omega": omega, "clean_gradient": gradient, "other": omega}, RECORD)
-    head, found = read_target(tmp_path / "target.h5")
-    np.testing.assert_array_equal(head.weight, omega[:, :4])
-    np.testing.assert_array_equal(head.bias, omega[:, 4])
-    np.testing.assert_array_equal(found, gradient)
+    for draw in range(7):  # such as a poison seed: the three heads in turn
+        head, found = read_target(tmp_path / "target.h5", draw)
+        np.testing.assert_array_equal(head.weight, omega[draw % 3, :, :4])
+        np.testing.assert_array_equal(head.bias, omega[draw % 3, :, 4])
+        np.testing.assert_array_equal(found, gradient[draw % 3])
+    np.testing.assert_array_equal(read_target(tmp_path / "target.h5")[1], gradient[0])
 
 
 def test_clean_head_of_a_seed(tmp_path):

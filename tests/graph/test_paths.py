@@ -61,6 +61,8 @@ def test_where_products_lie():
     found = {
         paths.IMAGES: "data/images/toy.h5",
         paths.TARGET: "data/targets/toy/tiny/gradpc-feature.h5",
+        paths.TARGET_OF_BUDGET: "data/targets/toy/tiny/gradpc-feature/eps0.03.h5",
+        paths.TRAJECTORY: "data/heads/toy/tiny/trajectory.h5",
         paths.PAIRS: f"data/pairs/toy/tiny/{attack}/all/eps0.03-seed1.h5",
         paths.POISONS: f"data/poisons/toy/tiny/{attack}/eps0.03-seed1.h5",
         paths.DEFENDED: f"data/defended/toy/tiny/{attack}/none/eps0.03-seed1.h5",
@@ -103,7 +105,8 @@ def own_modules(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", attacks.NAMES)
 def test_the_code_of_an_attack_is_its_own_and_no_other_attacks(name):
-    shared = {"exact-feature-matching": {"feature_matching"}}  # the same attack on other features
+    # The same attack on other features, and a search whose candidates that attack is tried on.
+    shared = {"exact-feature-matching": {"feature_matching"}, "reachable-bounded": {"gc_feature"}}
     assert own_modules(name) == {name.replace("-", "_")} | shared.get(name, set())
 
 
@@ -131,8 +134,9 @@ def modules_of(program: str, *chosen: str) -> list[str]:
 @pytest.mark.parametrize(
     ("program", "chosen", "most"),
     [
-        ("poison_features.py", "gc-feature", 23),
-        ("make_target_head.py", "gradpc-feature", 18),
+        ("poison_features.py", "gc-feature", 24),
+        ("make_target_head.py", "gradpc-feature", 19),
+        ("make_target_head.py", "reachable", 25),
         ("poison_images.py", "feature-matching", 31),
         ("pair_features.py", None, 7),
         ("gather_shards.py", None, 5),

@@ -15,6 +15,8 @@ from featpoison.costs.resources import Resources
 from featpoison.graph.figures import Figures
 from featpoison.graph.paths import wildcards_of
 from featpoison.graph.steps import SETTINGS, Steps, declared_settings
+from featpoison.heads import SGD100
+from featpoison.solvers.newton import Converged
 from helpers import ROOT
 
 PLACE = {"dataset": "cifar10-5k", "encoder": "embedded-simclr-cifar10"}
@@ -24,6 +26,7 @@ FILES = {
     "encoder": "data/encoders/embedded-simclr-cifar10.safetensors",
     "features": f"data/features/{HERE}.h5",
     "clean": f"data/heads/{HERE}/clean.h5",
+    "trajectory": f"data/heads/{HERE}/trajectory.h5",
     "target": f"data/targets/{HERE}/gradpc-feature.h5",
     "decoder": f"data/decoders/{HERE}/skip.safetensors",
 }
@@ -61,7 +64,19 @@ def files(*needs: str, **more: str) -> dict[str, str]:
 INPUTS = [
     (wildcards(target="gradpc-feature"), files("features", "clean")),
     (wildcards(target="gradpc-input"), files("features", "images", "encoder", "clean")),
+    (wildcards(target="gradpc-minibatch"), files("features", "clean")),
+    (wildcards(target="reachable", budget="0.1"), files("features", "trajectory")),
+    (wildcards(target="reachable-bounded", budget="0.1"), files("features", "trajectory")),
+    (wildcards(target="permuted", budget="0.1"), files("features", "clean")),
     (at("gc-feature_cap2_gradpc-feature"), files("features", "target")),
+    (
+        at("gc-feature_emittable4_reachable-bounded"),
+        files("features", target=f"data/targets/{HERE}/reachable-bounded/eps0.03.h5"),
+    ),
+    (
+        at("gc-input_valid_permuted"),
+        files("images", "encoder", "features", target=f"data/targets/{HERE}/permuted/eps0.03.h5"),
+    ),
     (
         at("gc-feature_free_gradpc-input"),
         files("features", target=f"data/targets/{HERE}/gradpc-input.h5"),
@@ -86,6 +101,14 @@ INPUTS = [
             "images",
             "encoder",
             pairs=f"data/pairs/{HERE}/gc-feature_cap2_gradpc-feature/all/eps0.03-seed1.h5",
+        ),
+    ),
+    (
+        at("feature-matching_emittable4_beta0.1_within-class_reachable"),
+        files(
+            "images",
+            "encoder",
+            pairs=f"data/pairs/{HERE}/gc-feature_emittable4_reachable/within-class/eps0.03-seed1.h5",
         ),
     ),
     (
@@ -123,7 +146,8 @@ def test_an_attack_is_called_with_its_choices_settings_and_files(steps, asked):
     victim = said.pop("--victim", None)
     assert (victim is not None) == (attack.victim is not None)
     if attack.victim:
-        assert attack.victim.model_validate_json(victim) == steps.config.victims.converged
+        declared = {SGD100: steps.config.victims.sgd100, Converged: steps.config.victims.converged}
+        assert attack.victim.model_validate_json(victim) == declared[attack.victim]
     assert said == {f"--{need}": path for need, path in steps.attack_inputs(asked).items()}
 
 
@@ -148,11 +172,12 @@ def test_only_attacks_of_independent_rows_are_spread_and_only_where_asked(values
 def test_victims_of_images_are_trained_on_their_8_bit_copies_too(steps):
     attack = "gc-input_free_gradpc-feature"
     folder = f"data/poisons/{HERE}/{attack}"
-    poisons = [f"{folder}/eps0.03-seed{seed}.h5" for seed in (0, 1, 2)]
+    poisons = [f"{folder}/eps0.03-seed{seed}.h5" for seed in (0, 1)]
     asked = wildcards(attack=attack, defence="none", budget="0.03")
     assert steps.victim_inputs(asked) == files("features", "target", "images", "encoder", poisons=poisons)
     options = steps.victim_options(asked)
-    assert options[options.index("--poisons") + 1 :][:3] == poisons
+    assert options[options.index("--poisons") + 1 :][:2] == poisons
+    assert options[options.index("--poison-seeds") + 1 :] == ["0", "1"]
 
 
 def test_victims_of_features_read_no_images(steps):
@@ -163,16 +188,45 @@ def test_victims_of_features_read_no_images(steps):
     assert found["poisons"][0] == f"data/poisoned_features/{HERE}/gc-feature_cap2_gradpc-input/eps1-seed0.h5"
 
 
-def test_the_residual_of_an_attack_without_a_target_is_that_at_the_usual_one(steps):
-    asked = wildcards(attack="exact-input_free", defence="none", budget="0.03")
-    assert steps.victim_inputs(asked)["target"] == FILES["target"]
+@pytest.mark.parametrize("attack", ["exact-input_free", "mislabelled-next", "exact-feature_cap1"])
+def test_an_attack_without_a_target_is_evaluated_without_one(steps, attack):
+    asked = wildcards(attack=attack, defence="none", budget="0.03")
+    assert "target" not in steps.victim_inputs(asked)
+    assert "--target" not in steps.victim_options(asked)
+
+
+def test_the_residual_is_that_at_the_target_of_the_same_budget(steps):
+    for budget in ("0.03", "0.1"):
+        asked = wildcards(attack="gc-feature_free_reachable", defence="none", budget=budget)
+        assert steps.victim_inputs(asked)["target"] == f"data/targets/{HERE}/reachable/eps{budget}.h5"
+
+
+def test_a_label_rule_changes_the_labels_that_victims_see_and_no_poison(steps):
+    own, other, within = (
+        wildcards(attack=f"feature-matching_cap2_beta0.1{rule}_gradpc-feature", defence="none", budget="0.03")
+        for rule in ("", "_base-label", "_within-class")
+    )
+    assert steps.victim_inputs(own) == steps.victim_inputs(other)
+    assert steps.victim_options(other) == [*steps.victim_options(own), "--base-labels"]
+    assert "--base-labels" not in steps.victim_options(own) + steps.victim_options(within)
+    assert not set(steps.poison_files(within)) & set(steps.poison_files(own))
+
+
+def test_only_heads_that_depend_on_the_budget_are_told_it(steps):
+    assert sorted(steps.targets + steps.targets_of_budget) == sorted(attacks.making("target"))
+    for name in steps.targets:
+        assert steps.target_file(name, **PLACE) == f"data/targets/{HERE}/{name}.h5"
+        assert "--budget" not in steps.target_options(wildcards(target=name))
+    for name in steps.targets_of_budget:
+        assert steps.target_file(name, budget="0.1", **PLACE) == f"data/targets/{HERE}/{name}/eps0.1.h5"
+        assert steps.target_options(wildcards(target=name, budget="0.1"))[-2:] == ["--budget", "0.1"]
 
 
 def test_defended_victims_see_what_the_defence_lets_pass(steps):
     attack = "feature-matching_cap2_beta0.1_gradpc-feature"
     asked = wildcards(attack=attack, defence="magnitude-filter", budget="0.03")
-    defended = f"data/defended/{HERE}/{attack}/magnitude-filter/eps0.03-seed2.h5"
-    assert steps.poison_files(asked)[2] == defended
+    defended = f"data/defended/{HERE}/{attack}/magnitude-filter/eps0.03-seed1.h5"
+    assert steps.poison_files(asked)[1] == defended
     one = at(attack, defence="magnitude-filter")
     poisons = f"data/poisons/{HERE}/{attack}/eps0.03-seed1.h5"
     assert steps.defence_inputs(one) == files("images", poisons=poisons)
@@ -201,7 +255,12 @@ PRODUCTS = [
     ("fetch_dataset", FILES["images"], "datasets.cifar10-5k"),
     ("import_encoder", FILES["encoder"], "encoders.embedded-simclr-cifar10.weights"),
     ("train_heads", FILES["clean"], "victims"),
+    ("train_trajectory", FILES["trajectory"], "trajectory"),
+    ("measure_reach", f"data/reach/{HERE}.h5", "attacks.target_search"),
+    ("measure_norms", f"data/norms/{HERE}.h5", "longest_features"),
     ("make_target_head", FILES["target"], "attacks.gradpc"),
+    ("make_target_head", f"data/targets/{HERE}/permuted/eps0.03.h5", "attacks.target_search"),
+    ("make_target_head", f"data/targets/{HERE}/reachable-bounded/eps0.03.h5", "attacks.reachable_bounded"),
     (
         "poison_features",
         f"data/poisoned_features/{HERE}/gc-feature_cap2_gradpc-feature/eps0.03-seed0.h5",
@@ -249,13 +308,14 @@ def test_what_is_no_longer_configured_has_no_settings(values, steps):
 
 def test_figures_show_products_of_the_configured_set_and_budget(steps):
     shown, none = Figures(steps.config), Wildcards()
-    matching = f"data/poisons/{HERE}/feature-matching_cap2_beta0.25_gradpc-feature/eps0.03-seed0.h5"
+    matching = f"data/poisons/{HERE}/feature-matching_emittable4_beta0.25_reachable-bounded/eps0.03-seed0.h5"
     assert shown.first_shown(none) == matching
     assert len(shown.shown_poisons(none)) == 3
-    canceled = f"data/poisoned_features/{HERE}/gc-feature_cap2_gradpc-feature/eps0.03-seed0.h5"
+    canceled = f"data/poisoned_features/{HERE}/gc-feature_emittable4_reachable-bounded/eps0.03-seed0.h5"
     assert shown.canceled_features(none) == canceled
-    assert shown.input_poisons(none).endswith("/gc-input_free_gradpc-feature/eps0.03-seed0.h5")
-    assert len(shown.figure_files) == 2 * 9
+    assert shown.input_poisons(none).endswith("/gc-input_free_reachable-bounded/eps0.03-seed0.h5")
+    assert shown.target(none) == f"data/targets/{HERE}/reachable-bounded/eps0.03.h5"
+    assert len(shown.figure_files) == 2 * 11
 
 
 # Resources

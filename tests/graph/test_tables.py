@@ -16,20 +16,20 @@ from helpers import RECORD, ROOT
 TITLES = [
     (Row(method="gradpc-input"), "GradPC (input space)"),
     (Row(method="gc-input", set="free", target="gradpc-feature"), "GC-input"),
-    (Row(method="gc-input", set="constrained", target="gradpc-feature"), "GC-input (constrained)"),
-    (Row(method="gc-input", set="free", target="gradpc-input"), "GC-input (target gradpc-input)"),
+    (Row(method="gc-input", set="constrained", target="gradpc-feature"), "GC-input"),
+    (Row(method="gc-input", set="free", target="gradpc-input"), "GC-input"),
     (
         Row(method="gc-input", set="free", target="gradpc-feature", defence="magnitude-filter"),
         "GC-input (magnitude filter)",
     ),
-    (Row(method="gc-feature", set=2.0, target="gradpc-feature"), "GC-feature (cap 2)"),
+    (Row(method="gc-feature", set=2.0, target="gradpc-feature"), "GC-feature"),
     (
         Row(method="feature-matching", set="free", beta=0.25, target="gradpc-feature"),
         "Feature matching (beta = 0.25)",
     ),
     (
         Row(method="feature-matching", set=2.0, beta=0.05, target="gradpc-feature"),
-        "Feature matching (beta = 0.05, cap 2)",
+        "Feature matching (beta = 0.05)",
     ),
     (  # the paper has a name of its own
         Row(method="feature-matching", set="free", beta=0.1, defence="magnitude-filter"),
@@ -37,8 +37,17 @@ TITLES = [
     ),
     (
         Row(method="feature-matching", set=2.0, beta=0.1, defence="magnitude-filter"),
-        "Feature matching-r (beta = 0.1, cap 2)",
+        "Feature matching-r (beta = 0.1)",
     ),
+    (
+        Row(method="feature-matching", set="free", beta=0.1, target="reachable", pairing="within-class"),
+        "Feature matching (beta = 0.1, within class)",
+    ),
+    (
+        Row(method="feature-matching", set="free", beta=0.1, target="reachable", label="base"),
+        "Feature matching (beta = 0.1, base labels)",
+    ),
+    (Row(method="reachable"), "Reachable target (ours)"),
     (Row(method="mislabelled-next"), "Baseline: wrong labels, next class"),
     (
         Row(method="mislabelled-random", defence="magnitude-filter"),
@@ -58,7 +67,7 @@ def paper() -> Tables:
     return Tables(config.load(ROOT / "workflow/config/paper.yaml"))
 
 
-@pytest.mark.parametrize(("row", "title"), TITLES, ids=[title for _, title in TITLES])
+@pytest.mark.parametrize(("row", "title"), TITLES, ids=[row.choice.segment for row, _ in TITLES])
 def test_a_title_says_what_tells_rows_apart(demo, row, title):
     assert demo.title(row) == title
 
@@ -67,7 +76,7 @@ def test_what_no_publication_has_says_so(demo):
     for row in (Row(method="exact-feature", set=1.0), Row(method="exact-input", set="constrained")):
         assert demo.title(row).endswith("ours)")
     matched = demo.title(Row(method="exact-feature-matching", set=1.0, beta=0.1))
-    assert matched.endswith("(beta = 0.1, cap 1, ours)")
+    assert matched.endswith("(beta = 0.1, ours)")
 
 
 @pytest.mark.parametrize("name", ["demo", "paper"])
@@ -75,23 +84,25 @@ def test_a_table_has_a_cell_for_each_row_and_budget(name, request):
     tables = request.getfixturevalue(name)
     for table, declared in tables.config.tables.items():
         requests = tables.requests(table)
-        assert len(requests) == len(declared.rows) * len(declared.budgets)
-        cells = {(one.title, one.eps_d) for one in requests}
-        assert len(cells) == len(requests)  # no two rows of one name
+        assert len(requests) == sum(len(declared.budgets_of(row)) for row in declared.rows)
+        words = {(one.title, one.row.set, one.row.cap, one.row.target, one.eps_d) for one in requests}
+        assert len(words) == len(requests)  # no two rows of one name, set and target
         files = {(one.source, one.eps_d) for one in requests}  # a target head is the same at every budget
         assert len(files) == len(requests)
 
 
 def test_a_cell_comes_from_the_file_of_its_row(demo):
-    sources = {one.title: one for one in demo.requests("table3")}
-    folder = (
-        "data/victims/cifar10-5k/embedded-simclr-tiny-imagenet/feature-matching_cap2_beta0.1_gradpc-feature"
-    )
-    assert sources["Feature matching (beta = 0.1, cap 2)"].source == f"{folder}/none/eps0.03.h5"
-    assert sources["Feature matching-r (beta = 0.1, cap 2)"].source == f"{folder}/magnitude-filter/eps0.03.h5"
+    sources = {one.title: one.source for one in demo.requests("table3")}
+    attack = "feature-matching_emittable4_beta0.1_reachable-bounded"
+    folder = f"data/victims/cifar10-5k/embedded-simclr-tiny-imagenet/{attack}"
+    assert sources["Feature matching (beta = 0.1)"] == f"{folder}/none/eps0.03.h5"
+    assert sources["Feature matching-r (beta = 0.1)"] == f"{folder}/magnitude-filter/eps0.03.h5"
     head = demo.requests("table1")[0]
     assert head.source == "data/targets/cifar10-5k/embedded-simclr-cifar10/gradpc-input.h5"
     assert (head.makes, head.row.scenario) == ("target", "fine-tuning")
+    heads = [one for one in demo.requests("table1") if one.row.method == "reachable"]
+    folder = "data/targets/cifar10-5k/embedded-simclr-cifar10/reachable"
+    assert [one.source for one in heads] == [f"{folder}/eps0.03.h5", f"{folder}/eps0.1.h5"]
     noise = demo.requests("table4")[-1]
     transfer = "data/victims/cifar10-5k/embedded-simclr-tiny-imagenet"
     assert noise.source == f"{transfer}/emn-input/none/epsinf.h5"
@@ -119,17 +130,40 @@ def test_every_form_of_every_table_is_asked_for(demo):
     assert demo.claim_files == ["figures/demo/claims.md"]
 
 
-def test_the_threshold_beside_a_row_is_that_of_its_own_target(tmp_path):
-    """The evaluation stores it with the result; the table's target head has another."""
-    clean, result, target = (tmp_path / f"{name}.h5" for name in ("clean", "result", "target"))
+def test_a_table_reads_the_targets_of_its_rows_at_their_budgets(demo):
+    class Wildcards:
+        table = "table1"
+
+    found = demo.table_targets(Wildcards)
+    assert len(set(found)) == len(found)
+    folder = "data/targets/cifar10-5k/embedded-simclr-cifar10"
+    for name in ("reachable", "permuted", "reachable-bounded"):
+        assert {f"{folder}/{name}/eps{budget}.h5" for budget in ("0.03", "0.1")} <= set(found)
+    assert {f"{folder}/{name}.h5" for name in ("gradpc-input", "gradpc-minibatch", "gradpc-feature")} <= set(
+        found
+    )
+
+
+def test_the_threshold_beside_a_row_is_that_which_its_evaluation_stored(tmp_path):
+    """That of its own target, or none for an attack without a target."""
+    clean, result, other = (tmp_path / f"{name}.h5" for name in ("clean", "result", "other"))
     arrays = {"sgd100_accuracy": np.full((1, 2, 3), 0.8), "converged_accuracy": np.full(1, 0.8)}
     store.write(clean, arrays, RECORD)
     store.write(result, arrays, RECORD, tau=0.25)
-    store.write(target, {"omega": np.zeros((2, 2))}, RECORD, tau=1.5)
+    store.write(other, arrays, RECORD)
     row = {"method": "gc-input", "set": "free", "target": "gradpc-input", "scenario": "fine-tuning"}
-    cell = {"row": row, "eps_d": 0.03, "source": str(result), "makes": "images", "title": "T"}
+    cells = [
+        {"row": row, "eps_d": 0.03, "source": str(result), "makes": "images", "title": "T"},
+        {
+            "row": {"method": "mislabelled-next", "scenario": "fine-tuning"},
+            "eps_d": 0.03,
+            "source": str(other),
+        }
+        | {"makes": "images", "title": "U"},
+    ]
     published = "data/published/published_results.csv"
-    options = ["--number", "table1", "--clean", clean, "--target", target, "--published", published]
-    command = [sys.executable, "scripts/collect_table.py", *options, "--cells", json.dumps([cell])]
+    options = ["--number", "table1", "--clean", clean, "--published", published]
+    command = [sys.executable, "scripts/collect_table.py", *options, "--cells", json.dumps(cells)]
     subprocess.run([*command, tmp_path / "table1.csv"], cwd=ROOT, check=True, capture_output=True)
-    assert {one.tau for one in from_csv((tmp_path / "table1.csv").read_text())} == {0.25}
+    found = from_csv((tmp_path / "table1.csv").read_text())
+    assert {(one.title, one.tau) for one in found} == {("T", 0.25), ("U", None)}

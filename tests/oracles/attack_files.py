@@ -6,18 +6,21 @@ import numpy as np
 import torch
 from featpoison import softmax, store
 from featpoison.common.pixels import to_pixels
+from featpoison.downstream.task import read_task
+from featpoison.downstream.trajectory import Trajectory, train_heads
 from featpoison.encoders.decoder import build, save_decoder
 from featpoison.encoders.encoder import Encoder, save_encoder
 from featpoison.encoders.features import extract
 from featpoison.softmax import Head
 from helpers import RECORD
 
+STAGES = Trajectory(step_sizes=(0.01, 0.1), epochs=(2, 20), batch_size=8, draws=2, minibatch=8)
+
 
 def write_files(folder: Path, encoder: Encoder, images: np.ndarray) -> dict[str, Path]:
     """By need: sixty images with pixels from 20 to 200 of 255, forty of them to train on; three classes."""
-    paths = {
-        name: folder / f"{name}.h5" for name in ("images", "features", "clean", "target", "poisoned", "pairs")
-    }
+    made = ("images", "features", "clean", "trajectory", "target", "poisoned", "pairs")
+    paths = {name: folder / f"{name}.h5" for name in made}
     paths |= {name: folder / f"{name}.safetensors" for name in ("encoder", "decoder")}
     pixels = (20 + (images.astype(np.float64) - images.min()) * 180 / np.ptp(images)).round().astype(np.uint8)
     labels = np.arange(60) % 3
@@ -35,14 +38,17 @@ def write_files(folder: Path, encoder: Encoder, images: np.ndarray) -> dict[str,
         for _ in range(2)
     )
     store.write(paths["clean"], {"sgd100_omega": clean.omega[None, None].numpy()}, RECORD)
-    G = softmax.head_gradient(X[:40], torch.from_numpy(labels[:40]), target)
-    store.write(
-        paths["target"], {"omega": target.omega.numpy(), "clean_gradient": G.numpy()}, RECORD, tau=1.0
-    )
+    task = read_task(paths["features"])
+    store.write(paths["trajectory"], train_heads(task, STAGES).arrays(), RECORD)
+    G = softmax.head_gradient(task.train, task.train_labels, target)
+    heads = {"omega": target.omega[None].numpy(), "clean_gradient": G[None].numpy()}
+    store.write(paths["target"], heads, RECORD, tau=1.0)
     base = np.array([3, 0, 39, 17])
     zeta = {"features": 1.5 * X[base].numpy(), "labels": labels[base], "base": base}
     store.write(paths["poisoned"], zeta, RECORD, eps_d=0.1)
-    store.write(paths["pairs"], zeta | {"distance": np.ones(4)}, RECORD, eps_d=0.1)
+    # Base images of other labels than the poisons have, which keep their own.
+    pairs = zeta | {"labels": (labels[base] + np.array([0, 1, 2, 0])) % 3, "distance": np.ones(4)}
+    store.write(paths["pairs"], pairs, RECORD, eps_d=0.1)
     decoder = build(encoder, "skip", (32, 32), (8, 8, 8, 8, 8))
     decoder.learn()
     decoder(to_pixels(pixels))  # statistics of its own

@@ -77,7 +77,15 @@ OF_ONE_ATTACK = [
     )
     for victim in ("sgd100", "converged")
 ]
-FACTS = layout.Facts(eps_w=1.0, swing=0.25)
+FACTS = layout.Facts(
+    swing=0.25,
+    targets=(
+        layout.TargetFacts(
+            "gradpc-feature", None, 1.5, 0.75, eps_w=1.0, scale=1.0, step_size=None, epochs=None
+        ),
+        layout.TargetFacts("reachable", 0.03, 0.009, 0.875, eps_w=2.0, scale=0.5, step_size=0.01, epochs=30),
+    ),
+)
 
 
 def poisons(

@@ -15,7 +15,7 @@ from helpers import RECORD, ROOT
 
 IMAGES, SEEDS, VICTIM_SEEDS, CLEAN_ERROR = 1500, 3, 5, 0.1
 PUBLISHED = ROOT / "data/published/published_results.csv"
-TARGET = "gradpc-feature"
+TARGET, TAU = "gradpc-feature", 1.25
 HEAD = Row(method=TARGET)
 TGDA, TGDA_CONSTRAINED = (Row(method="tgda-input", set=one) for one in ("free", "constrained"))
 GC, GC_CONSTRAINED = (Row(method="gc-input", set=one, target=TARGET) for one in ("free", "constrained"))
@@ -93,29 +93,32 @@ class World:
         `converged`."""
         generator = np.random.default_rng(len(self.results))
         place = self.folder / scenario
-        files = {name: place / f"{name}.h5" for name in ("features", "clean", "target")}
+        files = {name: place / f"{name}.h5" for name in ("features", "clean")}
+        target = place / "target.h5"
         if scenario not in self.scenarios:
-            self._add_shared_files(files, drops.get(HEAD, 0.0))
+            self._add_shared_files(files)
+            # One draw of the target head, and what a table says of it.
+            omega = heads(np.array([CLEAN_ERROR + drops.get(HEAD, 0.0)]))
+            store.write(target, {"omega": omega}, RECORD, tau=TAU)
             self.scenarios[scenario] = {name: str(path) for name, path in files.items()}
         for row, drop in drops.items():
             if row == HEAD:
-                self.name(scenario, row, eps_d, files["target"], "target")
+                self.name(scenario, row, eps_d, target, "target")
                 continue
             path = place / f"{row.choice.segment}-{row.defence}-{eps_d}.h5"
             noise = spread * generator.normal(size=(SEEDS, VICTIM_SEEDS)) * (drop > 0)
             exact = victims(CLEAN_ERROR + converged * (drop + noise))
             arrays = victims(CLEAN_ERROR + drop + noise) | {"residual": np.full(SEEDS, residual)}
             arrays |= {name: exact[name] for name in ("converged_omega", "converged_accuracy")}
-            store.write(path, arrays, RECORD)
+            store.write(path, arrays, RECORD, **({} if row.target is None else {"tau": TAU}))
             self.name(scenario, row, eps_d, path, "features" if row.method == "gc-feature" else "images")
         return self
 
-    def _add_shared_files(self, files: dict[str, Path], drop: float) -> None:
+    def _add_shared_files(self, files: dict[str, Path]) -> None:
         test = {"test": uniform().astype(np.float32)[:, None], "test_labels": np.zeros(IMAGES, np.int64)}
         train = {"train": np.zeros((4, 1), np.float32), "train_labels": np.zeros(4, np.int64)}
         store.write(files["features"], test | train, RECORD, classes=["a", "b"])
         store.write(files["clean"], victims(np.full((1, VICTIM_SEEDS), CLEAN_ERROR)), RECORD)
-        store.write(files["target"], {"omega": heads(np.array(CLEAN_ERROR + drop))}, RECORD, tau=1.25)
 
     def add_noise(self, scenario: str, frozen: float, networks: dict[str, float]) -> "World":
         """EMN: its frozen variant with its own clean heads, whole networks with accuracies only."""

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 
 import pytest
 from featpoison.attacks import names
@@ -85,7 +86,7 @@ def test_every_printed_cell_stands_beside_one_of_ours():
 
 def lu2024_key(request):
     row = request.row
-    return Key(row.scenario, row.method, row.beta, request.eps_d, row.set, row.defence, row.target)
+    return Key(eps_d=request.eps_d, **row.model_dump())
 
 
 def test_numbers_of_a_table_are_those_that_are_printed():
@@ -106,6 +107,15 @@ def test_ours_stand_beside_what_the_paper_printed_whatever_their_cap_and_target(
     assert lu2024.as_printed(kept) == Key(
         "transfer", "gc-input", None, 0.03, "constrained", "magnitude-filter"
     )
+
+
+def test_emittable_features_stand_beside_the_papers_and_other_pairings_and_labels_do_not():
+    own = Key("transfer", "feature-matching", 0.1, 0.03, "emittable", None, "reachable", cap=4.0)
+    assert lu2024.as_printed(own) == Key("transfer", "feature-matching", 0.1, 0.03, "free")
+    printed = lu2024.drops(PUBLISHED)
+    assert lu2024.as_printed(own) in printed
+    for change in ({"pairing": "within-class"}, {"label": "base"}):
+        assert lu2024.as_printed(replace(own, **change)) not in printed
 
 
 def test_only_filtered_matching_has_a_name_of_its_own_in_the_paper():

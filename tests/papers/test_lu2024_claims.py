@@ -22,6 +22,7 @@ from oracles.worlds import (
     MATCHING_SMALL_BETA,
     NETWORK_DROPS,
     PUBLISHED,
+    TARGET,
     TGDA,
     TGDA_CONSTRAINED,
     World,
@@ -92,7 +93,8 @@ def test_several_fold_needs_a_drop_to_shrink(tmp_path):
     samples, published = world.samples, lu2024.drops(PUBLISHED)
     text = page([judge(CLAIMS[1], samples, published)], samples, published)
     assert "ratio undefined" in text
-    assert "the gc-input row > 3 x the gc-input row" in text  # titles are those of the rows
+    free, constrained = (f"the gc-input row [{one}, target {TARGET}]" for one in ("free", "constrained"))
+    assert f"{free} > 3 x {constrained}" in text  # titles are those of the rows
     twice = World(tmp_path / "b").add("fine-tuning", {GC: 0.4, GC_CONSTRAINED: 0.2})
     assert twice.verdicts()[2] == "not supported"
 
@@ -108,7 +110,7 @@ def test_the_papers_own_numbers():
 
 
 def key(row, scenario="fine-tuning", eps_d=0.1):
-    return Key(scenario, row.method, row.beta, eps_d, row.set, row.defence, row.target)
+    return Key(eps_d=eps_d, **row.model_copy(update={"scenario": scenario}).model_dump())
 
 
 def compared(number, *keys):
@@ -149,6 +151,20 @@ def test_sets_and_defences_are_told_apart():
     assert compared(5, key(MATCHING_SMALL_BETA), key(capped)) == []
     assert compared(3, key(capped), key(GC_CONSTRAINED)) == [(key(capped), key(GC_CONSTRAINED))]
     assert compared(6, key(FILTERED, "transfer"), key(MATCHING, "fine-tuning")) == []
+
+
+def test_other_pairings_and_labels_than_the_papers_are_no_rows_of_its_claims():
+    smaller = MATCHING_SMALL_BETA
+    for change in ({"pairing": "within-class"}, {"label": "base"}):
+        other = MATCHING.model_copy(update=change)
+        assert compared(3, key(other), key(GC_CONSTRAINED)) == []
+        assert compared(5, key(smaller), key(other)) == []
+        assert compared(6, key(MATCHING, "transfer"), key(other, "fine-tuning")) == []
+    for cap in (2.0, 4.0):
+        other = MATCHING.model_copy(update={"set": "emittable", "cap": cap})
+        same = smaller.model_copy(update={"set": "emittable", "cap": 2.0})
+        expected = [(key(same), key(other))] if cap == 2 else []
+        assert compared(5, key(same), key(other)) == expected
 
 
 def test_beta_is_compared_with_the_next_larger_one_only():

@@ -49,7 +49,9 @@ def test_crops_are_drawn_as_torchvision_draws_them(size, scale, ratio, generator
     ours = torch.stack([top * size[0], left * size[1], height * size[0], width * size[1]], 1).double()
     torch.manual_seed(0)
     picture = torch.zeros(3, *size)
-    oracle = torch.tensor([RandomResizedCrop.get_params(picture, list(scale), list(ratio)) for _ in range(count)])
+    oracle = torch.tensor(
+        [RandomResizedCrop.get_params(picture, list(scale), list(ratio)) for _ in range(count)]
+    )
     oracle = oracle.double()
     assert (ours >= 0).all()
     assert (ours[:, 0] + ours[:, 2] <= size[0]).all()

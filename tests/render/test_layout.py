@@ -11,8 +11,8 @@ def test_lines_show_paper_ours_and_facts():
     target, attack = layout.lines_of(CELLS)
     assert attack.title == "Feature matching (beta = 0.25)"
     drops = ("1.50 [0.50, 2.50]", "1.50 [0.50, 2.50]")
-    assert attack.cells == (("6.30", *drops, "0.750", "1.25"), ("", *drops, "0.750", "1.25"))
-    assert target.cells[0] == ("36.71", "10.00", "", "", "")
+    assert attack.cells == (("6.30", *drops, "0.750", "1.25", ""), ("", *drops, "0.750", "1.25", ""))
+    assert target.cells[0] == ("36.71", "10.00", "", "", "", "")
     notes = " ".join(layout.notes_of(CELLS, FACTS))
     assert "tau = 1.500" in notes
     assert "more than 0.25 points" in notes
@@ -30,12 +30,16 @@ def test_rows_have_the_papers_colours():
     assert red[2] > max(green[2], blue[2])
 
 
-def test_rows_of_one_attack_with_other_titles_are_lines_of_their_own():
-    """The same method with another set or defence has another title."""
-    other = [
-        dataclasses.replace(cell, set="constrained", title="GC-input (constrained)") for cell in CELLS[2:]
-    ]
-    assert [line.title for line in layout.lines_of(CELLS + other)][2:] == ["GC-input (constrained)"]
+@pytest.mark.parametrize(
+    "change", [{"title": "GC-input"}, {"set": "constrained"}, {"target": "reachable"}, {"set": "2"}]
+)
+def test_rows_that_differ_in_title_set_or_target_are_lines_of_their_own(change):
+    other = [dataclasses.replace(cell, **change) for cell in CELLS[2:]]
+    lines = layout.lines_of(CELLS + other)
+    assert len(lines) == 3
+    assert lines[1] != lines[2]
+    words = layout.words_of(lines[2], CELLS)
+    assert (next(iter(change.values())) if change != {"set": "2"} else "norm 2") in words
 
 
 def test_notes_tell_of_8_bits_and_of_removed_poisons():

@@ -29,7 +29,9 @@ def test_csv_round_trip_and_door():
         "method,beta,eps_d,seeds,victim,clean_accuracy,accuracy,drop,drop_low,drop_high,published_drop,tau,"
         "residual,magnitude_ratio,source"
     )
-    assert header.endswith("set,target,defence,scenario,makes,title,group")
+    assert header.endswith(
+        "set,target,defence,scenario,makes,title,group,cap,pairing,label,negative_share,distinct_bases,dirty_labels"
+    )
     assert from_csv(text) == CELLS
     with pytest.raises(ValueError, match="expected"):
         from_csv("a,b\n1,2\n")
@@ -45,6 +47,8 @@ def files(tmp_path):
     facts = {"residual": np.array([0.2, 0.4]), "feature_magnitude_ratio": np.array([1.0, 3.0])}
     facts |= {"quantized_sgd100_accuracy": hurt - 0.1, "poisons": np.array([90.0, 100.0])}
     facts |= {"removed": np.array([60.0, 50.0]), "ssim": np.array([0.5, 0.75])}
+    facts |= {"negative_share": np.array([0.25, 0.75]), "distinct_bases": np.array([7, 8])}
+    facts |= {"dirty_labels": np.array([3, 0])}
     arrays = {"sgd100_accuracy": hurt, "converged_accuracy": np.array([0.65, 0.69])}
     store.write(attacked, arrays | facts, RECORD)
     store.write(target, {"omega": np.zeros((2, 2))}, RECORD, accuracy=0.4, clean_accuracy=0.6, tau=1.5)
@@ -69,6 +73,7 @@ def test_cells_come_from_result_files(files):
     assert (sgd.drop_8bit, converged.drop_8bit) == (pytest.approx(20.0), None)
     assert sgd.drop_8bit_high - sgd.drop_8bit == pytest.approx(5 * 12.7062, abs=1e-3)
     assert (sgd.poisons, sgd.removed, sgd.ssim, sgd.psnr) == (95, 55, 0.625, None)
+    assert (sgd.negative_share, sgd.distinct_bases, sgd.dirty_labels) == (0.5, 7.5, 1.5)
     (head,) = cells_of(asked("gradpc-feature", target), clean, 9.9, None)
     assert (head.victim, head.drop, head.tau, head.drop_low) == ("target", pytest.approx(20.0), 1.5, None)
 
@@ -87,6 +92,24 @@ def test_a_cell_says_what_its_request_said(files):
     )
     assert (cell.defence, cell.scenario, cell.makes) == ("magnitude-filter", "fine-tuning", "images")
     assert (cell.title, cell.group, cell.source) == ("Feature matching", "targeted", str(attacked))
+    assert (cell.cap, cell.pairing, cell.label) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"set": 2.0, "target": "permuted"},
+        {"set": "free"},
+        {"set": "emittable", "cap": 4.0, "pairing": "within-class", "target": "reachable"},
+        {"set": "emittable", "cap": 0.5, "label": "base", "defence": "magnitude-filter"},
+    ],
+)
+def test_a_line_of_a_table_says_its_request_again(files, choices):
+    """Through the CSV and back."""
+    request = asked("feature-matching", files[1], beta=0.25, **choices)
+    cells = cells_of(request, files[0], None, None)
+    lines = list(csv.DictReader(io.StringIO(to_csv(cells))))
+    assert [request_of(line) for line in lines] == [request] * 2
 
 
 def test_noise_brings_its_own_clean_victims(tmp_path):

@@ -11,7 +11,20 @@ from featpoison.results.claims import key_of
 from featpoison.results.rows import Row
 from featpoison.results.samples import SampleError, read_files
 from helpers import RECORD
-from oracles.worlds import AS_CLAIMED, CLEAN_ERROR, GC, HEAD, IMAGES, MATCHING, SEEDS, VICTIM_SEEDS, World
+from oracles.worlds import (
+    AS_CLAIMED,
+    CLEAN_ERROR,
+    GC,
+    HEAD,
+    IMAGES,
+    MATCHING,
+    SEEDS,
+    TAU,
+    TGDA,
+    VICTIM_SEEDS,
+    World,
+    heads,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -72,17 +85,30 @@ def test_facts_come_from_the_files_of_their_row_and_scenario(tmp_path):
     world = World(tmp_path).add("fine-tuning", {GC: 0.3}, residual=0.25).add("transfer", {MATCHING: 0.3})
     samples = world.samples
     assert samples.residual(key(GC)) == pytest.approx(0.25)
-    assert samples.tau("transfer") == 1.25
+    assert samples.tau(key(GC)) == TAU
     assert samples.title(key(GC)) == "the gc-input row"
     assert samples.title(key(MATCHING)) == "feature-matching"  # of a row that is only in print
     shared = {
-        f"{scenario}/{name}.h5"
-        for scenario in ("fine-tuning", "transfer")
-        for name in ("features", "clean", "target")
+        f"{scenario}/{name}.h5" for scenario in ("fine-tuning", "transfer") for name in ("features", "clean")
     }
     own = {str(Path(result["source"]).relative_to(tmp_path)) for result in world.results}
     assert {str(path.relative_to(tmp_path)) for path in samples.inputs} == shared | own
     assert samples.inputs == sorted(samples.inputs)
+
+
+def test_an_attack_without_a_target_has_no_threshold(tmp_path):
+    samples = World(tmp_path).add("fine-tuning", {GC: 0.3, TGDA: 0.2, HEAD: 0.4}).samples
+    assert (samples.tau(key(GC)), samples.tau(key(HEAD)), samples.tau(key(TGDA))) == (TAU, TAU, None)
+
+
+def test_draws_of_a_target_are_seeds_of_their_own(tmp_path):
+    """Three heads that err on 0.2, 0.3 and 0.4 of the test set: a drop of 20 points on average."""
+    world = World(tmp_path).add("fine-tuning", {HEAD: 0.4})
+    path = Path(world.results[0]["source"])
+    store.write(path, {"omega": heads(np.array([0.2, 0.3, 0.4]))}, RECORD, tau=TAU)
+    found = world.samples.sample(key(HEAD), "sgd100", 0)
+    assert found.estimate == pytest.approx(100 * (0.3 - CLEAN_ERROR), abs=100 / IMAGES)
+    assert len(found.means[0]) == 3
 
 
 def test_a_cell_of_two_tables_is_one_number(tmp_path):

@@ -13,13 +13,15 @@ import pytest
 from helpers import ROOT
 from toy import POISON, RESULT, make_toy
 
-MADE = (1, 2, 3, 4, 5, 6, 7, 9)
+MADE = (*(f"figure{number}" for number in (1, 2, 3, 4, 5, 6, 7, 9)), "reach")
 AFTER_VICTIMS = {"table1.csv", "table1", "claims"}
 MATCHING_AND_AFTER = AFTER_VICTIMS | {"poisons/feature-matching", "victims/feature-matching"}
 MATCHING_AND_AFTER |= {f"figure{number}" for number in (1, 3, 5, 6, 7, 9)}
 INVERTING_AND_AFTER = AFTER_VICTIMS | {"poisons/decoder-inversion", "victims/decoder-inversion"}
 CANCELING_AND_AFTER = MATCHING_AND_AFTER | INVERTING_AND_AFTER
-CANCELING_AND_AFTER |= {"poisoned_features/gc-feature", "pairs/gc-feature", "victims/gc-feature"}
+CANCELED = {"poisoned_features/gc-feature", "victims/gc-feature"}
+CANCELING_AND_AFTER |= CANCELED | {"pairs/gc-feature"} | {"targets/reachable-bounded", "reach"}
+SEARCHED = {f"targets/{name}" for name in ("reachable", "reachable-bounded", "permuted")} | {"reach"}
 IN_INPUT_SPACE_AND_AFTER = AFTER_VICTIMS | {"poisons/gc-input", "victims/gc-input", "figure2"}
 ATTACKED = ("gc-input", "gc-feature", "decoder-inversion", "feature-matching")
 VICTIMS_AND_AFTER = AFTER_VICTIMS | {f"victims/{attack}" for attack in ATTACKED} | {"figure1", "figure2"}
@@ -34,7 +36,7 @@ def kinds(products: set[str]) -> set[str]:
         if product.startswith("figures/"):
             found.add(path.name if path.suffix == ".csv" else path.stem)
         elif stage == "targets":
-            found.add(f"{stage}/{path.stem}")
+            found.add(f"{stage}/{rest[2].removesuffix('.h5')}")
         else:
             found.add(f"{stage}/{rest[2].split('_')[0]}" if len(rest) > 3 else stage)
     return found
@@ -89,9 +91,9 @@ def test_everything_declared_is_made(finished):
     output = finished.folder / "figures/toy"
     names = {path.name for path in output.iterdir() if not path.name.endswith(".provenance.json")}
     tables = {f"table1.{form}" for form in ("csv", "tex", "pdf", "png")}
-    assert names == tables | {f"figure{n}.{form}" for n in MADE for form in ("pdf", "png")} | {"claims.md"}
+    assert names == tables | {f"{name}.{form}" for name in MADE for form in ("pdf", "png")} | {"claims.md"}
     rows = (output / "table1.csv").read_text().splitlines()
-    assert len(rows) == 1 + 2 + 4 * 2  # two target heads, four attacks with two victims
+    assert len(rows) == 1 + 2 + 5 * 2  # two target heads, five rows of attacks with two victims
 
 
 def test_a_figure_without_its_scenario_is_no_target(copy):
@@ -106,7 +108,7 @@ def test_a_figure_without_its_scenario_is_no_target(copy):
 
 def test_the_claims_are_judged_on_what_the_tables_declare(finished):
     page = (finished.folder / "figures/toy/claims.md").read_text()
-    assert "Reachability threshold tau of the target heads: fine-tuning 0." in page
+    assert "## 8. GC-feature reaches its target at eps_d = 0.03" in page
     record = json.loads((finished.folder / "figures/toy/claims.md.provenance.json").read_text())
     table = json.loads((finished.folder / "figures/toy/table1.csv.provenance.json").read_text())
     assert record["inputs"].keys() == table["inputs"].keys() | {"data/features/toy/tiny.h5"}
@@ -130,6 +132,9 @@ EDITS = [
     ("scripts/featpoison/downstream/metrics.py", VICTIMS_AND_AFTER),
     ("scripts/featpoison/papers/lu2024.py", AFTER_VICTIMS),
     ("scripts/featpoison/config.py", set()),
+    # Heads that were searched for, and of the attacks only that which aims at one of them.
+    ("scripts/featpoison/attacks/target_search.py", SEARCHED | CANCELED | AFTER_VICTIMS),
+    pytest.param("scripts/featpoison/attacks/permuted.py", {"targets/permuted", "reach"}, marks=SLOW),
     pytest.param("scripts/featpoison/attacks/gc_feature.py", CANCELING_AND_AFTER, marks=SLOW),
     pytest.param("scripts/featpoison/attacks/gc_input.py", IN_INPUT_SPACE_AND_AFTER, marks=SLOW),
     pytest.param(
@@ -163,11 +168,41 @@ def test_an_edit_reruns_what_follows_and_nothing_before(copy, edited, expected):
     assert kinds(copy.remade()) == expected
 
 
-def test_a_changed_setting_reruns_what_uses_it(copy):
+@pytest.mark.parametrize(
+    ("attack", "setting", "expected"),
+    [
+        ("feature_matching", {"steps": 6}, MATCHING_AND_AFTER),
+        ("reachable_bounded", {"share": 0.9}, {"targets/reachable-bounded", "reach"}),
+    ],
+)
+def test_a_changed_setting_reruns_what_uses_it(copy, attack, setting, expected):
     config = copy.config
-    config["attacks"]["feature_matching"]["steps"] = 6
+    config["attacks"][attack] |= setting
     copy.configure(**config)
-    assert kinds(copy.remade()) == MATCHING_AND_AFTER
+    assert kinds(copy.remade()) == expected
+
+
+def test_a_searched_head_belongs_to_a_budget_and_any_other_to_all(copy):
+    """A second budget asks for a second head of each search, from the same trajectory."""
+    config = copy.config
+    config["tables"]["table1"]["budgets"] = [0.2, 0.4]
+    copy.configure(**config)
+    remade = copy.remade()
+    heads = {path for path in remade if path.startswith("data/targets/")}
+    names = ("reachable", "reachable-bounded", "permuted")
+    assert heads == {f"data/targets/toy/tiny/{name}/eps0.4.h5" for name in names}
+    assert not {path for path in remade if path.startswith(("data/heads/", "data/features/"))}
+    aimed = "gc-feature_emittable2_reachable"
+    assert f"data/poisoned_features/toy/tiny/{aimed}/eps0.4-seed0.h5" in remade
+    assert f"data/poisoned_features/toy/tiny/{aimed}/eps0.2-seed0.h5" not in remade
+
+
+def test_base_labels_make_other_victims_of_the_same_poisons(copy):
+    config = copy.config
+    config["tables"]["table1"]["rows"].append({"method": "feature-matching", "beta": 0.25, "label": "base"})
+    copy.configure(**config)
+    remade = kinds(copy.remade("figures/toy/table1.csv"))
+    assert remade == {"victims/feature-matching", "table1.csv"}
 
 
 @pytest.mark.slow

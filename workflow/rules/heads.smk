@@ -32,8 +32,8 @@ rule train_trajectory:
     benchmark:
         "benchmarks/train_trajectory/{dataset}/{encoder}.jsonl"
     resources:
-        mem_mb=PLANNED.memory(6, "train_heads"),
-        runtime=PLANNED.minutes(30),
+        mem_mb=PLANNED.memory(6, "train_trajectory"),
+        runtime=PLANNED.minutes(30, "train_trajectory"),
     params:
         settings=STEPS.settings("train_trajectory"),
     shell:

@@ -7,10 +7,13 @@ images through the encoder (gradpc_input.py), which up to rounding are the same;
 code, over one mini-batch (gradpc_minibatch.py). At a well-trained head the gradient over all rows is mostly
 what the optimiser left over, and hardly points where a mini-batch's does."""
 
+from typing import Any
+
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from featpoison.attacks.attack import Made
+from featpoison.attacks.operations import Sizes, Work
 from featpoison.attacks.target_heads import describe
 from featpoison.common.settings import Settings
 from featpoison.downstream.task import Task
@@ -50,3 +53,13 @@ def corrupted(
     """
     heads = [target_head(clean, gradient, eps_w) for gradient in gradients]
     return describe(task, name, heads, clean, train=train, eps_w=eps_w, scale=1.0)
+
+
+def work(sizes: Sizes, settings: Any, n: float) -> Work:
+    """Gradients of the head, from the feature cache: nothing beside the other steps."""
+    return Work()
+
+
+def memory(sizes: Sizes, settings: Any, n: float) -> float:
+    """The features, once in float64."""
+    return sizes.held(features=5)

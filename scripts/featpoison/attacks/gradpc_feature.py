@@ -1,11 +1,8 @@
 """GradPC with the gradient taken from the feature cache, over all training rows."""
 
-from typing import Any
-
 from featpoison import softmax
 from featpoison.attacks.attack import Attack, Made, Run
-from featpoison.attacks.gradpc import GradPC, corrupted
-from featpoison.attacks.operations import Sizes, Work
+from featpoison.attacks.gradpc import GradPC, corrupted, memory, work
 from featpoison.downstream.stored_heads import read_clean_head
 from featpoison.downstream.task import read_task
 
@@ -17,16 +14,6 @@ def run(given: Run) -> Made:
     gradient = softmax.head_gradient(exact, task.train_labels, clean.to(exact))
     name, eps_w = given.choice.method, given.settings.eps_w
     return corrupted(name, task, clean, [gradient], eps_w=eps_w, train=task.train)
-
-
-def work(sizes: Sizes, settings: Any, n: float) -> Work:
-    """Two gradients of the head: nothing beside the other steps."""
-    return Work()
-
-
-def memory(sizes: Sizes, settings: Any, n: float) -> float:
-    """The features, once in float64."""
-    return sizes.held(features=5)
 
 
 ATTACK = Attack(

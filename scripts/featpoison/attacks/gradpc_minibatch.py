@@ -4,9 +4,8 @@ draws."""
 import torch
 
 from featpoison import softmax
-from featpoison.attacks import gradpc_feature
 from featpoison.attacks.attack import Attack, Made, Run
-from featpoison.attacks.gradpc import GradPC, corrupted
+from featpoison.attacks.gradpc import GradPC, corrupted, memory, work
 from featpoison.common.seeds import stream
 from featpoison.downstream.stored_heads import read_clean_head
 from featpoison.downstream.task import read_task
@@ -34,8 +33,8 @@ ATTACK = Attack(
     section="gradpc",
     needs=("features", "clean"),
     run=run,
-    work=gradpc_feature.work,
-    memory=gradpc_feature.memory,
+    work=work,
+    memory=memory,
     ours=True,
     gpu=False,
 )

@@ -9,9 +9,8 @@ from typing import Any
 
 from featpoison import softmax
 from featpoison.attacks.attack import Attack, Made, Run
-from featpoison.attacks.reachable import memory, work
 from featpoison.attacks.target_heads import describe
-from featpoison.attacks.target_search import TargetSearch, limit_of, longest_reachable
+from featpoison.attacks.target_search import TargetSearch, limit_of, longest_reachable, memory, work
 from featpoison.downstream.stored_heads import read_clean_head
 from featpoison.downstream.task import read_task
 from featpoison.softmax import Head

@@ -22,13 +22,13 @@ from featpoison.attacks.choices import Choice
 from featpoison.attacks.constraints import features_allowed
 from featpoison.attacks.gc_feature import Canceling, GCFeature, cancel
 from featpoison.attacks.operations import Sizes, Work, canceling_step, hessian_product
-from featpoison.attacks.reachable import made_of
 from featpoison.attacks.target_search import (
     Candidate,
     TargetSearch,
     head_of_candidate,
     limit_of,
     logits_of_step,
+    made_of,
     reachable_heads,
 )
 from featpoison.downstream.accuracy import accuracy
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 class BoundedSearch(TargetSearch):
     """Settings of the search by outcome."""
 
-    cap: PositiveFloat = 4.0
+    feature_cap: PositiveFloat = 4.0
     """Norm cap of the features that stand in for the poisons, in clean mean norms. Where the encoder never
     emits a negative entry, they have none either (the set `emittable`)."""
     iterations: PositiveInt = 100
@@ -99,7 +99,8 @@ def canceled(task: Task, head: Head, base: Tensor, settings: BoundedSearch) -> T
     well as they can."""
     head = head.to(task.train)
     labels, G = task.train_labels[base], head_gradient(task.train, task.train_labels, head)
-    within = features_allowed(Choice(method="gc-feature", set="emittable", cap=settings.cap), task.train)
+    emittable = Choice(method="gc-feature", set="emittable", cap=settings.feature_cap)
+    within = features_allowed(emittable, task.train)
     quick = GCFeature(optimizer="l-bfgs", iterations=settings.iterations)
     return cancel(task.train[base], Canceling(labels, head, G), quick, within=within).features
 

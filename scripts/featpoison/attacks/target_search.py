@@ -11,6 +11,7 @@ looked at."""
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,13 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from featpoison import softmax
+from featpoison.attacks.attack import Made
+from featpoison.attacks.operations import Sizes, Work
+from featpoison.attacks.target_heads import describe
 from featpoison.common.settings import Settings
 from featpoison.downstream.accuracy import accuracy
 from featpoison.downstream.task import Task
-from featpoison.downstream.trajectory import TrainedHeads
+from featpoison.downstream.trajectory import TrainedHeads, head_of
 from featpoison.softmax import Head
 
 HALVINGS = 20
@@ -111,6 +115,26 @@ def head_of_candidate(heads: TrainedHeads, found: Candidate) -> Head:
     gradient = heads.gradient[found.stage]
     stepped = heads.omega[found.stage] + found.eps_w * gradient / gradient.norm()
     return Head.from_omega(found.scale * stepped)
+
+
+def made_of(name: str, task: Task, heads: TrainedHeads, chosen: Candidate, **facts: Any) -> Made:
+    """The product of the choice of target `name`: which stage, which step, which scale."""
+    facts |= {"eps_w": chosen.eps_w, "scale": chosen.scale}
+    facts |= {
+        "step_size": round(heads.step_size[chosen.stage].item(), 9),
+        "epochs": int(heads.epochs[chosen.stage]),
+    }
+    return describe(task, name, [head_of_candidate(heads, chosen)], head_of(heads, chosen.stage), **facts)
+
+
+def work(sizes: Sizes, settings: Any, n: float) -> Work:
+    """Passes over logits: nothing beside the other steps."""
+    return Work()
+
+
+def memory(sizes: Sizes, settings: Any, n: float) -> float:
+    """The features, once in float64."""
+    return sizes.held(features=5)
 
 
 def measure_steps(task: Task, heads: TrainedHeads, steps: list[float]) -> dict[str, np.ndarray]:

@@ -203,6 +203,13 @@ def _heads(sizes: Sizes, config: Config, sets: int, poisons: int) -> Work:
     return Work(sets * len(victims.seeds) * victims.sgd100.epochs * epoch, sets * NEWTON_PRODUCTS * epoch)
 
 
+def _trajectory(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    """A training of its own for each step size and number of epochs."""
+    declared = config.trajectory
+    epochs = len(declared.step_sizes) * sum(declared.epochs)
+    return Work(epochs * hessian_product(sizes.train, sizes.features, sizes.classes))
+
+
 def _evaluation(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
     """Of images also as 8-bit images, whose features may be extracted elsewhere."""
     images = _attack(job).makes == "images"
@@ -236,6 +243,7 @@ WORK: dict[str, Callable[[Sizes, Config, PlannedJob], Work]] = {
     "pretrain_encoder": _pretraining,
     "extract_features": _extraction,
     "train_heads": lambda sizes, config, job: _heads(sizes, config, 1, 0),
+    "train_trajectory": _trajectory,
     "train_decoder": _decoder,
     "extract_quantized": _quantized,
     "evaluate_attack": _evaluation,
@@ -264,6 +272,7 @@ MEMORY: dict[str, Callable[[Sizes, Config, PlannedJob], float]] = {
     "pretrain_encoder": lambda sizes, config, job: sizes.held(images=1),
     "extract_features": lambda sizes, config, job: sizes.held(features=2) / config.feature_shards,
     "train_heads": lambda sizes, config, job: sizes.held(features=4),
+    "train_trajectory": lambda sizes, config, job: sizes.held(features=4),
     "pair_features": lambda sizes, config, job: sizes.held(_poisons(sizes, job), features=2, poisoned=4),
     "train_decoder": lambda sizes, config, job: sizes.held(images=2),
     "defend_poisons": lambda sizes, config, job: sizes.held(_poisons(sizes, job), poisons=3),
