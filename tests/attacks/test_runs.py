@@ -82,6 +82,8 @@ def test_an_attack_needs_no_other_file_and_makes_what_it_says(name, kept_in, fil
         encoder = load_encoder(files["encoder"])
         features = extract(torch.from_numpy(made.arrays["images"]), encoder)
         np.testing.assert_allclose(made.arrays["features"], features, rtol=1e-3, atol=1e-4)
+    if name == "tgda-input":
+        assert made.facts["damping"] == given.settings.damping
 
 
 def test_a_cap_is_in_units_of_the_largest_clean_norm_or_of_the_mean_one(files):
