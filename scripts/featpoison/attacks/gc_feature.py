@@ -31,7 +31,8 @@ class GCFeature(Settings):
     iterations: PositiveInt = 2000
     """Most steps (paper: 2000)."""
     threshold: float = 1.0
-    """Stop at L below this, L on sums (paper: 1)."""
+    """Stop at L below this, L on sums (paper: 1). L = 1/2 ||R||^2 with R over weights and bias; the public
+    code of gradient canceling stops at ||R||^2 < 1 on the weights alone, without the bias."""
     optimizer: Optimizer = "adam"
     """Step rule; Adam's steps do not depend on the scale of L, which grows with the square of N."""
     step_size: PositiveFloat = 0.1
