@@ -22,9 +22,16 @@ def main() -> None:
                 f"{path}: made from other inputs, settings, code or libraries than {args.shards[0]}; "
                 "expected shards of one product"
             )
+    facts = [store.read_attributes(path) for path in args.shards]
+    for path, own in zip(args.shards, facts, strict=True):
+        if (found := own.get("precision")) != (expected := facts[0].get("precision")):
+            raise SystemExit(
+                f"{path}: computed in {found}, but {args.shards[0]} in {expected}; "
+                "expected one arithmetic: set 'precision' in the configuration"
+            )
     parts = [store.read(path) for path in args.shards]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    store.write(args.output, arrays, records[0], **store.read_attributes(args.shards[0]))
+    store.write(args.output, arrays, records[0], **facts[0])
 
 
 if __name__ == "__main__":

@@ -40,3 +40,20 @@ def images() -> np.ndarray:
     generator = np.random.default_rng(0)
     coarse = generator.integers(0, 256, (60, 3, 8, 8))
     return np.kron(coarse, np.ones((1, 1, 4, 4))).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def demo_features() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """By the name of each of the demo's encoders, the features (1000, 128) float32 of its first training
+    images, and their labels."""
+    from featpoison.config import load
+    from featpoison.datasets import sources
+    from featpoison.encoders.encoder import load_encoder
+    from featpoison.encoders.features import extract
+    from helpers import ROOT
+
+    demo = load(ROOT / "workflow/config/demo.yaml")
+    dataset = sources.load(next(iter(demo.datasets.values())), ROOT)[0]
+    labels = torch.from_numpy(dataset.train_labels[:1000]).long()
+    encoders = {name: load_encoder(ROOT / source.weights.path) for name, source in demo.encoders.items()}
+    return {name: (extract(dataset.train_images[:1000], one), labels) for name, one in encoders.items()}

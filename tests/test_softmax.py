@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from featpoison import softmax
 from featpoison.softmax import Head
 from helpers import random_problem
@@ -65,6 +66,20 @@ def test_hessian_and_its_product_equal_autograd(n, d, classes):
     torch.testing.assert_close(
         softmax.hessian_vector_product(X, head, vector).flatten(), oracle @ vector.flatten()
     )
+
+
+def test_the_loss_along_a_line_of_logits_has_autograds_derivatives():
+    X, labels, head = random_problem(8, 5, 4)
+    S = softmax.logits(X, head)
+    D = torch.randn(S.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    t = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    value = F.cross_entropy(S + t * D, labels, reduction="sum")
+    (slope,) = torch.autograd.grad(value, t, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope, t)
+    found = softmax.loss_along(S, labels, D)
+    torch.testing.assert_close(torch.stack(found), torch.stack([value, slope, curvature]))
+    together = softmax.loss_along(torch.stack([S, 2 * S]), labels, torch.stack([D, D]))
+    assert all(torch.equal(one[0], other) for one, other in zip(together, found, strict=True))
 
 
 def test_feature_gradient_is_the_derivative_of_the_inner_product():

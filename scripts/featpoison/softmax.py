@@ -118,6 +118,16 @@ def probabilities(X: Tensor, head: Head) -> Tensor:
     return logits(X, head).softmax(-1)
 
 
+def loss_along(S: Tensor, labels: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss at logits S and its two derivatives in t at t = 0 as the logits go along S + t D, each (...).
+
+    S (..., n, C), D (..., n, C). They are summed over the n rows: the loss, sum (p - y) . d and sum d .
+    (diag(p) - p p^T) d, with p, y and d of each row.
+    """
+    slope = (_error_of_logits(S, labels) * D).sum((-2, -1))
+    return _loss_of_logits(S, labels), slope, (D * _times_covariance(S.softmax(-1), D)).sum((-2, -1))
+
+
 def hessian_vector_product(X: Tensor, head: Head, vector: Tensor, *, P: Tensor | None = None) -> Tensor:
     """The Hessian of the summed loss in omega, times `vector` (..., C, d+1): (..., C, d+1).
 

@@ -1,5 +1,6 @@
 """Error-minimising noise: its set, its order of work, its variants."""
 
+import copy
 import math
 
 import pytest
@@ -13,6 +14,7 @@ from featpoison.records.checkpoints import Checkpoint
 from helpers import Fragile, Killed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import slow
 
 QUICK = EMN(
     steps=3,
@@ -111,6 +113,26 @@ def test_a_noise_step_is_the_papers(task, encoder):
         step = (images[i : i + 1] - 0.8 / 255 * leaf.grad.sign()).clamp(0, 1) - images[i : i + 1]
         agree += ((noise[i : i + 1] - step).abs() < 1e-6).double().mean().item() / len(images)
     assert agree > 0.999  # signs of rounding errors may differ
+
+
+def test_images_are_those_of_the_authors_code_and_noise_differs_by_their_last_clipping(task, encoder):
+    images, labels = task
+    images[0], images[1], images[2:] = (
+        0.0,
+        1.0,
+        images[2:].clamp(0.01, 0.99),
+    )  # the range binds at some pixels
+    images, first = images.double(), torch.zeros_like(images).double()
+    network = copy.deepcopy(start_network(encoder, "end-to-end", classes=3, seed=0)).double()
+    choices = EMN(steps=6, precision="float32")
+    ours = theirs = first
+    for _ in range(2):
+        ours = minimise(network, images, labels, ours, choices)
+        theirs = slow.error_minimising_noise(network, images, labels, theirs, choices)
+    torch.testing.assert_close(images + ours, (images + theirs).clamp(0, 1), rtol=0, atol=1e-12)
+    off = 255 * (ours - theirs).abs()
+    assert off.max() > 0.5
+    assert off.max() <= choices.step_size + 1e-6
 
 
 def test_stops_by_the_criterion_or_by_rounds(task, encoder, tmp_path):

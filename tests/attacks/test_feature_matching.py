@@ -12,7 +12,7 @@ from featpoison.common.shards import Shard
 from featpoison.config import load
 from featpoison.datasets import sources
 from featpoison.encoders.encoder import load_encoder
-from featpoison.encoders.features import extract
+from featpoison.encoders.features import extract, pull_back
 from featpoison.records.checkpoints import Checkpoint
 from helpers import ROOT, Fragile, Killed
 from hypothesis import given
@@ -71,20 +71,68 @@ def test_early_stop_keeps_its_promise(matching, tolerance):
     assert (full - early).flatten(1).norm(dim=1).max() <= tolerance + 2e-3
 
 
-def test_early_stop_keeps_its_promise_on_the_demos_encoder():
-    """The condition of the bound cannot be proven for a deep encoder: measured on real images, at the demo's
-    settings."""
+@pytest.fixture(scope="module")
+def demos_matching():
+    """The demo's settings, and poisoned features, base images and folded encoder from its real data."""
     demo = load(ROOT / "workflow/config/demo.yaml")
     dataset = sources.load(next(iter(demo.datasets.values())), ROOT)[0]
     encoder = load_encoder(ROOT / next(iter(demo.encoders.values())).weights.path)
     base, others = dataset.train_images[:20], dataset.train_images[1000:1020]
     zeta = 2 * extract(others, encoder)
-    settings = demo.attacks.feature_matching.model_copy(update={"precision": "float32"})
-    folded = encoder.fold_batchnorm()
-    full, _ = match(zeta, to_pixels(base), folded, settings.model_copy(update={"tolerance": 0.0}), beta=BETA)
-    early, taken = match(zeta, to_pixels(base), folded, settings, beta=BETA)
+    return demo.attacks.feature_matching, (zeta, to_pixels(base), encoder.fold_batchnorm())
+
+
+def moved_on(nu, taken, problem, settings, dtype):
+    """How far the steps after the `taken` ones move each image in `dtype`, (n,), and ||grad F|| (n,) at
+    `nu`, both by plain gradient descent on F."""
+    zeta, base, encoder = problem
+    x, sizes = nu, []
+    for step, rate in enumerate(fm.rates(settings, BETA)):
+        _, towards = pull_back(x, lambda z: z - zeta, encoder, dtype)
+        gradient = settings.gamma * towards + BETA * (x - base)
+        sizes.append(gradient.flatten(1).norm(dim=1))
+        x = torch.where((taken <= step).view(-1, 1, 1, 1), x - rate * gradient, x)
+    return (x - nu).flatten(1).norm(dim=1), sizes[0]
+
+
+def test_early_stop_keeps_its_promise_on_the_demos_encoder(demos_matching):
+    """The condition of the bound cannot be proven for a deep encoder: measured on real images, at the demo's
+    settings."""
+    demo, problem = demos_matching
+    settings = demo.model_copy(update={"precision": "float32"})
+    full, _ = match(*problem, settings.model_copy(update={"tolerance": 0.0}), beta=BETA)
+    early, taken = match(*problem, settings, beta=BETA)
     assert (taken < settings.steps).all()
     assert (full - early).flatten(1).norm(dim=1).max() <= settings.tolerance + 2e-3
+
+
+@pytest.mark.parametrize("steps", [30, 100])
+def test_early_stop_in_bfloat16_keeps_its_promise_in_both_arithmetics(demos_matching, steps):
+    demo, problem = demos_matching
+    settings = demo.model_copy(update={"precision": "bfloat16", "steps": steps})
+    early, taken = match(*problem, settings, beta=BETA)
+    assert (taken < settings.steps).all()
+    sizes = {}
+    for dtype in (torch.bfloat16, torch.float32):
+        moved, sizes[dtype] = moved_on(early, taken, problem, settings, dtype)
+        assert moved.max() <= settings.tolerance
+    ratio = sizes[torch.float32] / sizes[torch.bfloat16]
+    assert 1 < ratio.max() <= fm.MARGIN[torch.bfloat16]  # a margin is needed, and this one is enough
+
+
+def test_bfloat16_reaches_the_same_objective_by_other_images(demos_matching):
+    demo, problem = demos_matching
+    zeta, base, encoder = problem
+    found, F = {}, {}
+    for precision in ("float32", "bfloat16"):
+        settings = demo.model_copy(update={"precision": precision, "steps": 100})
+        nu, _ = match(*problem, settings, beta=BETA)
+        distance = (encoder(nu) - zeta).double().square().sum(1)
+        stay = (nu - base).double().square().flatten(1).sum(1)
+        found[precision], F[precision] = nu, (settings.gamma * distance + BETA * stay) / 2
+    change = (found["bfloat16"] - found["float32"]).norm() / (found["float32"] - base).norm()
+    assert 0.1 < change < 0.6
+    assert F["bfloat16"].mean().item() == pytest.approx(F["float32"].mean().item(), rel=0.01)
 
 
 def test_a_killed_matching_resumes_bit_for_bit(matching, tmp_path, monkeypatch):

@@ -103,6 +103,10 @@ def test_an_attack_needs_no_other_file_and_makes_what_it_says(name, kept_in, fil
         encoder = load_encoder(files["encoder"])
         features = extract(torch.from_numpy(made.arrays["images"]), encoder)
         np.testing.assert_allclose(made.arrays["features"], features, rtol=1e-3, atol=1e-4)
+        if name != "decoder-inversion":
+            assert made.facts["precision"] == given.settings.precision == "float32"
+    if name == "tgda-input":
+        assert made.facts["damping"] == given.settings.damping
 
 
 @pytest.mark.parametrize("kept_in", ["cap", "emittable"])
@@ -118,6 +122,16 @@ def test_free_features_may_be_longer_than_all_clean_ones(files):
     norms = np.linalg.norm(store.read(files["features"], "train")["train"], axis=1)
     found = names.load("gc-feature").run(run_of("gc-feature", "free", files)).arrays["features"]
     assert np.linalg.norm(found, axis=1).max() > norms.max()
+
+
+@pytest.mark.parametrize("name", ["feature-matching", "gc-input"])
+@pytest.mark.parametrize(("fast", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_a_file_names_the_arithmetic_that_auto_chose(name, fast, expected, files, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    given = run_of(name, "free", files)
+    settings = given.settings.model_copy(update={"precision": "auto"})
+    assert names.load(name).run(replace(given, settings=settings)).facts["precision"] == expected
 
 
 @pytest.mark.parametrize("name", ["feature-matching", "exact-feature-matching"])

@@ -68,6 +68,25 @@ def test_conjugate_gradients_report_an_unfinished_residual():
     assert found.relative_residual.item() > 1e-6
 
 
+@pytest.mark.parametrize("encoder_name", ["embedded-simclr-cifar10", "embedded-simclr-tiny-imagenet"])
+def test_the_usual_damping_hardly_turns_the_direction_on_real_features(demo_features, encoder_name):
+    """In float32, against the pseudo-inverse of the Hessian in float64, at a head that has been trained."""
+    X, labels = demo_features[encoder_name]
+    omega = torch.zeros(10, X.shape[1] + 1)
+    for _ in range(300):
+        omega = omega - 0.1 * softmax.head_gradient(X, labels, Head.from_omega(omega)) / len(X)
+    objective = TotalGradient((X, labels), (X[:30], labels[:30]), Head.from_omega(omega), TGDAInput())
+    direction = objective.gradient(slice(0, 30), X[:30])
+    head, mixed = Head.from_omega(objective.omega.double()), objective.mixed.double()
+    H = softmax.hessian(mixed, head) / len(mixed)
+    b = softmax.head_gradient(objective.validation.double(), objective.validation_labels, head)
+    q = (torch.linalg.pinv(H, hermitian=True, rtol=1e-12) @ b.flatten()).view_as(b)
+    oracle = softmax.feature_gradient(X[:30].double(), labels[:30], head, q)
+    assert objective.worst_residual <= TGDAInput().tolerance
+    for found, expected in ((objective.q, q), (direction, oracle)):
+        assert torch.cosine_similarity(found.double().flatten(), expected.flatten(), dim=0) >= 0.99
+
+
 def test_split_is_a_partition():
     kept, held_out = split(50, TGDAInput())
     assert len(held_out) == 15

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from featpoison import store
 from featpoison.attacks import emn
 from featpoison.encoders.encoder import load_encoder, save_encoder
@@ -249,3 +250,25 @@ def test_a_shard_that_is_none_is_named(monkeypatch, tmp_path, inputs, capsys, na
         run(monkeypatch, "extract_features", *inputs, "--shard", name, tmp_path / "out.h5")
     assert f"--shard: {name!r}, expected one of 1-of-n to n-of-n" in capsys.readouterr().err
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_shards_of_two_arithmetics_are_no_whole(monkeypatch, tmp_path, inputs):
+    settings = '{"steps": 2, "batch_size": 5, "precision": "auto"}'
+    choice = json.dumps({"method": "feature-matching", "set": 1.0, "beta": 0.1})
+    arguments = [*inputs, "--pairs", tmp_path / "pairs.h5", "--settings", settings, "--choice", choice]
+    arguments += ["--attack", "feature-matching", "--seed", 0, "--budget", 0.1]
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    for number, fast in ((1, True), (2, False)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda fast=fast: fast)
+        shard = tmp_path / f"{number}.h5"
+        run(monkeypatch, "poison_images", *arguments, "--shard", f"{number}-of-2", shard)
+    with pytest.raises(SystemExit, match=r"2.h5: computed in float32, but .*1.h5 in bfloat16"):
+        run(
+            monkeypatch,
+            "gather_shards",
+            "--shards",
+            tmp_path / "1.h5",
+            tmp_path / "2.h5",
+            "--",
+            tmp_path / "w",
+        )

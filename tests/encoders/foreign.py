@@ -53,7 +53,7 @@ def with_statistics_of(network, pixels):
     return network.eval()
 
 
-def preprocessed(pixels, side, mean, std):
+def preprocessed(pixels, side, mean, std, mode="bilinear"):
     """As transforms do it: torch's own resize, then the normalisation."""
-    pixels = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+    pixels = F.interpolate(pixels, (side, side), mode=mode, antialias=True)
     return torchvision.transforms.functional.normalize(pixels, mean, std)

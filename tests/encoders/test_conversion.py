@@ -288,10 +288,11 @@ def test_programs_convert_alike(tmp_path, monkeypatch):
     )
     verify(made)
     metadata = read_metadata(made)
-    assert metadata["architecture"] == architecture | {"mean": list(IMAGENET[0]), "std": list(IMAGENET[1])}
+    filled_in = {"mean": list(IMAGENET[0]), "std": list(IMAGENET[1]), "interpolation": "bicubic"}
+    assert metadata["architecture"] == architecture | filled_in
     assert metadata["provenance"]["settings"] == {
         "format": "timm",
-        "architecture": architecture | {"mean": None, "std": None},
+        "architecture": architecture | {"mean": None, "std": None, "interpolation": None},
     }
     settings = canonical_json({"url": f"https://example.org/{foreign.name}", "sha256": sha256_file(foreign)})
     options = ["--conversion", canonical_json({"format": "timm", "architecture": architecture})]

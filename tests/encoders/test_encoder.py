@@ -1,10 +1,12 @@
 """Encoders, frozen, saved and read again."""
 
 import copy
+import json
 
 import pytest
 import torch
-from featpoison.encoders.encoder import EncoderError, load_encoder, save_encoder
+from featpoison.encoders.architecture import Architecture
+from featpoison.encoders.encoder import Encoder, EncoderError, load_encoder, save_encoder
 from featpoison.records.seal import read_metadata, verify
 from helpers import RECORD
 from safetensors.torch import load_file, save_file
@@ -40,6 +42,21 @@ def test_saved_encoder_comes_back(encoder, tmp_path):
     torch.testing.assert_close(
         load_encoder(tmp_path / "half.safetensors")(x), encoder(x), rtol=0.05, atol=0.05
     )
+
+
+def test_a_file_that_names_no_interpolation_resizes_bilinearly(tmp_path):
+    """As all did when such files were written, whatever their architecture's usual one is now."""
+    encoder = Encoder(Architecture(name="clip-resnet50", side=64)).freeze()
+    path = tmp_path / "e.safetensors"
+    save_encoder(path, encoder, RECORD)
+    assert load_encoder(path).architecture.interpolation == "bicubic"
+    old = {key: value for key, value in encoder.architecture.model_dump().items() if key != "interpolation"}
+    save_file(load_file(path), path, {"architecture": json.dumps(old)})
+    assert load_encoder(path).architecture.interpolation == "bilinear"
+    x = torch.rand(2, 3, 32, 32)
+    bilinear = Encoder(Architecture(name="clip-resnet50", side=64, interpolation="bilinear"))
+    bilinear.load_state_dict(encoder.state_dict())
+    assert torch.equal(load_encoder(path)(x), bilinear.freeze()(x))
 
 
 def test_keys_that_do_not_fit_are_listed(encoder, tmp_path):

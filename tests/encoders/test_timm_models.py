@@ -28,7 +28,9 @@ def test_timm_model(name, side, pixels, tmp_path):
         Conversion(format="timm", architecture=Architecture(name=f"timm:{name}", side=side)),
     )
     with torch.no_grad():
-        x = preprocessed(pixels, side, model.pretrained_cfg["mean"], model.pretrained_cfg["std"])
+        config = model.pretrained_cfg
+        assert encoder.architecture.interpolation == config["interpolation"]
+        x = preprocessed(pixels, side, config["mean"], config["std"], config["interpolation"])
         expected = model.forward_head(model.forward_features(x), pre_logits=True)
         torch.testing.assert_close(encoder(pixels), expected, rtol=1e-5, atol=1e-5)
     assert expected.shape == (4, encoder.dimension)

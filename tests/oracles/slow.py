@@ -74,3 +74,15 @@ def ms_ssim(first: Tensor, second: Tensor, settings) -> Tensor:
             x, y = (image.reshape(image.shape[0] // 2, 2, -1, 2).mean((1, 3)) for image in (x, y))
         channels.append(product)
     return torch.stack(channels).mean()
+
+
+def error_minimising_noise(network, images: Tensor, labels: Tensor, noise: Tensor, settings) -> Tensor:
+    """The noise steps of EMN's authors: images are clipped in every step, the noise that is kept is not."""
+    radius, step = settings.radius / 255, settings.step_size / 255
+    shown = (images + noise).clamp(0, 1)
+    for _ in range(settings.steps):
+        leaf = shown.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(F.cross_entropy(network.eval()(leaf), labels), leaf)
+        noise = (shown - step * gradient.sign() - images).clamp(-radius, radius)
+        shown = (images + noise).clamp(0, 1)
+    return noise

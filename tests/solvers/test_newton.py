@@ -12,7 +12,7 @@ from featpoison.solvers.newton import Converged, objective, train_converged
 from featpoison.solvers.training_sets import TrainingSets
 from helpers import random_problem
 from oracles import slow
-from problems import blobs, poisoned_sets
+from problems import blobs, long_poisons, nearly_collinear, poisoned_sets
 from sklearn.linear_model import LogisticRegression
 
 
@@ -141,3 +141,112 @@ def test_poisons_are_set_as_a_whole(one_set):
     assert not torch.equal(solver.sets.poisons, features)
     with pytest.raises(ValueError, match=r"poisons \(20, 6\), expected \(1, 20, 6\)"):
         solver.set_poisons(features[0])
+
+
+LENGTHS = (1, 30, 100, 300)
+ENCODERS = ("embedded-simclr-cifar10", "embedded-simclr-tiny-imagenet")
+
+
+def preconditioned(sets, ridge=1e-6):
+    """The eigenvalues of the Hessian times the preconditioner, at a head near zero; all 1 for an exact
+    one."""
+    generator = torch.Generator().manual_seed(1)
+    omega = 0.01 * torch.randn(4, sets.clean.shape[1] + 1, generator=generator, dtype=torch.float64)
+    X = torch.cat([sets.clean, *sets.poisons])
+    H = softmax.hessian(X, Head.from_omega(omega)) / sets.rows
+    H.diagonal().add_(ridge)
+    inverse = newton._inverse(sets, omega, ridge)
+    torch.testing.assert_close(inverse, inverse.T)
+    return torch.linalg.eigvals(inverse @ H).real
+
+
+@pytest.mark.parametrize("times", LENGTHS)
+def test_the_preconditioner_is_as_good_beside_long_poisons(times):
+    """All of it in float32, at 300 times, was no positive definite matrix: its smallest eigenvalue is minus
+    twice the ridge and shift that it was given."""
+    X, labels = nearly_collinear()
+    sets = TrainingSets(X, labels, times * X[None, :20], labels[None, :20].roll(1))
+    found = preconditioned(sets)
+    assert 0.5 < found.min() <= found.max() < 1.1
+
+
+def test_the_shift_grows_until_the_hessian_has_a_factor(monkeypatch):
+    X, labels = nearly_collinear()
+    monkeypatch.setattr(newton, "ROUNDING", 1e-16)
+    tried, factorise = [], torch.linalg.cholesky_ex
+    monkeypatch.setattr(torch.linalg, "cholesky_ex", lambda H: tried.append(H) or factorise(H))
+    found = preconditioned(TrainingSets.of_clean(X, labels), ridge=1e-14)
+    assert len(tried) > 1
+    assert found.abs().max() < 10
+
+
+def test_features_that_are_not_finite_have_no_preconditioner():
+    X, labels = nearly_collinear()
+    X[3, 0] = torch.inf
+    with pytest.raises(FloatingPointError, match="expected finite features"):
+        newton._inverse(TrainingSets.of_clean(X, labels), torch.zeros(4, 31, dtype=torch.float64), 1e-6)
+
+
+def converges(sets):
+    """Train a victim, hold its certificate against autograd's gradient, and return its Newton steps."""
+    steps, search = [], newton._line_search
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(newton, "_line_search", lambda *args, **more: steps.append(1) or search(*args, **more))
+        omega, certificate = train_converged(sets, Converged(), classes=10)
+    assert certificate.max() <= 1e-8
+    for k, one in enumerate(sets.each()):
+        X = torch.cat([one.clean, one.poisons[0]]).double()
+        labels = torch.cat([one.clean_labels, one.poison_labels[0]])
+        gradient = slow.head_gradient(X, labels, Head.from_omega(omega[k])) / len(X) + 1e-6 * omega[k]
+        assert gradient.abs().max() <= 2e-8
+    return len(steps)
+
+
+@pytest.mark.parametrize("encoder_name", ENCODERS)
+def test_victims_of_long_poisons_converge_on_real_features(demo_features, encoder_name):
+    X, labels = demo_features[encoder_name]
+    converges(long_poisons(X[:300], labels[:300], times=300, n=10))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("random", [False, True])
+@pytest.mark.parametrize("K", [1, 3])
+@pytest.mark.parametrize("times", LENGTHS)
+@pytest.mark.parametrize("encoder_name", ENCODERS)
+def test_many_victims_of_long_poisons_converge_on_real_features(
+    demo_features, encoder_name, times, K, random
+):
+    converges(long_poisons(*demo_features[encoder_name], times=times, K=K, random=random))
+
+
+def test_the_line_search_saves_steps_beside_long_poisons():
+    """81 where steps were halved until the objective fell."""
+    steps = converges(long_poisons(*blobs(d=20, classes=10), times=300, n=20, random=True))
+    assert steps <= 60
+
+
+def test_the_line_search_ends_where_the_objective_is_flat():
+    sets = poisoned_sets()
+    generator = torch.Generator().manual_seed(0)
+    omega = torch.randn(3, 4, 7, generator=generator, dtype=torch.float64)
+    for scale in (1e-4, 1.0, 1e4):
+        leaf = omega.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(objective(sets, leaf, 1e-3).sum(), leaf)
+        direction = -scale * gradient
+        direction[1] = 0
+        found = newton._line_search(sets, omega, direction, 1e-3)
+        leaf = found.clone().requires_grad_(True)
+        (there,) = torch.autograd.grad(objective(sets, leaf, 1e-3).sum(), leaf)
+        slopes = [(one * direction).sum((1, 2)) for one in (gradient, there)]
+        assert torch.equal(found[1], omega[1])
+        assert (slopes[1].abs() <= 0.1 * slopes[0].abs() + 1e-12).all()
+        assert (objective(sets, found, 1e-3) <= objective(sets, omega, 1e-3)).all()
+
+
+def test_the_line_search_goes_nowhere_uphill():
+    sets = poisoned_sets()
+    omega = torch.zeros(3, 4, 7, dtype=torch.float64)
+    leaf = omega.clone().requires_grad_(True)
+    (uphill,) = torch.autograd.grad(objective(sets, leaf, 1e-3).sum(), leaf)
+    found = newton._line_search(sets, omega, uphill, 1e-3)
+    torch.testing.assert_close(found, omega, rtol=0, atol=1e-15)

@@ -15,6 +15,13 @@ not grow (Nesterov, Lectures on Convex Optimization, 2018, section 2.1.5), so th
 now times the sum of the remaining a_s. An image stops where this product is at most `tolerance`, taking the
 largest ||grad F|| of the last `PATIENCE` steps. F through a deep encoder is convex only locally: the bound is
 proven under that condition and measured on the demo's encoder by a test.
+
+Arithmetic. `tolerance` says how little an image would move on from where it stops, not how near it is to the
+image that another arithmetic finds: with bfloat16 the path leads past other kinks of the encoder's ReLUs to
+another minimum. Measured with 150 poisons on the demo's encoder of CIFAR-10 (zeta of four times the mean
+clean norm, beta 0.25 and 0.05, 200 steps), images differ from float32's by 45 and 42 % of the perturbation,
+while the mean of F is 0.07 and 0.08 % larger (4.5 % for the worst image), the mean feature distance 0.1 %,
+and the converged victim loses 1.15 and 1.5 points instead of 1.1 and 1.6.
 """
 
 import logging
@@ -28,7 +35,7 @@ from torch import Tensor
 from featpoison import store
 from featpoison.attacks.attack import Attack, Made, Run
 from featpoison.attacks.operations import Sizes, Work, to_pixels_and_back
-from featpoison.common.precision import Precision, resolve
+from featpoison.common.precision import Precision, name_of, resolve
 from featpoison.common.progress import Progress
 from featpoison.common.schedules import half_cosine
 from featpoison.common.settings import Settings
@@ -39,6 +46,10 @@ from featpoison.records.checkpoints import Checkpoint
 
 log = logging.getLogger(__name__)
 PATIENCE = 10
+MARGIN = {torch.float64: 1.0, torch.float32: 1.0, torch.bfloat16: 2.0}
+"""The early stop's ||grad F|| is this many times the computed one. In bfloat16 the gradient is a tenth off at
+first and about as wrong as it is long near a minimum, where images have settled on kinks of bfloat16's own F;
+but its length stays within this factor of float32's, and only the length is used."""
 
 
 class FeatureMatching(Settings):
@@ -52,12 +63,14 @@ class FeatureMatching(Settings):
     step_size: PositiveFloat = 0.1
     """First step size; half a cosine takes it to zero (paper: 0.1, cosine)."""
     tolerance: NonNegativeFloat = 0.01
-    """An image stops when all remaining steps would move it by at most this much (L2, pixel range); 0:
-    never."""
+    """An image stops when all remaining steps would move it by at most this much (L2, pixel range), whether
+    they went on in bfloat16 or in float32; 0: never. It does not bound the difference of what the two
+    find."""
     batch_size: PositiveInt = 64
     """Images of a block, worked on together."""
     precision: Precision = "auto"
-    """Arithmetic of the encoder; poisons are float32 always."""
+    """Arithmetic of the encoder; poisons are float32 always. With bfloat16 other images are found, which
+    reach the same F: see the head of this module for what was measured."""
 
 
 def rates(settings: FeatureMatching, beta: float) -> list[float]:
@@ -89,7 +102,7 @@ def match(
         gradient = settings.gamma * towards + beta * (nu - mu)
         nu = nu - rate * gradient
         recent[step % PATIENCE] = gradient.flatten(1).norm(dim=1)
-        bound = recent.amax(0) * remaining[step + 1]
+        bound = MARGIN[dtype] * recent.amax(0) * remaining[step + 1]
         if not recent[step % PATIENCE].isfinite().all():
             row = rows[~recent[step % PATIENCE].isfinite()][0].item()
             raise FloatingPointError(f"feature matching: step {step}, row {row} is not finite")
@@ -143,7 +156,9 @@ def match_blocks(
 
 
 def run(given: Run) -> Made:
-    """Images, encoder, pairs -> poison images with their features: all of them, or the rows of one shard."""
+    """Images, encoder, pairs -> poison images with their features: all of them, or the rows of one shard.
+
+    The fact `precision` is the arithmetic in which the gradients were really computed."""
     settings: FeatureMatching = given.settings
     pairs = store.read(given.files["pairs"])
     spread = len(pairs["base"]), settings.batch_size
@@ -172,7 +187,7 @@ def run(given: Run) -> Made:
         "first_distance": own["distance"],
         "distance": distance.numpy(),
     }
-    return Made(arrays)
+    return Made(arrays, {"precision": name_of(resolve(settings.precision, given.device))})
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:

@@ -34,7 +34,8 @@ class GCFeature(Settings):
     iterations: PositiveInt = 2000
     """Most steps of each optimiser (paper: 2000)."""
     threshold: float = 1.0
-    """Stop at L below this, L on sums (paper: 1)."""
+    """Stop at L below this, L on sums (paper: 1). L = 1/2 ||R||^2 with R over weights and bias; the public
+    code of gradient canceling stops at ||R||^2 < 1 on the weights alone, without the bias."""
     optimizer: Rule | Literal["best"] = "best"
     """Step rule. L-BFGS (scipy's L-BFGS-B, in float64) ends at residuals that a fixed number of Adam's steps
     does not see; `best` runs both and keeps the smaller final L. The paper's code uses Adam."""

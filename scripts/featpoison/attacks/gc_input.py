@@ -25,7 +25,9 @@ class GCInput(InputSpace):
     """Settings of GC-input."""
 
     threshold: float = 1.0
-    """Stop at an objective below this, on sums (paper: 1)."""
+    """Stop at an objective below this, on sums (paper: 1). The objective is L = 1/2 ||R||^2 with R over
+    weights and bias, and the penalty where constrained; the public code of gradient canceling stops at
+    ||R||^2 < 1 on the weights alone, without the bias."""
 
 
 class Canceling:

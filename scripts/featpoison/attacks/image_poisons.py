@@ -13,7 +13,7 @@ from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.choices import Set
 from featpoison.attacks.constraints import Box, EightBit
 from featpoison.attacks.input_space import InputSpace, Objective, PullBack, optimise
-from featpoison.common.precision import resolve
+from featpoison.common.precision import name_of, resolve
 from featpoison.datasets.stored import pixel_range, training_pixels
 from featpoison.downstream.task import Task
 from featpoison.encoders.encoder import load_encoder
@@ -60,8 +60,8 @@ def through(encoder: Path, settings: InputSpace, device: torch.device) -> PullBa
 def move_images(run: Run, start: Start, objective: Objective, *, threshold: float) -> Made:
     """Minimise `objective` from the base images; resumes after a kill. Valid images are rounded to 8 bits.
 
-    Made are the images, their features by the unfolded encoder, labels and base rows, and how far the
-    objective came.
+    Made are the images, their features by the unfolded encoder, labels and base rows, how far the objective
+    came, and in which `precision` the gradients were really computed.
     """
     settings: InputSpace = run.settings
     kept_in = run.choice.set
@@ -85,4 +85,5 @@ def move_images(run: Run, start: Start, objective: Objective, *, threshold: floa
         "labels": start.labels.cpu().numpy(),
         "base": start.rows.numpy(),
     }
-    return Made(arrays, found.facts())
+    precision = name_of(resolve(settings.precision, run.device))
+    return Made(arrays, found.facts() | {"precision": precision})

@@ -21,3 +21,8 @@ def resolve(precision: Precision, device: torch.device) -> torch.dtype:
         )
         return torch.bfloat16 if fast else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """The name of a floating-point type as a product's file says it, such as `bfloat16`; never `auto`."""
+    return str(dtype).removeprefix("torch.")

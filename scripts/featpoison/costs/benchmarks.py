@@ -219,7 +219,8 @@ def tgda(
     head = Head.from_omega(
         0.3 * torch.randn(classes, d + 1, generator=generator, dtype=torch.float64).to(device)
     )
-    settings = TGDAInput(tolerance=1e-4, iterations=5000)
+    # so much damping that the squared system is solved too
+    settings = TGDAInput(damping=1e-3, tolerance=1e-4, iterations=5000)
     b = softmax.head_gradient(X[:N], labels[:N], head)
 
     def ours() -> Tensor:

@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, SerializerFunctionWrapHandler, model_se
 from featpoison.common.settings import Settings
 
 Channels = tuple[float, float, float]
+Interpolation = Literal["bilinear", "bicubic"]
 CIFAR10: tuple[Channels, Channels] = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 IMAGENET: tuple[Channels, Channels] = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP: tuple[Channels, Channels] = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -28,6 +29,14 @@ def _published(data: dict[str, Any], index: int) -> Channels | None:
     return NORMALISATIONS.get(name, IMAGENET)[index]
 
 
+def _published_interpolation(data: dict[str, Any]) -> Interpolation | None:
+    """How the weights' authors resize images; null where only a library knows."""
+    name = data.get("name", "")
+    if ":" in name:
+        return None
+    return "bicubic" if name == "clip-resnet50" else "bilinear"
+
+
 class Architecture(Settings):
     """The description from which an encoder can be rebuilt, without its weights."""
 
@@ -40,8 +49,13 @@ class Architecture(Settings):
     stem_stride: Literal[1, 2] = 1
     """`cifar-resnet18` only: stride of the first convolution."""
     side: PositiveInt | None = None
-    """Side in pixels to which images are resized inside the encoder, bilinearly and with antialiasing; null:
-    they are taken as they are."""
+    """Side in pixels to which images are resized inside the encoder, with antialiasing; null: they are taken
+    as they are."""
+    interpolation: Interpolation | None = Field(default_factory=_published_interpolation)
+    """How they are resized. The default is what the weights' authors do when they evaluate: `bicubic` for
+    `clip-resnet50`, `bilinear` for MoCo v3's `resnet50` and `vit-base-16`. For `timm:NAME` and
+    `torchvision:NAME` it is null, and the library fills it in; torchvision's is that of its default
+    weights."""
     mean: Channels | None = Field(default_factory=lambda data: _published(data, 0))
     """Mean of each channel, which the encoder subtracts from pixels in [0, 1]. The default is that of the
     weights' training: CIFAR-10's, ImageNet's or CLIP's. For `timm:NAME` it is null, and the library fills it
@@ -55,6 +69,10 @@ class Architecture(Settings):
         given = sorted(self.model_fields_set & {"width", "stem_stride"})
         if given and not self.is_cifar:
             raise ValueError(f"{given} is given, expected only with cifar-resnet18 (found {self.name})")
+        if "interpolation" in self.model_fields_set and self.side is None:
+            raise ValueError("'interpolation' is given, expected only with a 'side'")
+        if self.interpolation is None and ":" not in self.name:
+            raise ValueError(f"'interpolation' is null, expected bilinear or bicubic for {self.name}")
         if (self.mean is None) != (self.std is None):
             raise ValueError("'mean' and 'std': expected both or neither")
         if self.mean is None and not self.name.startswith("timm:"):
@@ -65,14 +83,13 @@ class Architecture(Settings):
 
     @model_serializer(mode="wrap")
     def _without_what_does_not_apply(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out of the JSON what does not apply: widths of other architectures, a side that is null."""
+        """Leaves out of the JSON what does not apply: widths of other architectures, a side that is null and
+        its interpolation."""
         values = handler(self)
         hidden = set() if self.is_cifar else {"width", "stem_stride"}
-        return {
-            key: value
-            for key, value in values.items()
-            if key not in hidden and (key, value) != ("side", None)
-        }
+        if self.side is None:
+            hidden |= {"side", "interpolation"}
+        return {key: value for key, value in values.items() if key not in hidden}
 
     @property
     def is_cifar(self) -> bool:

@@ -33,6 +33,8 @@ class Encoder(nn.Module):
             architecture = architecture.model_copy(
                 update=dict(zip(("mean", "std"), built.normalisation, strict=True))
             )
+        if architecture.side is not None and architecture.interpolation is None:
+            architecture = architecture.model_copy(update={"interpolation": built.interpolation})
         self.architecture = architecture
         self.trunk, self.dimension, self.classifier = built.network, built.dimension, built.classifier
         self.mean: Tensor
@@ -77,8 +79,9 @@ class Encoder(nn.Module):
 
     def _prepared(self, pixels: Tensor) -> Tensor:
         """Pixels, resized and normalised."""
-        if self.architecture.side is not None:
-            pixels = resize(pixels, self.architecture.side)
+        side, interpolation = self.architecture.side, self.architecture.interpolation
+        if side is not None and interpolation is not None:
+            pixels = resize(pixels, side, interpolation)
         return (pixels - self.mean) / self.std
 
     def _stages(self) -> Staged:
@@ -133,7 +136,11 @@ def load_encoder(path: Path) -> Encoder:
         raise EncoderError(
             f"{path}: no 'architecture' in its metadata; expected a file written by this project"
         )
-    encoder = Encoder(Architecture.model_validate_json(canonical_json(metadata["architecture"])))
+    architecture = metadata["architecture"]
+    if architecture.get("side") is not None:
+        # Files from before there was a choice: the encoder that they hold resizes bilinearly.
+        architecture = {"interpolation": "bilinear"} | architecture
+    encoder = Encoder(Architecture.model_validate_json(canonical_json(architecture)))
     encoder.trunk.load_state_dict(fitting_weights(path, encoder.trunk.state_dict()))
     return encoder.freeze()
 

@@ -34,4 +34,4 @@ def timm_model(name: str) -> Trunk:
     classifier = (layers,) if isinstance(layers, str) else tuple(layers)
     normalisation = tuple(config["mean"]), tuple(config["std"])
     dimension = getattr(network, "head_hidden_size", None) or network.num_features
-    return Trunk(network, int(dimension), classifier, normalisation)
+    return Trunk(network, int(dimension), classifier, normalisation, config["interpolation"])

@@ -9,8 +9,9 @@ from typing import Any
 
 import torchvision
 from torch import nn
-from torchvision.models import get_model, list_models
+from torchvision.models import get_model, get_model_weights, list_models
 
+from featpoison.encoders.architecture import Interpolation
 from featpoison.encoders.trunk import EncoderError, Trunk
 
 # What torchvision itself sets where it loads published weights; initialising the models takes a minute.
@@ -41,4 +42,10 @@ def torchvision_model(name: str) -> Trunk:
         )
     key, last = linear[-1]
     network.set_submodule(key, nn.Identity())
-    return Trunk(network, last.in_features, (key,))
+    return Trunk(network, last.in_features, (key,), interpolation=_interpolation(name))
+
+
+def _interpolation(name: str) -> Interpolation:
+    """How the default weights of the model `name` have images resized; bilinear where there are none."""
+    weights = list(get_model_weights(name))
+    return weights[0].DEFAULT.transforms().interpolation.value if weights else "bilinear"

@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from featpoison.encoders.architecture import Channels
+from featpoison.encoders.architecture import Channels, Interpolation
 
 
 class EncoderError(ValueError):
@@ -25,6 +25,8 @@ class Trunk(NamedTuple):
     """Names of the layers that the published model has after the features, and this network has not."""
     normalisation: tuple[Channels, Channels] | None = None
     """Mean and standard deviation of pixels, where only the library knows them."""
+    interpolation: Interpolation | None = None
+    """How images are resized, where only the library knows it."""
 
 
 @runtime_checkable
