@@ -95,7 +95,7 @@ class World:
         place = self.folder / scenario
         files = {name: place / f"{name}.h5" for name in ("features", "clean", "target")}
         if scenario not in self.scenarios:
-            self._add_shared_files(files, drops.get(HEAD, 0.0))
+            self.add_shared_files(files, drops.get(HEAD, 0.0))
             self.scenarios[scenario] = {name: str(path) for name, path in files.items()}
         for row, drop in drops.items():
             if row == HEAD:
@@ -110,7 +110,8 @@ class World:
             self.name(scenario, row, eps_d, path, "features" if row.method == "gc-feature" else "images")
         return self
 
-    def _add_shared_files(self, files: dict[str, Path], drop: float) -> None:
+    def add_shared_files(self, files: dict[str, Path], drop: float) -> None:
+        """The test set, clean heads, and a target head that costs `drop`."""
         test = {"test": uniform().astype(np.float32)[:, None], "test_labels": np.zeros(IMAGES, np.int64)}
         train = {"train": np.zeros((4, 1), np.float32), "train_labels": np.zeros(4, np.int64)}
         store.write(files["features"], test | train, RECORD, classes=["a", "b"])
