@@ -140,7 +140,7 @@ def of_cell(table: Path, text: str, digests: Digests, device: str) -> tuple[Line
     shared = [
         name
         for name in (entry or {}).get("inputs", {})
-        if name.startswith(("data/heads/", "data/published/"))
+        if name.startswith(("data/features/", "data/heads/", "data/published/"))
     ]
     needed = [*dict.fromkeys(row["source"] for row in rows), *shared]
     found = trace(

@@ -7,14 +7,15 @@ from featpoison.papers.lu2024_claims import CLAIMS
 from featpoison.programs import program
 from featpoison.programs.output import write_text
 from featpoison.render.claims_page import page
-from featpoison.results.bootstrap import DRAWS
-from featpoison.results.judging import STREAM, judge
+from featpoison.results.bootstrap import DRAWS, STREAM
+from featpoison.results.judging import judge
 from featpoison.results.samples import SampleError, Samples, read_files
 
 
 def main() -> None:
     """Result files, feature caches, heads, published numbers -> Markdown."""
     parser = program.parser(__doc__)
+    parser.set_defaults(device="cpu")  # the heads' predictions are no work for a GPU
     text = "JSON: scenarios with features and clean; results as rows with budget, result file and title"
     parser.add_argument("--results", required=True, help=text)
     parser.add_argument("--published", type=Path, required=True, help="CSV of the paper's numbers")

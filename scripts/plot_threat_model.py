@@ -15,6 +15,7 @@ from featpoison.render.contrastive_pairs import recorded_training, two_views
 from featpoison.render.poison_images import first_distinct
 from featpoison.results.cells import cells_of
 from featpoison.results.rows import Request, Row
+from featpoison.results.samples import Scenario, ScenarioFiles
 
 
 def main() -> None:
@@ -24,12 +25,13 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--poisons", type=Path, required=True, help="poison file of feature matching")
     parser.add_argument("--victims", type=Path, required=True, help="the attack's result file")
+    parser.add_argument("--features", type=Path, required=True, help="feature cache")
     parser.add_argument("--clean", type=Path, required=True, help="clean heads")
     parser.add_argument("--count", type=int, default=5, help="images of a row (default 5)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random views")
     parser.add_argument("output", type=Path, nargs="+", help="the picture, one path per form (.pdf, .png)")
     args = program.start(parser)
-    inputs = [args.images, args.encoder, args.poisons, args.victims, args.clean]
+    inputs = [args.images, args.encoder, args.poisons, args.victims, args.features, args.clean]
     record = program.record(args, inputs, {"count": args.count, "seed": args.seed})
     model = read(args)
     write(args.output, record, partial(style.save, threat_model.draw(model)))
@@ -48,7 +50,7 @@ def read(args: argparse.Namespace) -> threat_model.ThreatModel:
     clean = training_images(args.images, rows)
     training, strengths = recorded_training(args.encoder)
     views, similarity = two_views(clean, strengths, load_encoder(args.encoder), args.seed)
-    tau = store.read_attributes(args.victims)["tau"]
+    scenario = Scenario(ScenarioFiles(features=str(args.features), clean=str(args.clean)))
     row = Row(method="feature-matching", beta=beta)
     request = Request(
         row=row, eps_d=facts["eps_d"], source=str(args.victims), makes="images", title="feature matching"
@@ -64,7 +66,7 @@ def read(args: argparse.Namespace) -> threat_model.ThreatModel:
         rows=(len(arrays["train_labels"]), len(poisons["base"])),
         eps_d=facts["eps_d"],
         beta=beta,
-        cells=cells_of(request, args.clean, tau, None),
+        cells=cells_of(request, scenario, None),
     )
 
 

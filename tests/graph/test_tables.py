@@ -1,17 +1,17 @@
 """Titles of rows, and the cells that tables ask for."""
 
-import json
 import math
-import subprocess
-import sys
+from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from featpoison import config, store
 from featpoison.graph.tables import Tables
-from featpoison.results.cells import from_csv
+from featpoison.results.cells import cells_of
 from featpoison.results.rows import Row
+from featpoison.results.samples import read_files
 from helpers import RECORD, ROOT
+from oracles.worlds import GC, World
 
 TITLES = [
     (Row(method="gradpc-input"), "GradPC (input space)"),
@@ -144,26 +144,22 @@ def test_a_table_reads_the_targets_of_its_rows_at_their_budgets(demo):
     )
 
 
-def test_the_threshold_beside_a_row_is_that_which_its_evaluation_stored(tmp_path):
-    """That of its own target, or none for an attack without a target."""
-    clean, result, other = (tmp_path / f"{name}.h5" for name in ("clean", "result", "other"))
-    arrays = {"sgd100_accuracy": np.full((1, 2, 3), 0.8), "converged_accuracy": np.full(1, 0.8)}
-    store.write(clean, arrays, RECORD)
-    store.write(result, arrays, RECORD, tau=0.25)
-    store.write(other, arrays, RECORD)
-    row = {"method": "gc-input", "set": "free", "target": "gradpc-input", "scenario": "fine-tuning"}
-    cells = [
-        {"row": row, "eps_d": 0.03, "source": str(result), "makes": "images", "title": "T"},
-        {
-            "row": {"method": "mislabelled-next", "scenario": "fine-tuning"},
-            "eps_d": 0.03,
-            "source": str(other),
-        }
-        | {"makes": "images", "title": "U"},
-    ]
-    published = "data/published/published_results.csv"
-    options = ["--number", "table1", "--clean", clean, "--published", published]
-    command = [sys.executable, "scripts/collect_table.py", *options, "--cells", json.dumps(cells)]
-    subprocess.run([*command, tmp_path / "table1.csv"], cwd=ROOT, check=True, capture_output=True)
-    found = from_csv((tmp_path / "table1.csv").read_text())
-    assert {(one.title, one.tau) for one in found} == {("T", 0.25), ("U", None)}
+def test_a_table_needs_the_features_of_its_scenarios_and_clean_heads_to_compare_with(demo):
+    own = {request.source for request in demo.requests("table1")}
+    fine_tuning = "cifar10-5k/embedded-simclr-cifar10"
+    shared = {f"data/features/{fine_tuning}.h5", f"data/heads/{fine_tuning}/clean.h5"}
+    assert set(demo.table_inputs(SimpleNamespace(table="table1"))) == own | shared
+    noise = {request.source for request in demo.requests("table4")}
+    transfer = "cifar10-5k/embedded-simclr-tiny-imagenet"
+    features = {f"data/features/{name}.h5" for name in (fine_tuning, transfer)}
+    assert set(demo.table_inputs(SimpleNamespace(table="table4"))) == noise | features
+
+
+def test_the_threshold_beside_a_row_is_that_of_its_own_target(tmp_path):
+    """The evaluation stores it with the result; the scenario's target head has another."""
+    world = World(tmp_path).add("fine-tuning", {GC: 0.3})
+    path = Path(world.results[0]["source"])
+    store.write(path, store.read(path), RECORD, tau=0.25)
+    request = read_files(world.json).results[0]
+    cells = cells_of(request, world.samples.scenario(request), None)
+    assert {one.tau for one in cells} == {0.25}

@@ -96,10 +96,7 @@ class World:
         files = {name: place / f"{name}.h5" for name in ("features", "clean")}
         target = place / "target.h5"
         if scenario not in self.scenarios:
-            self._add_shared_files(files)
-            # One draw of the target head, and what a table says of it.
-            omega = heads(np.array([CLEAN_ERROR + drops.get(HEAD, 0.0)]))
-            store.write(target, {"omega": omega}, RECORD, tau=TAU)
+            self.add_shared_files(files | {"target": target}, drops.get(HEAD, 0.0))
             self.scenarios[scenario] = {name: str(path) for name, path in files.items()}
         for row, drop in drops.items():
             if row == HEAD:
@@ -114,11 +111,14 @@ class World:
             self.name(scenario, row, eps_d, path, "features" if row.method == "gc-feature" else "images")
         return self
 
-    def _add_shared_files(self, files: dict[str, Path]) -> None:
+    def add_shared_files(self, files: dict[str, Path], drop: float) -> None:
+        """The test set, clean heads, and a target head that costs `drop`."""
         test = {"test": uniform().astype(np.float32)[:, None], "test_labels": np.zeros(IMAGES, np.int64)}
         train = {"train": np.zeros((4, 1), np.float32), "train_labels": np.zeros(4, np.int64)}
         store.write(files["features"], test | train, RECORD, classes=["a", "b"])
         store.write(files["clean"], victims(np.full((1, VICTIM_SEEDS), CLEAN_ERROR)), RECORD)
+        # One draw of the target head, and what a table says of it.
+        store.write(files["target"], {"omega": heads(np.array([CLEAN_ERROR + drop]))}, RECORD, tau=TAU)
 
     def add_noise(self, scenario: str, frozen: float, networks: dict[str, float]) -> "World":
         """EMN: its frozen variant with its own clean heads, whole networks with accuracies only."""

@@ -1,73 +1,85 @@
-"""The table of a configuration, collected from result files by the program."""
+"""The tables of a configuration, collected from result files by the program."""
 
 import csv
-import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
-import numpy as np
+import pytest
 from featpoison import store
-from featpoison.results.cells import from_csv
+from featpoison.render.layout import lines_of
+from featpoison.results.cells import Cell, from_csv
+from featpoison.results.rows import Row
 from helpers import RECORD, ROOT
+from oracles.worlds import (
+    AS_CLAIMED,
+    GC,
+    GC_CONSTRAINED,
+    GC_FEATURE,
+    HEAD,
+    IN_TRANSFER,
+    MATCHING,
+    NETWORK_DROPS,
+    PUBLISHED,
+    World,
+)
 
-FREE = {"set": "free", "target": "gradpc-feature", "scenario": "fine-tuning"}
-FILTERED = {"method": "feature-matching", "beta": 0.25, "defence": "magnitude-filter", "set": 2.0}
+
+def ran(program: str, *arguments: str | Path) -> None:
+    command = [sys.executable, str(ROOT / f"scripts/{program}"), "--published", str(PUBLISHED)]
+    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def collected(world: World, table: str = "table1") -> list[Cell]:
+    path = world.folder / f"{table}.csv"
+    ran("collect_table.py", "--number", table, "--results", world.json, path)
+    return from_csv(path.read_text())
 
 
 def test_cells_stand_beside_the_papers_numbers_of_their_row(tmp_path):
     """Each row of ours finds the printed drop of the same attack, set, defence and beta, or none."""
-    names = ("clean", "attacked", "target", "without")
-    clean, attacked, target, without = (tmp_path / f"{name}.h5" for name in names)
-    arrays = {"sgd100_accuracy": np.full((1, 2, 3), 0.8), "converged_accuracy": np.full(1, 0.8)}
-    store.write(clean, arrays, RECORD)
-    store.write(attacked, {name: array - 0.05 for name, array in arrays.items()}, RECORD, tau=0.5)
-    store.write(without, store.read(attacked), RECORD)  # of an attack without a target
-    store.write(target, {"omega": np.zeros((1, 2, 2))}, RECORD, accuracy=0.4, clean_accuracy=0.6, tau=1.5)
-    rows = [
-        ({"method": "gc-input"} | FREE, "images"),
-        ({"method": "gc-input"} | FREE | {"set": "constrained"}, "images"),
-        ({"method": "gc-feature"} | FREE | {"set": 2.0}, "features"),
-        (FREE | FILTERED, "images"),
-        ({"method": "exact-input", "set": "free", "scenario": "fine-tuning"}, "images"),
-        ({"method": "gradpc-feature", "scenario": "fine-tuning"}, "target"),
-    ]
-    cells = [
-        {
-            "row": row,
-            "eps_d": 0.03,
-            "source": str({"gradpc-feature": target, "exact-input": without}.get(row["method"], attacked)),
-            "makes": makes,
-            "title": "T",
-        }
-        for row, makes in rows
-    ]
-    published = ROOT / "data/published/published_results.csv"
-    with open(published, newline="") as file:
+    capped = GC_FEATURE.model_copy(update={"set": 2.0})
+    filtered = MATCHING.model_copy(update={"set": 2.0, "defence": "magnitude-filter"})
+    ours = Row(method="exact-input", set="free")
+    drops = dict.fromkeys((GC, GC_CONSTRAINED, capped, filtered, ours), 0.05) | {HEAD: 0.2}
+    found = collected(World(tmp_path).add("fine-tuning", drops, spread=0.0))
+    with open(PUBLISHED, newline="") as file:
         printed = {
             line["method"]: float(line["accuracy_drop"])
             for line in csv.DictReader(file)
             if line["table"] == "1" and line["eps_d"] == "0.03" and not line["beta"]
         }
-    command = [
-        sys.executable,
-        str(ROOT / "scripts/collect_table.py"),
-        "--number",
-        "table1",
-        "--clean",
-        str(clean),
-    ]
-    command += ["--published", str(published), "--cells", json.dumps(cells)]
-    done = subprocess.run(
-        [*command, str(tmp_path / "table1.csv")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    found = from_csv((tmp_path / "table1.csv").read_text())
-    assert len(found) == 5 * 2 + 1
     expected = [
         printed[name] for name in ("gc-input", "gc-input-constrained", "gc-feature") for _ in range(2)
     ]
     expected += [None] * 4 + [printed["gradpc-feature"]]  # the filter is printed in Table 3 only
     assert [cell.published_drop for cell in found] == expected
     assert [round(cell.drop, 3) for cell in found] == [5.0] * 10 + [20.0]
-    assert [cell.tau for cell in found] == [0.5] * 8 + [None] * 2 + [1.5]
     assert [cell.set for cell in found[::2]] == ["free", "constrained", "2", "2", "free", None]
+
+
+def test_a_drop_has_the_same_interval_in_a_table_and_on_the_page_of_claims(tmp_path):
+    """Attacks, target heads, heads on perturbed images and whole networks, in two scenarios: claims compare
+    across these, with draws that are not shared."""
+    world = World(tmp_path).add("fine-tuning", AS_CLAIMED, spread=0.02)
+    world.add("transfer", IN_TRANSFER, spread=0.02).add_noise("fine-tuning", 0.05, NETWORK_DROPS)
+    cells = collected(world)
+    assert all(cell.drop_low < cell.drop < cell.drop_high for cell in cells)
+    texts = {text for cell in cells for text in lines_of([cell])[0].cells[0] if "[" in text}
+    assert len(texts) > len(cells) / 2
+    ran("judge_claims.py", "--results", world.json, tmp_path / "claims.md")
+    number = r"-?[\d.]+ \[-?[\d.]+, -?[\d.]+\]"
+    found = re.findall(rf"drops ({number}) and ({number})", (tmp_path / "claims.md").read_text())
+    assert len(found) == 2 * 9  # both victims; PatchCamelyon is not there
+    assert {text for pair in found for text in pair} <= texts
+
+
+def test_heads_of_another_test_set_are_refused(tmp_path):
+    world = World(tmp_path).add("fine-tuning", {GC: 0.3})
+    path = Path(world.results[0]["source"])
+    arrays = store.read(path)
+    store.write(path, arrays | {"sgd100_accuracy": arrays["sgd100_accuracy"] - 0.01}, RECORD)
+    with pytest.raises(AssertionError, match=r"sgd100_accuracy is .* but its heads give"):
+        collected(world)

@@ -8,6 +8,7 @@ from featpoison import store
 from featpoison.render import input_poisons
 from helpers import RECORD, ROOT
 from oracles.pictures import OF_ONE_ATTACK, of_picture, poisons
+from oracles.worlds import VICTIM_SEEDS, World, victims
 
 
 def test_note_says_how_far_the_pixels_go():
@@ -30,15 +31,15 @@ def test_stretch_uses_each_images_own_range():
 def test_the_program_of_figure_2_reads_poisons_of_an_input_space_attack(tmp_path):
     """These have no beta."""
     base, images = poisons(np.random.default_rng(0), scale=5)
-    accuracy = {"sgd100_accuracy": np.full((1, 2, 3), 0.6), "converged_accuracy": np.full(1, 0.6)}
+    files = {name: tmp_path / f"{name}.h5" for name in ("features", "clean", "target")}
+    World(tmp_path).add_shared_files(files, 0.1)
     facts = {"residual": np.full(2, 0.5), "feature_magnitude_ratio": np.full(2, 9.0)}
-    poisoned = {"sgd100_accuracy": np.full((2, 2, 3), 0.5), "converged_accuracy": np.full(2, 0.5)}
+    poisoned = victims(np.full((2, VICTIM_SEEDS), 0.5))
     store.write(tmp_path / "images.h5", {"train_images": (255 * base).astype(np.uint8)}, RECORD)
     store.write(tmp_path / "poisons.h5", {"images": images, "base": np.arange(12)}, RECORD, eps_d=0.2)
-    store.write(tmp_path / "clean.h5", accuracy, RECORD)
     store.write(tmp_path / "victims.h5", poisoned | facts, RECORD, tau=1.0)
     command = [sys.executable, str(ROOT / "scripts/plot_input_poisons.py")]
-    for name in ("images", "poisons", "clean", "victims"):
+    for name in ("images", "poisons", "features", "clean", "victims"):
         command += [f"--{name}", str(tmp_path / f"{name}.h5")]
     command += [str(tmp_path / "figure2.pdf")]
     command.append(str(tmp_path / "figure2.png"))

@@ -12,9 +12,10 @@ def test_lines_show_paper_ours_and_facts():
     assert attack.title == "Feature matching (beta = 0.25)"
     drops = ("1.50 [0.50, 2.50]", "1.50 [0.50, 2.50]")
     assert attack.cells == (("6.30", *drops, "0.750", "1.25", ""), ("", *drops, "0.750", "1.25", ""))
-    assert target.cells[0] == ("36.71", "10.00", "", "", "", "")
+    assert target.cells[0] == ("36.71", "10.00 [9.00, 11.00]", "", "", "", "")
     notes = " ".join(layout.notes_of(CELLS, FACTS))
     assert "tau = 1.500" in notes
+    assert "95 % interval over poison seeds, victim seeds and test images" in notes
     assert "more than 0.25 points" in notes
 
 

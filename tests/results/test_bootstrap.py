@@ -50,15 +50,23 @@ def test_images_alone_give_the_analytic_interval():
 
 
 def test_seeds_alone_give_students_interval():
-    """Every image of a seed alike: many seeds, so the percentile interval has a smooth distribution behind
-    it."""
+    """Every image of a seed alike; the draws' standard deviation has an error of 1.6 %."""
     share = np.random.default_rng(3).random(25) < 0.5
     poisoned = np.broadcast_to(share[:, None, None], (25, 1, 50))
     found, drops = contrast(of_images(np.ones((1, 1, 50), bool), poisoned, 0)), 100.0 * (1 - share)
     low, high = stats.t.interval(0.95, 24, drops.mean(), stats.sem(drops))
     assert found.mean == pytest.approx(drops.mean())
-    assert found.low == pytest.approx(low, abs=3)  # ends lie in a grid of 100 / 24 points
-    assert found.high == pytest.approx(high, abs=3)
+    assert found.low == pytest.approx(low, abs=0.05 * (high - low))
+    assert found.high == pytest.approx(high, abs=0.05 * (high - low))
+
+
+def test_two_seeds_have_students_interval_too():
+    """A percentile of the draws would end at the seeds, one standard error out: too short by half."""
+    poisoned = np.zeros((2, 1, 50), bool)
+    poisoned[1, :, :] = True
+    found = contrast(of_images(np.ones((1, 1, 50), bool), poisoned, 0))
+    low, high = stats.t.interval(0.95, 1, 50, 50)
+    assert (found.mean, found.low, found.high) == pytest.approx((50, low, high), rel=0.05)
 
 
 @pytest.mark.parametrize(("spread", "lowest_plain", "highest_plain"), [(0.0, 0.93, 1.0), (0.1, 0.0, 0.9)])

@@ -38,7 +38,7 @@ def with_emn(folder) -> Toy:
 
 def test_a_table_of_emn_needs_neither_heads_nor_targets(tmp_path):
     planned = with_emn(tmp_path).planned("figures/toy/table4.csv")
-    once = dict.fromkeys(["fetch_dataset", "import_encoder", "collect_table"], 1)
+    once = dict.fromkeys(["fetch_dataset", "import_encoder", "extract_features", "collect_table"], 1)
     # Two variants, two seeds; two scenarios that are one.
     assert planned == once | {"make_emn_noise": 2 * 2, "evaluate_emn": 2}
 

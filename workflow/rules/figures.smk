@@ -94,6 +94,7 @@ rule plot_threat_model:
         encoder=SHOWN.shown(ENCODER),
         poisons=SHOWN.first_shown,
         victims=SHOWN.first_shown_victims,
+        features=SHOWN.shown(FEATURES),
         clean=SHOWN.shown(CLEAN_HEADS),
         code=code("plot_threat_model.py"),
     output:
@@ -108,8 +109,8 @@ rule plot_threat_model:
         f"benchmarks/plot_threat_model/{OUTPUT}/figure1.jsonl"
     shell:
         "python scripts/plot_threat_model.py --images {input.images} --encoder {input.encoder} --poisons "
-        "{input.poisons}"
-        " --victims {input.victims} --clean {input.clean} {output} 2> {log}"
+        "{input.poisons} --victims {input.victims} --features {input.features} --clean {input.clean} {output} "
+        "2> {log}"
 
 
 rule plot_input_poisons:
@@ -118,6 +119,7 @@ rule plot_input_poisons:
         images=SHOWN.images_of("scenario"),
         poisons=SHOWN.input_poisons,
         victims=SHOWN.input_victims,
+        features=SHOWN.shown(FEATURES),
         clean=SHOWN.shown(CLEAN_HEADS),
         code=code("plot_input_poisons.py"),
     output:
@@ -134,8 +136,8 @@ rule plot_input_poisons:
         shown=CONFIG.figures.images,
     shell:
         "python scripts/plot_input_poisons.py --images {input.images} --count {params.shown} --poisons "
-        "{input.poisons}"
-        " --victims {input.victims} --clean {input.clean} {output} 2> {log}"
+        "{input.poisons} --victims {input.victims} --features {input.features} --clean {input.clean} {output} "
+        "2> {log}"
 
 
 rule plot_stages:

@@ -1,8 +1,7 @@
 rule collect_table:
-    """The numbers of a table, one row a cell, from result files alone."""
+    """The numbers of a table, one row a cell, from the heads in result files, tested on the features."""
     input:
-        results=TABLES.table_results,
-        clean=TABLES.table_clean_heads,
+        results=TABLES.table_inputs,
         published=PUBLISHED,
         code=code("collect_table.py"),
     output:
@@ -12,10 +11,10 @@ rule collect_table:
     benchmark:
         f"benchmarks/collect_table/{OUTPUT}/{{table}}.jsonl"
     params:
-        cells=TABLES.cells_json,
+        results=TABLES.table_json,
     shell:
-        "python scripts/collect_table.py --number {wildcards.table} --clean {input.clean}"
-        " --published {input.published} --cells {params.cells:q} {output} 2> {log}"
+        "python scripts/collect_table.py --number {wildcards.table} --results {params.results:q} --published "
+        "{input.published} {output} 2> {log}"
 
 
 rule render_table:

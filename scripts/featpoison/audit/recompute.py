@@ -1,5 +1,5 @@
 """A table's cell computed again from what is stored: heads on test features, poisons at the target head,
-noise on images.
+noise.
 
 The victims' training is not repeated: its results, the heads, are what is stored. Of whole networks only
 accuracies are stored, so these are read, and `Recomputed.origins` says so. A path says what a file is: which
@@ -10,7 +10,6 @@ import math
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,16 +18,17 @@ from torch import Tensor
 from featpoison import softmax, store
 from featpoison.audit.cell_names import TableLine
 from featpoison.datasets.stored import largest_pixel, training_pixels
-from featpoison.downstream.accuracy import accuracy
 from featpoison.downstream.poison_measures import feature_measures, image_measures
 from featpoison.downstream.poisons import read_poisons, with_base_labels
-from featpoison.downstream.stored_heads import read_clean_head, read_target
+from featpoison.downstream.stored_heads import read_target
 from featpoison.downstream.task import Task, read_task
 from featpoison.papers.lu2024 import as_printed, drops_of_table
 from featpoison.records import provenance
 from featpoison.records.provenance import Record
-from featpoison.results.cells import Cell, fields_of, noise_cell, request_of, target_cell, victim_cell
+from featpoison.results.cells import Cell, drops_of, fields_of, request_of, target_cell, victim_cell, written
 from featpoison.results.claims import key_of
+from featpoison.results.rows import Request
+from featpoison.results.samples import Scenario, ScenarioFiles
 from featpoison.softmax import Head
 
 Arrays = dict[str, np.ndarray]
@@ -106,7 +106,7 @@ class Inputs:
 
 def recompute(rows: list[TableLine], table: Record, device: torch.device) -> list[Recomputed]:
     """The cells of rows of one result file; `table` is the record of their table. Raises MissingInput,
-    StoreError, FileNotFoundError."""
+    SampleError, StoreError, FileNotFoundError."""
     first = rows[0]
     source = provenance.ROOT / first["source"]
     record = store.read_provenance(source)
@@ -116,15 +116,20 @@ def recompute(rows: list[TableLine], table: Record, device: torch.device) -> lis
     drops = drops_of_table(Inputs(table).one("published"), number)
     printed = drops.get(as_printed(key_of(request.row, request.eps_d)))
     common = fields_of(request) | {"published_drop": printed}
-    victims = [row["victim"] for row in rows]
-    if request.makes == "noise":
-        cells, tests = _noise(source, inputs, common, victims, device)
-    elif request.makes == "target":
-        cells, tests = _target(source, inputs, common)
+    scenario = _scenario(first["source"], Inputs(table), request)
+    arrays, tau = _facts(source, inputs, request)
+    stored = request.model_copy(update={"source": str(source)})
+    if request.makes == "target":
+        cells = [target_cell(common, scenario.drop(stored, "sgd100"), tau)]
     else:
-        cells, tests = _victims(source, inputs, common, victims, Inputs(table).one("heads"))
+        names = store.lengths(source)
+        victims = [row["victim"] for row in rows]
+        cells = [
+            victim_cell(common, victim, drops_of(stored, victim, scenario, names), arrays, tau)
+            for victim in victims
+        ]
     same = _same_machine(record, device)
-    slack = (0.0, 0.0) if same else (1e-3, 200 / tests)  # two test rows
+    slack = (0.0, 0.0) if same else (1e-3, 200 / scenario.images)  # two test rows
     return [Recomputed(cell, ORIGINS | (READ if cell.victim == "network" else {}), *slack) for cell in cells]
 
 
@@ -136,25 +141,17 @@ def _same_machine(record: Record, device: torch.device) -> bool:
     return all(record["environment"].get(key) == here.get(key) for key in ("device", "machine", "torch"))
 
 
-def _accuracies(stored: Arrays, test: Tensor, labels: Tensor) -> Arrays:
-    """The accuracy of each head (..., C, d+1) in a file, under the name by which the file holds it, of the
-    last epoch alone."""
-    result = {}
-    for name in (name for name in stored if name.endswith("_omega")):
-        shares = accuracy(test, labels, torch.from_numpy(stored[name])).numpy()
-        result[name.replace("_omega", "_accuracy")] = shares[..., None] if "sgd100" in name else shares
-    return result
-
-
-def _target(source: Path, inputs: Inputs, common: dict[str, Any]) -> tuple[list[Cell], int]:
-    """GradPC: the stored target head and the stored clean head on the test features; tau from the gradient of
-    the training features."""
-    task, (target, _) = read_task(inputs.one("features")), read_target(source)
-    clean = read_clean_head(inputs.one("heads"))
-    G = softmax.head_gradient(task.train, task.train_labels, target)
-    tau = softmax.reachability_threshold(G, target, len(task.train))
-    before, after = (accuracy(task.test, task.test_labels, head.omega).item() for head in (clean, target))
-    return [target_cell(common, before, after, tau)], len(task.test)
+def _scenario(source: str, table: Inputs, request: Request) -> Scenario:
+    """The test set and the clean heads that a table compared a result with: those of the result's data set
+    and encoder. Raises MissingInput."""
+    features = [path for path in table.all("features") if f"/{path.parent.name}/{path.stem}/" in source]
+    if len(features) != 1:
+        raise MissingInput(
+            f"the table recorded {len(features)} feature caches of the data set and encoder of {source}, "
+            "expected one"
+        )
+    clean = None if request.makes == "noise" else str(table.one("heads"))
+    return Scenario(ScenarioFiles(features=str(features[0]), clean=clean))
 
 
 def _target_of(task: Task, path: Path, draw: int) -> tuple[Head, Tensor]:
@@ -170,12 +167,16 @@ def _mean_threshold(task: Task, path: Path) -> float:
     return float(np.mean([softmax.reachability_threshold(G, head, len(task.train)) for head, G in found]))
 
 
-def _victims(
-    source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], clean: Path
-) -> tuple[list[Cell], int]:
-    """An attack: the stored victims' heads on the test features, and the stored poisons at the target
-    head."""
+def _facts(source: Path, inputs: Inputs, request: Request) -> tuple[Arrays, float | None]:
+    """Everything of a result but its drops, by the names of its file, and tau: poisons at the target head and
+    beside their bases, the gradient of the training features; of EMN the noise alone."""
+    if request.makes == "noise":
+        from featpoison.downstream.emn_victims import noise_measures, read_perturbed_sets  # networks
+
+        return noise_measures(read_perturbed_sets(inputs.one("images"), inputs.all("emn"))), None
     task = read_task(inputs.one("features"))
+    if request.makes == "target":
+        return {}, _mean_threshold(task, source)
     files = inputs.all("poisons", "poisoned_features", "defended")
     poisons = [read_poisons(path) for path in files]
     settings = inputs.record["settings"]
@@ -190,27 +191,7 @@ def _victims(
         images = inputs.one("images")
         arrays |= image_measures(poisons, partial(training_pixels, images), largest_pixel(images))
     arrays["removed"] = np.array([store.read_attributes(path).get("removed", 0) for path in files])
-    arrays |= _accuracies(store.read(source), task.test, task.test_labels)
-    before = _accuracies(store.read(clean), task.test, task.test_labels)
-    return [victim_cell(common, victim, arrays, before, tau) for victim in victims], len(task.test)
-
-
-def _noise(
-    source: Path, inputs: Inputs, common: dict[str, Any], victims: list[str], device: torch.device
-) -> tuple[list[Cell], int]:
-    """EMN: the stored linear victims on the test images' features, computed again; PSNR from the noise. Whole
-    networks are not stored."""
-    from featpoison.downstream.emn_victims import noise_measures, read_perturbed_sets
-    from featpoison.encoders.encoder import load_encoder
-    from featpoison.encoders.features import extract
-
-    data = read_perturbed_sets(inputs.one("images"), inputs.all("emn"))
-    arrays = store.read(source)
-    if "network" not in victims:
-        test = extract(data.test, load_encoder(inputs.one("encoders")).to(device))
-        arrays = _accuracies(arrays, test, data.test_labels)
-    arrays |= noise_measures(data)
-    return [noise_cell(common, victim, arrays) for victim in victims], len(data.test)
+    return arrays, tau
 
 
 def differences(row: TableLine, found: Recomputed) -> list[tuple[str, str, str, bool]]:
@@ -218,7 +199,7 @@ def differences(row: TableLine, found: Recomputed) -> list[tuple[str, str, str, 
     digits."""
     result = []
     for name, value in asdict(found.cell).items():
-        text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+        text = "" if value is None else written(value) if isinstance(value, float) else str(value)
         result.append((name, row[name], text, row[name] == text or _close(name, row[name], text, found)))
     return result
 

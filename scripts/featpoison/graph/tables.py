@@ -1,6 +1,7 @@
 """What tables and claims need: their rows with titles, and the result files that these come from."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from featpoison.attacks import names as attacks
@@ -14,6 +15,8 @@ from featpoison.records import provenance
 from featpoison.results.rows import Request, Row
 
 FORMATS = ("csv", "tex", "pdf", "png")
+SHARED = {"features": FEATURES, "clean": CLEAN_HEADS}
+"""What the results of a scenario share, by the names of `results.samples.ScenarioFiles`."""
 
 
 class Tables:
@@ -62,13 +65,22 @@ class Tables:
             self.request(table, row, budget) for row in declared.rows for budget in declared.budgets_of(row)
         ]
 
-    def cells_json(self, wildcards: Wildcards) -> str:
+    def table_json(self, wildcards: Wildcards) -> str:
         """The cells of a table, as the program wants them."""
-        return _json([request.model_dump(exclude_none=True) for request in self.requests(wildcards.table)])
+        return _json(self._of_table(wildcards.table))
 
-    def table_results(self, wildcards: Wildcards) -> list[str]:
-        """The result files of a table."""
-        return sorted({request.source for request in self.requests(wildcards.table)})
+    def table_inputs(self, wildcards: Wildcards) -> list[str]:
+        """All files that a table's numbers come from."""
+        return _files_of(self._of_table(wildcards.table))
+
+    def _of_table(self, table: str) -> dict[str, Any]:
+        """The cells of a table, and the files that those of a scenario share; EMN's results bring their own
+        clean heads."""
+        requests = self.requests(table)
+        compared = {request.row.scenario for request in requests if request.makes != "noise"}
+        return self._of(
+            requests, lambda scenario: ("features", *(("clean",) if scenario in compared else ()))
+        )
 
     def table_victims(self, wildcards: Wildcards) -> list[str]:
         """Those of retrained victims."""
@@ -86,28 +98,20 @@ class Tables:
                 found.append(self.steps.target_file(own, budget=number(request.eps_d), **known))
         return list(dict.fromkeys(found))
 
-    def _shared(self, pattern: str, table: str, **known: str) -> str | list[str]:
-        """A file that all rows of a table share; none for rows of EMN alone, which bring their own clean
-        accuracy."""
-        if all(row.perturbs_all for row in self.config.tables[table].rows):
-            return []
-        return self.steps.of_scenario(pattern, self.config.tables[table].scenario, **known)
-
-    def table_clean_heads(self, wildcards: Wildcards) -> str | list[str]:
-        """The clean heads of a table's scenario."""
-        return self._shared(CLEAN_HEADS, wildcards.table)
+    def _of(self, requests: list[Request], shared: Callable[[str], tuple[str, ...]]) -> dict[str, Any]:
+        """Cells, and by scenario the shared files of these names."""
+        scenarios = sorted({str(request.row.scenario) for request in requests})
+        files = {
+            scenario: {name: self.steps.of_scenario(SHARED[name], scenario) for name in shared(scenario)}
+            for scenario in scenarios
+        }
+        return {"scenarios": files, "results": [one.model_dump(exclude_none=True) for one in requests]}
 
     def judged(self) -> dict[str, Any]:
         """What the claims are judged on: the shared files of each scenario of a table, and all tables'
         cells."""
         requests = [request for table in self.config.tables for request in self.requests(table)]
-        scenarios = sorted({str(request.row.scenario) for request in requests})
-        shared = {"features": FEATURES, "clean": CLEAN_HEADS}
-        files = {
-            scenario: {name: self.steps.of_scenario(pattern, scenario) for name, pattern in shared.items()}
-            for scenario in scenarios
-        }
-        return {"scenarios": files, "results": [one.model_dump(exclude_none=True) for one in requests]}
+        return self._of(requests, lambda scenario: tuple(SHARED))
 
     def judged_json(self, wildcards: Wildcards) -> str:
         """`judged` as the program wants it."""
@@ -115,9 +119,7 @@ class Tables:
 
     def judged_files(self, wildcards: Wildcards) -> list[str]:
         """All files that the claims are judged on."""
-        found = self.judged()
-        shared = {path for files in found["scenarios"].values() for path in files.values()}
-        return sorted(shared | {result["source"] for result in found["results"]})
+        return _files_of(self.judged())
 
     @property
     def table_files(self) -> list[str]:
@@ -128,6 +130,12 @@ class Tables:
     def claim_files(self) -> list[str]:
         """The page of claims."""
         return [f"{self.config.output}/claims.md"] if self.config.tables else []
+
+
+def _files_of(named: dict[str, Any]) -> list[str]:
+    """Every file that `Tables._of` names, once."""
+    shared = {path for files in named["scenarios"].values() for path in files.values()}
+    return sorted(shared | {result["source"] for result in named["results"]})
 
 
 def _json(values: Any) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from featpoison.papers.lu2024 import as_printed
 from featpoison.records.provenance import relative
-from featpoison.results.bootstrap import DRAWS
+from featpoison.results.bootstrap import DRAWS, Interval
+from featpoison.results.cells import written
 from featpoison.results.claims import Comparison, Key
-from featpoison.results.intervals import Interval
 from featpoison.results.judging import NOT_RUN, Finding, Judgement
 from featpoison.results.rows import set_words
 from featpoison.results.samples import VICTIMS, Samples
@@ -14,13 +14,13 @@ from featpoison.results.samples import VICTIMS, Samples
 HEAD = f"""# The paper's claims, judged by our own numbers
 
 Every number below is a drop of test accuracy in percentage points, or a difference of two. Brackets hold 95
-% intervals: a paired bootstrap ({DRAWS} draws) over poison seeds, victim seeds and test images, widened for
-the number of seeds; the draws are shared by the two sides of a comparison unless a claim says otherwise. A
-comparison holds when its interval lies on the claimed side ("no" when it does not, "opposite" when it lies
-on the other side); a claim is supported when all of its comparisons hold. Two victims are judged: `sgd100`,
-the paper's 100 epochs of SGD, and `converged`, the exact minimiser; what only `sgd100` shows is instability
-of training. *Paper*: how many of the claim's comparisons hold among the paper's printed drops, which come
-without intervals."""
+% intervals over poison seeds, victim seeds and test images, by a crossed bootstrap ({DRAWS} draws) with
+Student's quantile for the number of seeds. A drop has the same interval here and in the tables; the two sides
+of a comparison share their draws unless a claim says otherwise. A comparison holds when its interval lies on
+the claimed side ("no" when it does not, "opposite" when it lies on the other side); a claim is supported when
+all of its comparisons hold. Two victims are judged: `sgd100`, the paper's 100 epochs of SGD, and `converged`,
+the exact minimiser; what only `sgd100` shows is instability of training. *Paper*: how many of the claim's
+comparisons hold among the paper's printed drops, which come without intervals."""
 
 
 def page(judgements: Sequence[Judgement], samples: Samples, published: Mapping[Key, float]) -> str:
@@ -154,7 +154,8 @@ def _ratio(finding: Finding) -> str:
 
 
 def _interval(interval: Interval) -> str:
-    return f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+    mean, low, high = (float(written(value)) for value in (interval.mean, interval.low, interval.high))
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _printed(comparison: Comparison, published: Mapping[Key, float]) -> str:

@@ -8,7 +8,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from featpoison.results.intervals import Interval
+from featpoison.results.bootstrap import Interval
 
 UNLIMITED = "no cap"
 

@@ -1,9 +1,12 @@
 """The numbers of a table, one row a cell, with their intervals, bounds and sources: the CSV beside every
-LaTeX table."""
+LaTeX table.
+
+Drops and intervals are those that claims are judged on (`samples`, `bootstrap`).
+"""
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,9 @@ import numpy as np
 
 from featpoison import store
 from featpoison.attacks.choices import number
-from featpoison.results.intervals import Interval, interval
+from featpoison.results.bootstrap import Sample, contrast
 from featpoison.results.rows import Request, Row
+from featpoison.results.samples import Scenario
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,9 @@ class Cell:
     clean_accuracy: float
     accuracy: float
     drop: float
-    drop_low: float | None
-    drop_high: float | None
-    """95 % Student-t interval of the drop over poison seeds (each the mean over its victim seeds)."""
+    drop_low: float
+    drop_high: float
+    """95 % interval of the drop over poison seeds, victim seeds and test images: the crossed bootstrap."""
     published_drop: float | None
     tau: float | None
     residual: float | None
@@ -127,104 +131,64 @@ def request_of(cell: Mapping[str, str]) -> Request:
     return Request(row=row, eps_d=float(cell["eps_d"]), **said)
 
 
-def cells_of(request: Request, clean: Path | None, tau: float | None, published: float | None) -> list[Cell]:
+def cells_of(request: Request, scenario: Scenario, published: float | None) -> list[Cell]:
     """The cells of one request: two victims of an attack, or one target head; of EMN, the victims that its
     file holds.
 
-    `tau` is the threshold of the attack's target, `clean` the file of clean heads; EMN has no target and
-    brings its own clean victims.
+    Raises SampleError where an attack has no clean heads to be compared with, or heads and accuracies do not
+    agree.
     """
     path = Path(request.source)
     common = fields_of(request) | {"published_drop": published}
-    if request.makes == "noise":
-        arrays = store.read(path)
-        victims = [name for name in ("network", "sgd100", "converged") if f"{name}_accuracy" in arrays]
-        return [noise_cell(common, victim, arrays) for victim in victims]
-    if clean is None:
-        raise ValueError(
-            f"{request.row.method}: no file of clean heads, expected one for every attack but EMN"
-        )
+    tau = store.read_attributes(path).get("tau")  # of the attack's own target head; EMN has none
     if request.makes == "target":
-        facts = store.read_attributes(path)
-        return [target_cell(common, facts["clean_accuracy"], facts["accuracy"], facts["tau"])]
-    arrays, before = store.read(path), store.read(clean, "sgd100_accuracy", "converged_accuracy")
-    return [victim_cell(common, victim, arrays, before, tau) for victim in ("sgd100", "converged")]
+        return [target_cell(common, scenario.drop(request, "sgd100"), tau)]
+    arrays = store.read(path)
+    victims = [name for name in ("network", "sgd100", "converged") if f"{name}_accuracy" in arrays]
+    return [
+        victim_cell(common, victim, drops_of(request, victim, scenario, arrays), arrays, tau)
+        for victim in victims
+    ]
 
 
-def target_cell(common: dict[str, Any], before: float, after: float, tau: float) -> Cell:
-    """The cell of a target head, from two shares of the test set; `common`: the fields of the request and the
-    published drop."""
-    before, after = 100 * before, 100 * after
-    none: dict[str, Any] = dict.fromkeys(("drop_low", "drop_high", "residual", "magnitude_ratio"))
-    own: dict[str, Any] = {
-        "seeds": "1x1",
-        "victim": "target",
-        "clean_accuracy": before,
-        "accuracy": after,
-        "drop": before - after,
-        "tau": tau,
-    }
-    return Cell(**common, **own, **none)
+def drops_of(request: Request, victim: str, scenario: Scenario, arrays: Iterable[str]) -> list[Sample]:
+    """The drop of a victim, and where its result file has them (`arrays`: their names) that of the 8-bit
+    copies."""
+    both = (False, True) if f"quantized_{victim}_accuracy" in arrays else (False,)
+    return [scenario.drop(request, victim, rounded=rounded) for rounded in both]
+
+
+def target_cell(common: dict[str, Any], drop: Sample, tau: float | None) -> Cell:
+    """The cell of a target head, compared with the clean heads of all victim seeds; `common`: the fields of
+    the request and the published drop."""
+    none: dict[str, Any] = dict.fromkeys(("residual", "magnitude_ratio"))
+    return Cell(**common, **_drop(drop), seeds="1x1", victim="target", tau=tau, **none)
 
 
 def victim_cell(
     common: dict[str, Any],
     victim: str,
-    arrays: dict[str, np.ndarray],
-    before: dict[str, np.ndarray],
+    drops: Sequence[Sample],
+    arrays: Mapping[str, np.ndarray],
     tau: float | None,
 ) -> Cell:
-    """The cell of a victim of an attack, from the arrays of its result file and those of the clean heads."""
-    facts: dict[str, Any] = {
-        field: float(np.mean(arrays[name])) if name in arrays else None for field, name in FACTS.items()
-    }
-    return Cell(**common, **_drops(victim, before[f"{victim}_accuracy"], arrays), tau=tau, **facts)
+    """The cell of a victim: its drop and maybe that of the 8-bit copies, and facts from the arrays of its
+    result file."""
+    values: dict[str, Any] = _drop(drops[0])
+    for rounded in drops[1:]:
+        again = contrast(rounded)
+        values |= {"drop_8bit": again.mean, "drop_8bit_low": again.low, "drop_8bit_high": again.high}
+    for field, name in FACTS.items():
+        values[field] = float(np.mean(arrays[name])) if name in arrays else None
+    poison_seeds, victim_seeds = map(len, drops[0].means[:2])
+    return Cell(**common, **values, seeds=f"{poison_seeds}x{victim_seeds}", victim=victim, tau=tau)
 
 
-def noise_cell(common: dict[str, Any], victim: str, arrays: dict[str, np.ndarray]) -> Cell:
-    """EMN perturbs the whole set: no target head, no share of poisons; the clean victims saw the same images
-    unperturbed."""
-    facts: dict[str, Any] = {"psnr": float(np.mean(arrays["psnr"]))}
-    return Cell(
-        **common,
-        **_drops(victim, arrays[f"clean_{victim}_accuracy"], arrays),
-        tau=None,
-        residual=None,
-        magnitude_ratio=None,
-        **facts,
-    )
-
-
-def _drops(victim: str, before: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The accuracies and drops of a victim as fields of a cell: `before` of the clean victims (1, ...),
-    `arrays` of a result file (K, ...)."""
-    before, after = _percent(before, victim), _percent(arrays[f"{victim}_accuracy"], victim)
-    drop = _paired(before, after)
-    result = {
-        "seeds": f"{len(after)}x{after[0].size}",
-        "victim": victim,
-        "clean_accuracy": float(before.mean()),
-        "accuracy": float(after.mean()),
-        "drop": drop.mean,
-        "drop_low": drop.low,
-        "drop_high": drop.high,
-    }
-    if (rounded := arrays.get(f"quantized_{victim}_accuracy")) is not None:
-        again = _paired(before, _percent(rounded, victim))
-        result |= {"drop_8bit": again.mean, "drop_8bit_low": again.low, "drop_8bit_high": again.high}
-    return result
-
-
-def _percent(shares: np.ndarray, victim: str) -> np.ndarray:
-    """Percent, (K,) or (K, V); of sgd100 the last epoch of (K, V, tail)."""
-    return 100 * (shares[..., -1] if victim == "sgd100" else shares)
-
-
-def _paired(before: np.ndarray, after: np.ndarray) -> Interval:
-    """Of the drops paired by victim seed, (1, V) and (K, V), averaged over it: mean and interval over poison
-    seeds."""
-    drops = before - after
-    return interval(drops.reshape(len(drops), -1).mean(1))
+def _drop(sample: Sample) -> dict[str, Any]:
+    """Accuracies and drop as fields of a cell."""
+    found = contrast(sample)
+    own = {"clean_accuracy": sample.clean, "accuracy": sample.poisoned, "drop": found.mean}
+    return own | {"drop_low": found.low, "drop_high": found.high}
 
 
 def largest_swing(results: Iterable[Path]) -> float:
@@ -261,6 +225,11 @@ def perturbed_images(results: Iterable[Path]) -> int | None:
     return counts.pop() if counts else None
 
 
+def written(value: float) -> str:
+    """A number as a table's CSV has it; what else prints it rounds it from here, so that all round alike."""
+    return f"{value:.6g}"
+
+
 def to_csv(cells: Iterable[Cell]) -> str:
     """CSV text; numbers with enough digits to be compared, empty where there is none."""
     text = io.StringIO()
@@ -268,7 +237,7 @@ def to_csv(cells: Iterable[Cell]) -> str:
     writer.writerow(field.name for field in fields(Cell))
     for cell in cells:
         writer.writerow(
-            "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+            "" if value is None else written(value) if isinstance(value, float) else value
             for value in asdict(cell).values()
         )
     return text.getvalue()

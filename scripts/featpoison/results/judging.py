@@ -4,13 +4,10 @@ estimates alone."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from featpoison.results.bootstrap import contrast
+from featpoison.results.bootstrap import STREAM, Interval, contrast
 from featpoison.results.claims import Claim, Comparison, Key
-from featpoison.results.intervals import Interval
 from featpoison.results.samples import VICTIMS, Samples
 
-STREAM = 0
-"""Stream of the bootstrap; the other side of an unpaired comparison draws from the next one."""
 RESIDUAL_SMALL = 0.1
 """Largest ||R|| / ||G|| at the target head that counts as canceled."""
 SUPPORTED, NOT_SUPPORTED, NOT_RUN = "supported", "not supported", "not run"
@@ -34,23 +31,23 @@ class Finding:
     def ratio(self) -> float | None:
         """drop(plus) / drop(minus); None where the drop above is not told from zero or the one below is not
         positive."""
-        return self.plus.mean / self.minus.mean if _low(self.plus) > 0 and self.minus.mean > 0 else None
+        return self.plus.mean / self.minus.mean if self.plus.low > 0 and self.minus.mean > 0 else None
 
     @property
     def opposite(self) -> bool:
         """Whether the interval lies on the other side of the claim."""
         within = self.comparison.within
         if within is not None:
-            return _low(self.difference) > within or _high(self.difference) < -within
-        return _high(self.difference) < 0
+            return self.difference.low > within or self.difference.high < -within
+        return self.difference.high < 0
 
     @property
     def slack(self) -> float:
         """Points by which the deciding end of the interval is on the claimed side; negative where it is
         not."""
         if self.comparison.within is not None:
-            return self.comparison.within - max(-_low(self.difference), _high(self.difference))
-        return _low(self.difference)
+            return self.comparison.within - max(-self.difference.low, self.difference.high)
+        return self.difference.low
 
 
 @dataclass(frozen=True)
@@ -95,12 +92,15 @@ def find(comparison: Comparison, samples: Samples, victim: str) -> Finding:
     plus = samples.sample(comparison.plus, victim, STREAM)
     minus = samples.sample(comparison.minus, victim, STREAM if comparison.paired else STREAM + 1)
     difference = contrast(plus, minus, factor=comparison.factor, paired=comparison.paired)
-    above, below, residual = contrast(plus), contrast(minus), None
+    above, below = (
+        contrast(samples.sample(key, victim, STREAM)) for key in (comparison.plus, comparison.minus)
+    )
+    residual = None
     if comparison.within is not None:
         residual = samples.residual(comparison.plus)
-        holds = max(-_low(difference), _high(difference)) <= comparison.within and residual <= RESIDUAL_SMALL
+        holds = max(-difference.low, difference.high) <= comparison.within and residual <= RESIDUAL_SMALL
     else:
-        holds = _low(difference) > 0 and (comparison.factor == 1 or _low(above) > 0)
+        holds = difference.low > 0 and (comparison.factor == 1 or above.low > 0)
     return Finding(comparison, above, below, difference, residual, holds)
 
 
@@ -108,13 +108,3 @@ def holds_in_print(comparison: Comparison, published: Mapping[Key, float]) -> bo
     """The same comparison by the paper's point estimates, which come without intervals."""
     difference = published[comparison.plus] - comparison.factor * published[comparison.minus]
     return difference > 0 if comparison.within is None else abs(difference) <= comparison.within
-
-
-def _low(interval: Interval) -> float:
-    assert interval.low is not None
-    return interval.low
-
-
-def _high(interval: Interval) -> float:
-    assert interval.high is not None
-    return interval.high
