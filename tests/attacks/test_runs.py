@@ -103,7 +103,7 @@ def test_an_attack_needs_no_other_file_and_makes_what_it_says(name, kept_in, fil
         encoder = load_encoder(files["encoder"])
         features = extract(torch.from_numpy(made.arrays["images"]), encoder)
         np.testing.assert_allclose(made.arrays["features"], features, rtol=1e-3, atol=1e-4)
-        if name != "decoder-inversion":
+        if "encoder" in attack.needs and name != "decoder-inversion":
             assert made.facts["precision"] == given.settings.precision == "float32"
     if name == "tgda-input":
         assert made.facts["damping"] == given.settings.damping
