@@ -141,7 +141,8 @@ def _scenarios(comparison: Comparison) -> str:
 
 def _cell(finding: Finding) -> str:
     """Both drops, the deciding interval, whether the claim holds."""
-    text = f"{finding.plus.mean:.2f} v {finding.minus.mean:.2f}: {_interval(finding.difference)}"
+    drops = f"{_points(finding.plus.mean)} v {_points(finding.minus.mean)}"
+    text = f"{drops}: {_interval(finding.difference)}"
     if finding.comparison.factor != 1:
         text += f", ratio {_ratio(finding)}"
     if finding.residual is not None:
@@ -154,8 +155,12 @@ def _ratio(finding: Finding) -> str:
 
 
 def _interval(interval: Interval) -> str:
-    mean, low, high = (float(written(value)) for value in (interval.mean, interval.low, interval.high))
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{_points(interval.mean)} [{_points(interval.low)}, {_points(interval.high)}]"
+
+
+def _points(value: float) -> str:
+    """Rounded from the digits that a table's CSV holds, so that a table and this page show the same."""
+    return f"{float(written(value)):.2f}"
 
 
 def _printed(comparison: Comparison, published: Mapping[Key, float]) -> str:
