@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 SMALLEST = 1e-3
 """Thresholds below this lie on a linear part of the axis, which begins at 0."""
-MARKERS = "o^sDvP*"
+MARKERS = "o^sDvP*X<>"
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def draw(content: Reach) -> Figure:
     order = np.argsort(content.clean_accuracy)
     shades = seaborn.color_palette("viridis", len(order))
     for title, axes, kinds in (
-        ("along the gradient over all training rows", panels[0], slice(0, 1)),
-        ("along the gradient of a mini-batch, several draws", panels[1], slice(1, None)),
+        ("gradient over all training rows", panels[0], slice(0, 1)),
+        ("gradients of mini-batches", panels[1], slice(1, None)),
     ):
         for place, stage in enumerate(order):
             name = f"{content.epochs[stage]} epochs at {content.step_size[stage]:g}"
@@ -102,7 +102,7 @@ def _budgets(axes: Axes, budgets: tuple[float, ...]) -> None:
             rf"$\epsilon_d$ = {budget:g}",
             (budget, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(-2, -2),
+            xytext=(-1, -2),
             textcoords="offset points",
             rotation=90,
             ha="right",
