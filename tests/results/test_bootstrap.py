@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from featpoison.results import bootstrap
-from featpoison.results.bootstrap import contrast, of_accuracies, of_images
+from featpoison.results.bootstrap import contrast, of_accuracies, of_images, pairable
 from scipy import stats
 
 
@@ -107,3 +107,14 @@ def test_accuracies_alone():
     assert found.high == pytest.approx(30 + half, abs=0.15 * half)
     seeds = contrast(of_accuracies(clean, np.array([[0.5], [0.6], [0.7]]), 1000, 0))
     assert seeds.high - seeds.low > 4 * half
+
+
+def test_samples_with_other_numbers_of_seeds_are_not_paired():
+    right = np.ones((5, 2, 30), dtype=bool)
+    two, five, one = (of_images(right[:1], ~right[:count], 0) for count in (2, 5, 1))
+    assert pairable(two, one)
+    assert pairable(five, one)
+    assert not pairable(two, five)
+    with pytest.raises(ValueError, match="2 and 5 seeds"):
+        contrast(two, five)
+    assert contrast(two, five, paired=False).mean == 0

@@ -160,6 +160,12 @@ def contrast(
     return Interval(estimate, estimate - half, estimate + half)
 
 
+def pairable(plus: Sample, minus: Sample) -> bool:
+    """Whether seeds and test images of two samples can correspond: their numbers are equal, or one is 1."""
+    sizes = [(len(first), len(second)) for first, second in zip(plus.means, minus.means, strict=False)]
+    return all(first == second or 1 in (first, second) for first, second in sizes)
+
+
 def _difference(plus: np.ndarray, minus: np.ndarray, factor: float) -> np.ndarray:
     if len(plus) != len(minus) and 1 not in (len(plus), len(minus)):
         raise ValueError(

@@ -4,7 +4,7 @@ estimates alone."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from featpoison.results.bootstrap import STREAM, Interval, contrast
+from featpoison.results.bootstrap import STREAM, Interval, contrast, pairable
 from featpoison.results.claims import Claim, Comparison, Key
 from featpoison.results.samples import VICTIMS, Samples
 
@@ -90,8 +90,11 @@ def judge(claim: Claim, samples: Samples, published: Mapping[Key, float]) -> Jud
 def find(comparison: Comparison, samples: Samples, victim: str) -> Finding:
     """Judge one comparison by its interval."""
     plus = samples.sample(comparison.plus, victim, STREAM)
-    minus = samples.sample(comparison.minus, victim, STREAM if comparison.paired else STREAM + 1)
-    difference = contrast(plus, minus, factor=comparison.factor, paired=comparison.paired)
+    minus = samples.sample(comparison.minus, victim, STREAM)
+    # A target drawn at random has its own number of draws: its side is then resampled on its own.
+    paired = comparison.paired and pairable(plus, minus)
+    minus = minus if paired else samples.sample(comparison.minus, victim, STREAM + 1)
+    difference = contrast(plus, minus, factor=comparison.factor, paired=paired)
     above, below = (
         contrast(samples.sample(key, victim, STREAM)) for key in (comparison.plus, comparison.minus)
     )
