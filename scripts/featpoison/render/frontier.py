@@ -52,7 +52,7 @@ def draw(series: list[Series], norms: list[Norm], eps_d: float) -> Figure:
         axes.axhline(0, color="0.7", linewidth=0.8)
         axes.set_title(rf"{victim}, $\epsilon_d$ = {eps_d:g}", fontsize=8)
         _norms(panels[1, column], norms)
-        panels[1, column].set_xlabel("largest norm of a poisoned feature (mean clean norm = 1)")
+        panels[1, column].set_xlabel("largest feature norm (mean clean = 1)")
     first = panels[0, 0]
     first.set_ylabel("drop of test accuracy (points)")
     first.set_xscale("log", base=2)
