@@ -7,7 +7,7 @@ import torch
 from featpoison import softmax
 from featpoison.attacks.base_rows import choose_initial
 from featpoison.attacks.constraints import NormBall
-from featpoison.attacks.gc_feature import Canceling, GCFeature, cancel
+from featpoison.attacks.gc_feature import CancelingLoss, GCFeature, cancel
 from helpers import random_problem
 from oracles import slow
 
@@ -15,7 +15,7 @@ FREE = NormBall(math.inf)
 
 
 def canceled(initial, labels, head, G, settings, *, within=FREE):
-    return cancel(initial, Canceling(labels, head, G), settings, within=within)
+    return cancel(initial, CancelingLoss(labels, head, G), settings, within=within)
 
 
 def canceling_problem(n=12, N=200, d=6, classes=4):

@@ -13,9 +13,9 @@ from featpoison.attacks.choices import Choice
 from featpoison.attacks.constraints import Box, features_allowed
 from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.feature_matching import FeatureMatching, match
-from featpoison.attacks.gc_feature import Canceling as InFeatureSpace
+from featpoison.attacks.gc_feature import CancelingLoss as InFeatureSpace
 from featpoison.attacks.gc_feature import GCFeature, cancel
-from featpoison.attacks.gc_input import Canceling
+from featpoison.attacks.gc_input import CancelingLoss
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
 from featpoison.attacks.mislabelled_influence import influence, most_harmful
 from featpoison.attacks.mislabelled_next import next_class
@@ -146,7 +146,7 @@ def copies_by_influence(p, n, seed):
 
 
 def canceling(p, features, labels):
-    return Canceling(features, labels, p.target, p.G, BATCH)
+    return CancelingLoss(features, labels, p.target, p.G, BATCH)
 
 
 def total_gradient(p, features, labels):

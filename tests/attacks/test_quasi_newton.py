@@ -10,7 +10,7 @@ import torch
 from featpoison import softmax
 from featpoison.attacks import quasi_newton
 from featpoison.attacks.constraints import NormBall
-from featpoison.attacks.gc_feature import Canceling, GCFeature, cancel
+from featpoison.attacks.gc_feature import CancelingLoss, GCFeature, cancel
 from featpoison.attacks.quasi_newton import Minimum, minimise
 from helpers import random_problem
 from hypothesis import given, settings
@@ -93,7 +93,7 @@ def test_the_gradient_under_the_change_of_variables_is_that_of_autograd_and_of_d
     """For rows inside of the ball, outside of it, and the row of zeros."""
     X, labels, head = random_problem(6, 4, 3)
     G = softmax.head_gradient(*random_problem(40, 4, 3, seed=1)[:2], head)
-    canceling, radius = Canceling(labels, head, G), 1.5
+    canceling, radius = CancelingLoss(labels, head, G), 1.5
     minimise(canceling, X, within=NormBall(radius, nonnegative), **USUAL)
     u = X.abs() if nonnegative else X.clone()
     u *= (torch.tensor([0.3, 0.9, 1.1, 4.0, 50.0, 0.0]) * radius / u.norm(dim=1)).unsqueeze(1)
@@ -161,7 +161,7 @@ def test_an_objective_that_is_not_finite_is_an_error():
 
 def canceling_problem(seed, n=12, N=200, d=6, classes=4):
     X, labels, head = random_problem(N, d, classes, seed=seed, dtype=torch.float32)
-    return X[:n], Canceling(labels[:n], head, softmax.head_gradient(X, labels, head))
+    return X[:n], CancelingLoss(labels[:n], head, softmax.head_gradient(X, labels, head))
 
 
 def by(optimizer, initial, objective, within=FREE, **changes):

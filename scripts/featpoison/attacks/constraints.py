@@ -43,7 +43,8 @@ def features_allowed(choice: Choice, clean: Tensor) -> NormBall:
 
     A norm cap counts in clean mean norms. The set `emittable` holds what an encoder can emit as far as this
     is known from its clean features: where none of them has a negative entry, because the encoder ends in a
-    ReLU, no poisoned one has."""
+    ReLU, no poisoned one has.
+    """
     cap = math.inf if choice.norm_cap is None else choice.norm_cap
     nonnegative = choice.set == "emittable" and clean.min().item() >= 0
     return NormBall(cap * clean.norm(dim=1).mean().item(), nonnegative)

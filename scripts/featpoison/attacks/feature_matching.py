@@ -158,7 +158,8 @@ def match_blocks(
 def run(given: Run) -> Made:
     """Images, encoder, pairs -> poison images with their features: all of them, or the rows of one shard.
 
-    The fact `precision` is the arithmetic in which the gradients were really computed."""
+    The fact `precision` is the arithmetic in which the gradients were really computed.
+    """
     settings: FeatureMatching = given.settings
     pairs = store.read(given.files["pairs"])
     spread = len(pairs["base"]), settings.batch_size

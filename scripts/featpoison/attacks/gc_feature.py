@@ -59,7 +59,7 @@ class Canceled:
 
 
 @dataclass(frozen=True)
-class Canceling:
+class CancelingLoss:
     """The objective L = 1/2 ||clean_gradient + head_gradient(zeta)||^2 as a function of zeta."""
 
     labels: Tensor
@@ -73,7 +73,7 @@ class Canceling:
         return canceling_step(zeta, self.labels, self.target.to(zeta.dtype), self.clean_gradient.to(zeta))
 
 
-def cancel(initial: Tensor, objective: Canceling, settings: GCFeature, *, within: NormBall) -> Canceled:
+def cancel(initial: Tensor, objective: CancelingLoss, settings: GCFeature, *, within: NormBall) -> Canceled:
     """Minimise L over zeta, from `initial` (n, d), by each optimiser of the settings; the smallest L counts.
 
     `within` is the set that each zeta stays in. L never ends above its start. Results have the type of
@@ -91,13 +91,13 @@ def cancel(initial: Tensor, objective: Canceling, settings: GCFeature, *, within
     return min(found, key=lambda one: one.last_loss)
 
 
-def _report(settings: GCFeature, objective: Canceling) -> Callable[[int, float], None]:
+def _report(settings: GCFeature, objective: CancelingLoss) -> Callable[[int, float], None]:
     """Progress of one optimiser, by L and the residual."""
     progress, size = Progress(settings.iterations, "steps"), objective.clean_gradient.norm().item()
     return lambda step, L: progress.advance(1, note=f"L {L:.4g}, residual {math.sqrt(2 * L) / size:.3f}")
 
 
-def _by_lbfgs(start: Tensor, objective: Canceling, settings: GCFeature, within: NormBall) -> Canceled:
+def _by_lbfgs(start: Tensor, objective: CancelingLoss, settings: GCFeature, within: NormBall) -> Canceled:
     """In float64; L is evaluated again in the type of `start`, in which the features are stored."""
     found = quasi_newton.minimise(
         objective,
@@ -116,7 +116,7 @@ def _by_lbfgs(start: Tensor, objective: Canceling, settings: GCFeature, within: 
 
 
 def _by_steps(
-    rule: Optimizer, start: Tensor, objective: Canceling, settings: GCFeature, within: NormBall
+    rule: Optimizer, start: Tensor, objective: CancelingLoss, settings: GCFeature, within: NormBall
 ) -> Canceled:
     """The best iterate of Adam or gradient descent, each step followed by the projection."""
     zeta = start.clone()
@@ -145,7 +145,7 @@ def run(given: Run) -> Made:
     base = choose_initial(task.train_labels, poison_count(given.budget, len(task.train)), given.seed)
     labels, place = task.train_labels[base], given.device
     within = features_allowed(given.choice, task.train)
-    objective = Canceling(labels.to(place), target.to(place), G.to(place))
+    objective = CancelingLoss(labels.to(place), target.to(place), G.to(place))
     found = cancel(task.train[base].to(place), objective, given.settings, within=within)
     facts = {name: value for name, value in vars(found).items() if name != "features"}
     facts |= {"nonnegative": within.nonnegative}

@@ -5,7 +5,8 @@ One step of length eps_w away from the clean head, along a gradient of the train
 open which gradient. It is taken over all training rows from the feature cache (gradpc_feature.py) or from the
 images through the encoder (gradpc_input.py), which up to rounding are the same; or, as in the attack's own
 code, over one mini-batch (gradpc_minibatch.py). At a well-trained head the gradient over all rows is mostly
-what the optimiser left over, and hardly points where a mini-batch's does."""
+what the optimiser left over, and hardly points where a mini-batch's does.
+"""
 
 from typing import Any
 

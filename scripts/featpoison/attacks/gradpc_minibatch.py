@@ -27,7 +27,7 @@ def run(given: Run) -> Made:
 
 ATTACK = Attack(
     name="gradpc-minibatch",
-    title="GradPC (mini-batch)",
+    title="GradPC (mini-batch, feature space)",
     makes="target",
     settings=GradPC,
     section="gradpc",
@@ -35,6 +35,5 @@ ATTACK = Attack(
     run=run,
     work=work,
     memory=memory,
-    ours=True,
     gpu=False,
 )

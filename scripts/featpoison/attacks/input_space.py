@@ -5,7 +5,8 @@ A pass visits the poisons batch by batch, with one forward and one backward pass
 the objective turns features into the gradient in them, the encoder pushes that back to pixels. Poisons are
 kept in one of three sets. `free`: nothing is asked. `valid`: images in [0, 1] that are rounded to 8 bits at
 the end, so that they can be uploaded. `constrained`: the paper's, which adds penalty/2 ||mu' - nu||^2 to the
-objective (sums over poisons) and stays in the range of the clean images."""
+objective (sums over poisons) and stays in the range of the clean images.
+"""
 
 import logging
 import math
@@ -115,7 +116,8 @@ def optimise(
 
     `pull_back` gives features of rows and the gradient pushed back to them; `within` the set that rows are
     projected to, and `kept_in` its name, which decides on step size and penalty. Resumes from the last state
-    kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity."""
+    kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity.
+    """
     rule = StepRule(settings.optimizer, settings.first_step_size(kept_in), settings.epochs, base)
     nu, best = within.project(base), base
     first_value, best_value, start = math.nan, math.inf, 0

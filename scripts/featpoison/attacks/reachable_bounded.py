@@ -20,7 +20,7 @@ from featpoison.attacks.attack import Attack, Made, Run
 from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.choices import Choice
 from featpoison.attacks.constraints import features_allowed
-from featpoison.attacks.gc_feature import Canceling, GCFeature, cancel
+from featpoison.attacks.gc_feature import CancelingLoss, GCFeature, cancel
 from featpoison.attacks.operations import Sizes, Work, canceling_step, hessian_product
 from featpoison.attacks.target_search import (
     Candidate,
@@ -102,7 +102,7 @@ def canceled(task: Task, head: Head, base: Tensor, settings: BoundedSearch) -> T
     emittable = Choice(method="gc-feature", set="emittable", cap=settings.feature_cap)
     within = features_allowed(emittable, task.train)
     quick = GCFeature(optimizer="l-bfgs", iterations=settings.iterations)
-    return cancel(task.train[base], Canceling(labels, head, G), quick, within=within).features
+    return cancel(task.train[base], CancelingLoss(labels, head, G), quick, within=within).features
 
 
 def run(given: Run) -> Made:
@@ -113,7 +113,7 @@ def run(given: Run) -> Made:
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:
-    """Canceling towards two dozen candidates, and a victim for each."""
+    """CancelingLoss towards two dozen candidates, and a victim for each."""
     steps = settings.iterations * canceling_step(n, sizes.features, sizes.classes)
     victim = 100 * hessian_product(sizes.train + n, sizes.features, sizes.classes)
     return Work(24 * victim, 24 * steps)

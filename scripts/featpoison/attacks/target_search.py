@@ -6,7 +6,8 @@ training loss there, and 0 < s <= 1. Its predictions, and so its training error,
 reachability threshold does, and does not fall with s where the slope of the clean loss along the ray is
 positive: tau is the positive part of s times this slope over N w, and the slope grows with s because the loss
 is convex. So for each step there is one longest reachable head, which bisection finds. Only training rows are
-looked at."""
+looked at.
+"""
 
 import math
 from collections.abc import Iterator
