@@ -27,6 +27,9 @@ DROPS = (
     "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison "
     "seeds, victim seeds and test images (crossed bootstrap)."
 )
+HEADS_SHOWN = (
+    " Rows that name no set and no target show a target head itself, beside the clean heads of sgd100."
+)
 COLUMNS = ("paper", "sgd100", "converged", "residual", "magnitude", "bases")
 NOISE_COLUMNS = ("paper", "network", "sgd100", "converged", "clean")
 
@@ -168,8 +171,7 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
     clean = {cell.victim: cell.clean_accuracy for cell in cells}
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells if cell.victim != "target"})
     notes = [
-        f"{DROPS} Rows that name no set and no target show a target head itself, beside the clean heads of "
-        "sgd100.",
+        DROPS + (HEADS_SHOWN if any(cell.victim == "target" for cell in cells) else ""),
         f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, "
         f"poison x victim: {', '.join(seeds)}. "
         f"Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
@@ -189,7 +191,8 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
 SETS = {
     "free": "nothing is asked",
     "norm": "norm c, features at most c times as long as the mean clean one",
-    "emittable": "emittable c, such features without negative entries where the encoder never emits any",
+    "emittable": "emittable c, features at most c times as long as the mean clean one, and without negative "
+    "entries where the encoder never emits any",
     "valid": "valid, 8-bit images in [0, 1]",
     "constrained": "constrained, in the range of the clean images and near the base image",
 }

@@ -69,7 +69,7 @@ def draw(content: Reach) -> Figure:
                     label=name if number == 0 else None,
                 )
         _budgets(axes, content.budgets)
-        axes.set_title(title, fontsize=8)
+        axes.set_title(title, fontsize=8, pad=14)  # above the budgets' numbers
         axes.set_xlabel(r"smallest budget that can hold the head, $\tau$")
     for marker, target in zip(MARKERS, content.chosen, strict=False):
         _mark(panels[int(target.name == "gradpc-minibatch")], marker, target, content.victim_accuracy)
@@ -96,17 +96,15 @@ def draw(content: Reach) -> Figure:
 
 def _budgets(axes: Axes, budgets: tuple[float, ...]) -> None:
     """A line at each budget: only heads to its left can be held in place."""
-    for budget in budgets:
-        axes.axvline(budget, color="0.35", linestyle=":", linewidth=1)
-        axes.annotate(
-            rf"$\epsilon_d$ = {budget:g}",
-            (budget, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(-1, -2),
-            textcoords="offset points",
-            rotation=90,
-            ha="right",
-            va="top",
+    for number, budget in enumerate(budgets):
+        label = r"budget $\epsilon_d$" if number == 0 else None
+        axes.axvline(budget, color="0.35", linestyle=":", linewidth=1, label=label)
+        axes.text(
+            budget,
+            1.01,
+            f"{budget:g}",
+            transform=axes.get_xaxis_transform(),
+            ha="center",
             fontsize=6.5,
             color="0.35",
         )
