@@ -13,9 +13,8 @@ from featpoison.attacks.choices import Choice
 from featpoison.attacks.constraints import Box, features_allowed
 from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.feature_matching import FeatureMatching, match
-from featpoison.attacks.gc_feature import CancelingLoss as InFeatureSpace
-from featpoison.attacks.gc_feature import GCFeature, cancel
-from featpoison.attacks.gc_input import CancelingLoss
+from featpoison.attacks.gc_feature import CancelingLoss, GCFeature, cancel
+from featpoison.attacks.gc_input import Canceling
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
 from featpoison.attacks.mislabelled_influence import influence, most_harmful
 from featpoison.attacks.mislabelled_next import next_class
@@ -75,7 +74,7 @@ def gc_feature(optimizer, choice, p, n, seed):
     labels = p.labels[base]
     within = features_allowed(Choice(method="gc-feature", **choice), p.X)
     settings = GCFeature(iterations=20, optimizer=optimizer)
-    found = cancel(p.X[base], InFeatureSpace(labels, p.target, p.G), settings, within=within)
+    found = cancel(p.X[base], CancelingLoss(labels, p.target, p.G), settings, within=within)
     assert found.features.norm(dim=1).max() <= within.radius * (1 + 1e-6)
     assert found.features.min() >= 0 or not within.nonnegative
     return Outcome(found.features, labels, found.first_loss, found.last_loss)
@@ -146,7 +145,7 @@ def copies_by_influence(p, n, seed):
 
 
 def canceling(p, features, labels):
-    return CancelingLoss(features, labels, p.target, p.G, BATCH)
+    return Canceling(features, labels, p.target, p.G, BATCH)
 
 
 def total_gradient(p, features, labels):
