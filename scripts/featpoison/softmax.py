@@ -6,6 +6,10 @@ is never optimised: Z = [X, 1] (n, d+1). Losses and gradients are sums over rows
 also takes leading batch dimensions that broadcast, such as X (..., n, d) with W (..., C, d). Any float type
 and any device will do; results have those of the arguments.
 
+Arrays (..., n, C) are computed and stored as (..., C, n), rows last, and returned as transposed views: on a
+CPU softmax over ten neighbouring numbers takes ten times as long as over ten long rows, and heads that share
+their X become one large product. Nothing but speed depends on it.
+
 Derivation. For one row let s = W x + b, p = softmax(s), y the one-hot label, l = log sum_k exp s_k - s_y:
 
     dl/ds = p - y                 gradient in omega, summed:      (P - Y)^T Z
@@ -62,7 +66,7 @@ def with_ones(X: Tensor) -> Tensor:
 
 def logits(X: Tensor, head: Head) -> Tensor:
     """S = X W^T + b, (..., n, C)."""
-    return X @ head.weight.mT + head.bias.unsqueeze(-2)
+    return (head.weight @ X.mT + head.bias.unsqueeze(-1)).mT
 
 
 def loss(X: Tensor, labels: Tensor, head: Head) -> Tensor:
@@ -72,7 +76,12 @@ def loss(X: Tensor, labels: Tensor, head: Head) -> Tensor:
 
 def _loss_of_logits(S: Tensor, labels: Tensor) -> Tensor:
     picked = S.gather(-1, labels.expand(S.shape[:-1]).unsqueeze(-1)).squeeze(-1)
-    return (S.logsumexp(-1) - picked).sum(-1)
+    return (S.mT.logsumexp(-2) - picked).sum(-1)
+
+
+def _softmax(S: Tensor) -> Tensor:
+    """Softmax over the classes of S (..., n, C), in the layout of S."""
+    return S.mT.softmax(-2).mT
 
 
 def error(X: Tensor, labels: Tensor, head: Head) -> Tensor:
@@ -81,9 +90,9 @@ def error(X: Tensor, labels: Tensor, head: Head) -> Tensor:
 
 
 def _error_of_logits(S: Tensor, labels: Tensor) -> Tensor:
-    P = S.softmax(-1)
-    rows = labels.expand(P.shape[:-1]).unsqueeze(-1)
-    return P.scatter_add(-1, rows, torch.full((), -1.0, dtype=P.dtype, device=P.device).expand(rows.shape))
+    P = S.mT.softmax(-2)  # (..., C, n)
+    picked = labels.expand(S.shape[:-1]).unsqueeze(-2)
+    return P.scatter_add(-2, picked, P.new_full((), -1.0).expand(picked.shape)).mT
 
 
 def _against_features(A: Tensor, X: Tensor) -> Tensor:
@@ -115,7 +124,7 @@ def _times_covariance(P: Tensor, U: Tensor) -> Tensor:
 
 def probabilities(X: Tensor, head: Head) -> Tensor:
     """P = softmax(S), (..., n, C)."""
-    return logits(X, head).softmax(-1)
+    return _softmax(logits(X, head))
 
 
 def loss_along(S: Tensor, labels: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,7 +134,7 @@ def loss_along(S: Tensor, labels: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Te
     (diag(p) - p p^T) d, with p, y and d of each row.
     """
     slope = (_error_of_logits(S, labels) * D).sum((-2, -1))
-    return _loss_of_logits(S, labels), slope, (D * _times_covariance(S.softmax(-1), D)).sum((-2, -1))
+    return _loss_of_logits(S, labels), slope, (D * _times_covariance(_softmax(S), D)).sum((-2, -1))
 
 
 def hessian_vector_product(X: Tensor, head: Head, vector: Tensor, *, P: Tensor | None = None) -> Tensor:
@@ -160,7 +169,7 @@ def feature_gradient(X: Tensor, labels: Tensor, head: Head, R: Tensor) -> Tensor
     """
     S = logits(X, head)
     U = logits(X, Head.from_omega(R))
-    return _error_of_logits(S, labels) @ R[..., :-1] + _times_covariance(S.softmax(-1), U) @ head.weight
+    return _error_of_logits(S, labels) @ R[..., :-1] + _times_covariance(_softmax(S), U) @ head.weight
 
 
 def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,7 +182,7 @@ def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor
     S = logits(X, head)
     E = _error_of_logits(S, labels)
     R = clean_gradient + _against_features(E, X)
-    gradient = E @ R[..., :-1] + _times_covariance(S.softmax(-1), logits(X, Head.from_omega(R))) @ head.weight
+    gradient = E @ R[..., :-1] + _times_covariance(_softmax(S), logits(X, Head.from_omega(R))) @ head.weight
     return 0.5 * R.square().sum((-2, -1)), gradient
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from featpoison.attacks import feature_matching as fm
 from featpoison.attacks.feature_matching import FeatureMatching, match
+from featpoison.attacks.matching_steps import Descent
 from featpoison.common.pixels import to_pixels
 from featpoison.common.shards import Shard
 from featpoison.config import load
@@ -73,13 +74,15 @@ def test_early_stop_keeps_its_promise(matching, tolerance):
 
 @pytest.fixture(scope="module")
 def demos_matching():
-    """The demo's settings, and poisoned features, base images and folded encoder from its real data."""
+    """Algorithm 1 at the demo's scale, and poisoned features, base images and folded encoder from its
+    data."""
     demo = load(ROOT / "workflow/config/demo.yaml")
     dataset = sources.load(next(iter(demo.datasets.values())), ROOT)[0]
     encoder = load_encoder(ROOT / next(iter(demo.encoders.values())).weights.path)
     base, others = dataset.train_images[:20], dataset.train_images[1000:1020]
     zeta = 2 * extract(others, encoder)
-    return demo.attacks.feature_matching, (zeta, to_pixels(base), encoder.fold_batchnorm())
+    settings = FeatureMatching(steps=100, batch_size=demo.attacks.feature_matching.batch_size)
+    return settings, (zeta, to_pixels(base), encoder.fold_batchnorm())
 
 
 def moved_on(nu, taken, problem, settings, dtype):
@@ -87,7 +90,8 @@ def moved_on(nu, taken, problem, settings, dtype):
     `nu`, both by plain gradient descent on F."""
     zeta, base, encoder = problem
     x, sizes = nu, []
-    for step, rate in enumerate(fm.rates(settings, BETA)):
+    rates = Descent(base, settings.step_size, BETA, settings.steps, 0.0).rates
+    for step, rate in enumerate(rates):
         _, towards = pull_back(x, lambda z: z - zeta, encoder, dtype)
         gradient = settings.gamma * towards + BETA * (x - base)
         sizes.append(gradient.flatten(1).norm(dim=1))
@@ -96,8 +100,7 @@ def moved_on(nu, taken, problem, settings, dtype):
 
 
 def test_early_stop_keeps_its_promise_on_the_demos_encoder(demos_matching):
-    """The condition of the bound cannot be proven for a deep encoder: measured on real images, at the demo's
-    settings."""
+    """The condition of the bound cannot be proven for a deep encoder: measured on real images."""
     demo, problem = demos_matching
     settings = demo.model_copy(update={"precision": "float32"})
     full, _ = match(*problem, settings.model_copy(update={"tolerance": 0.0}), beta=BETA)
@@ -133,6 +136,43 @@ def test_bfloat16_reaches_the_same_objective_by_other_images(demos_matching):
     change = (found["bfloat16"] - found["float32"]).norm() / (found["float32"] - base).norm()
     assert 0.1 < change < 0.6
     assert F["bfloat16"].mean().item() == pytest.approx(F["float32"].mean().item(), rel=0.01)
+
+
+def objective(nu, problem, settings):
+    """F of each image (n,), in float32."""
+    zeta, base, encoder = problem
+    distance, stay = (encoder(nu) - zeta).square().sum(1), (nu - base).square().flatten(1).sum(1)
+    return (settings.gamma * distance + BETA * stay) / 2
+
+
+def test_accelerated_steps_are_fista_with_restarts(matching):
+    """In float64, image by image, against the published recurrences."""
+    zeta, base, folded = matching
+    folded = folded.double()
+    settings = FULL.model_copy(update={"optimizer": "accelerated", "progress": 0.0})
+    ours, _ = match(zeta.double()[:3], base.double()[:3], folded, settings, beta=BETA)
+    for z, mu, found in zip(zeta.double()[:3], base.double()[:3], ours, strict=True):
+        expected = slow.accelerated_matching(z, mu, folded, settings, BETA)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+
+
+def test_accelerated_steps_reach_lower_in_fewer(demos_matching):
+    settings, problem = demos_matching
+    plain, _ = match(*problem, settings, beta=BETA)
+    fast = settings.model_copy(update={"optimizer": "accelerated", "steps": 40})
+    ours, _ = match(*problem, fast, beta=BETA)
+    assert objective(ours, problem, settings).mean() < objective(plain, problem, settings).mean()
+
+
+def test_images_stop_where_accelerated_steps_no_longer_help(demos_matching):
+    settings, problem = demos_matching
+    update = {"optimizer": "accelerated", "steps": 300, "progress": 0.01, "precision": "float32"}
+    ours, taken = match(*problem, settings.model_copy(update=update), beta=BETA)
+    assert taken.min() >= fm.PATIENCE
+    assert (taken < 300).all()
+    longer, _ = match(*problem, settings.model_copy(update=update | {"progress": 0.0}), beta=BETA)
+    early, late = (objective(nu, problem, settings) for nu in (ours, longer))
+    assert late.mean() < early.mean() < 1.1 * late.mean()
 
 
 def test_a_killed_matching_resumes_bit_for_bit(matching, tmp_path, monkeypatch):

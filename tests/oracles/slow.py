@@ -46,6 +46,30 @@ def feature_matching(zeta: Tensor, base: Tensor, encoder, settings, beta: float)
     return torch.stack(results)
 
 
+def accelerated_matching(z: Tensor, mu: Tensor, encoder, settings, beta: float) -> Tensor:
+    """FISTA for one image (Beck and Teboulle, 2009, section 4, for F = f + g with g the term of beta),
+    restarted by the gradient scheme (O'Donoghue and Candes, 2015, section 3.2); the lowest point counts."""
+    import math
+
+    x, y, t, eta = mu.clone(), mu.clone(), 1.0, settings.step_size
+    best, lowest = mu, math.inf
+    for _ in range(settings.steps):
+        leaf = y.clone().requires_grad_(True)
+        f = settings.gamma / 2 * (encoder(leaf[None])[0] - z).square().sum()
+        F = f.item() + beta / 2 * (y - mu).square().sum().item()
+        if lowest > F:
+            best, lowest = y, F
+        forward = y - eta * torch.autograd.grad(f, leaf)[0]
+        new = (forward + eta * beta * mu) / (1 + eta * beta)
+        if ((y - new) * (new - x)).sum() > 0:
+            x, y, t = new, new, (1 + math.sqrt(5)) / 2
+            continue
+        following = (1 + math.sqrt(1 + 4 * t * t)) / 2
+        y = new + (t - 1) / following * (new - x)
+        x, t = new, following
+    return best.detach()
+
+
 def ms_ssim(first: Tensor, second: Tensor, settings) -> Tensor:
     """MS-SSIM of one pair of images (channels, h, w) with even sides, window by window."""
     side = torch.arange(settings.window, dtype=first.dtype) - (settings.window - 1) / 2

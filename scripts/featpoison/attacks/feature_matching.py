@@ -7,14 +7,16 @@ blocks of fixed rows, so results do not depend on how blocks are spread over job
 backward pass of the frozen encoder per step, none of it for weights.
 
 Forward and backward step together are nu <- nu - a grad F(nu) with a = eta / (1 + eta beta): plain gradient
-descent on F.
+descent on F. The same step can be accelerated (`matching_steps.py`). Measured with 50 poisons on the demo's
+encoders at beta 0.1: 100 accelerated steps end within 0.4 % of the mean F of the paper's 2000 steps, 200 end
+below it.
 
-Early stop. What remains moves an image by at most the sum over the remaining steps of a_s ||grad F(nu_s)||.
-Where F is convex with an L-Lipschitz gradient along the rest of the path and a_s <= 2 / L, ||grad F|| does
-not grow (Nesterov, Lectures on Convex Optimization, 2018, section 2.1.5), so that sum is at most ||grad F||
-now times the sum of the remaining a_s. An image stops where this product is at most `tolerance`, taking the
-largest ||grad F|| of the last `PATIENCE` steps. F through a deep encoder is convex only locally: the bound is
-proven under that condition and measured on the demo's encoder by a test.
+Early stop of the plain steps. What remains moves an image by at most the sum over the remaining steps of
+a_s ||grad F(nu_s)||. Where F is convex with an L-Lipschitz gradient along the rest of the path and a_s <= 2 /
+L, ||grad F|| does not grow (Nesterov, Lectures on Convex Optimization, 2018, section 2.1.5), so that sum is
+at most ||grad F|| now times the sum of the remaining a_s. An image stops where this product is at most
+`tolerance`, taking the largest ||grad F|| of the last `PATIENCE` steps. F through a deep encoder is convex
+only locally: the bound is proven under that condition and measured on the demo's encoder by a test.
 
 Arithmetic. `tolerance` says how little an image would move on from where it stops, not how near it is to the
 image that another arithmetic finds: with bfloat16 the path leads past other kinks of the encoder's ReLUs to
@@ -26,7 +28,7 @@ and the converged victim loses 1.15 and 1.5 points instead of 1.1 and 1.6.
 
 import logging
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -34,10 +36,10 @@ from torch import Tensor
 
 from featpoison import store
 from featpoison.attacks.attack import Attack, Made, Run
+from featpoison.attacks.matching_steps import PATIENCE, Accelerated, Descent
 from featpoison.attacks.operations import Sizes, Work, to_pixels_and_back
 from featpoison.common.precision import Precision, name_of, resolve
 from featpoison.common.progress import Progress
-from featpoison.common.schedules import half_cosine
 from featpoison.common.settings import Settings
 from featpoison.datasets.stored import training_pixels
 from featpoison.encoders.encoder import Encoder, load_encoder
@@ -45,7 +47,6 @@ from featpoison.encoders.features import extract, pull_back
 from featpoison.records.checkpoints import Checkpoint
 
 log = logging.getLogger(__name__)
-PATIENCE = 10
 MARGIN = {torch.float64: 1.0, torch.float32: 1.0, torch.bfloat16: 2.0}
 """The early stop's ||grad F|| is this many times the computed one. In bfloat16 the gradient is a tenth off at
 first and about as wrong as it is long near a minimum, where images have settled on kinks of bfloat16's own F;
@@ -60,23 +61,24 @@ class FeatureMatching(Settings):
     """Weight of the feature distance (paper: 1)."""
     steps: PositiveInt = 2000
     """Gradient steps t (paper: 2000)."""
+    optimizer: Literal["gradient-descent", "accelerated"] = "gradient-descent"
+    """`gradient-descent`: Algorithm 1 as it stands, whose last image counts. `accelerated`: Nesterov's
+    momentum with restarts, for each image; its best image counts."""
     step_size: PositiveFloat = 0.1
-    """First step size; half a cosine takes it to zero (paper: 0.1, cosine)."""
+    """First step size; half a cosine takes it to zero (paper: 0.1, cosine). Of accelerated steps the size of
+    all."""
     tolerance: NonNegativeFloat = 0.01
-    """An image stops when all remaining steps would move it by at most this much (L2, pixel range), whether
-    they went on in bfloat16 or in float32; 0: never. It does not bound the difference of what the two
-    find."""
+    """Under gradient descent an image stops when all remaining steps would move it by at most this much (L2,
+    pixel range), whether they went on in bfloat16 or in float32; 0: never. It does not bound the difference
+    of what the two find."""
+    progress: NonNegativeFloat = 0.0005
+    """Under accelerated steps an image stops when its lowest F fell by at most this share of itself over the
+    last ten steps; 0: only where it did not fall."""
     batch_size: PositiveInt = 64
     """Images of a block, worked on together."""
     precision: Precision = "auto"
     """Arithmetic of the encoder; poisons are float32 always. With bfloat16 other images are found, which
     reach the same F: see the head of this module for what was measured."""
-
-
-def rates(settings: FeatureMatching, beta: float) -> list[float]:
-    """a = eta / (1 + eta beta) of each step, eta half a cosine from the first step size to zero; (steps,)."""
-    etas = [settings.step_size * half_cosine(step, settings.steps) for step in range(settings.steps)]
-    return [eta / (1 + eta * beta) for eta in etas]
 
 
 def match(
@@ -89,33 +91,39 @@ def match(
     within the block at NaN or infinity.
     """
     dtype = resolve(settings.precision, base.device)
-    steps = rates(settings, beta)
-    remaining = [sum(steps[step:]) for step in range(settings.steps + 1)]
+    steps: Descent | Accelerated
+    if settings.optimizer == "accelerated":
+        steps = Accelerated(base, settings.step_size, beta, settings.progress)
+    else:
+        bound = settings.tolerance / MARGIN[dtype]
+        steps = Descent(base, settings.step_size, beta, settings.steps, bound)
     result, taken = base.clone(), torch.full((len(base),), settings.steps, device=base.device)
     rows = torch.arange(len(base), device=base.device)
-    nu, mu, z = base, base, zeta
-    recent = base.new_zeros(PATIENCE, len(base))
+    mu, z = base, zeta
     progress = Progress(settings.steps, "steps of this block")
-    for step, rate in enumerate(steps):
+    for step in range(settings.steps):
+        nu = steps.point
         # gradient of 1/2 ||f(nu) - z||^2, row by row
-        _, towards = pull_back(nu, partial(torch.sub, other=z), encoder, dtype)
-        gradient = settings.gamma * towards + beta * (nu - mu)
-        nu = nu - rate * gradient
-        recent[step % PATIENCE] = gradient.flatten(1).norm(dim=1)
-        bound = MARGIN[dtype] * recent.amax(0) * remaining[step + 1]
-        if not recent[step % PATIENCE].isfinite().all():
-            row = rows[~recent[step % PATIENCE].isfinite()][0].item()
+        features, towards = pull_back(nu, partial(torch.sub, other=z), encoder, dtype)
+        away = nu - mu
+        gradient = settings.gamma * towards + beta * away
+        F = settings.gamma / 2 * (features - z).square().sum(1) + beta / 2 * away.square().sum((1, 2, 3))
+        finite = gradient.flatten(1).isfinite().all(1)
+        if not finite.all():
+            row = rows[~finite][0].item()
             raise FloatingPointError(f"feature matching: step {step}, row {row} is not finite")
+        steps.update(gradient, F)
         progress.advance(1, note=f"{len(rows)} images still move")
-        done = bound <= settings.tolerance
+        done = steps.finished()
         if step + 1 < PATIENCE or not done.any():
             continue
-        result[rows[done]], taken[rows[done]] = nu[done], step + 1
+        result[rows[done]], taken[rows[done]] = steps.found[done], step + 1
         keep = ~done
-        rows, nu, mu, z, recent = rows[keep], nu[keep], mu[keep], z[keep], recent[:, keep]
+        rows, mu, z = rows[keep], mu[keep], z[keep]
+        steps.keep(keep)
         if not len(rows):
             break
-    result[rows] = nu
+    result[rows] = steps.found
     return result, taken
 
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from featpoison.attacks.choices import Set
 from featpoison.attacks.constraints import ConstraintSet
-from featpoison.attacks.step_rules import Optimizer, StepRule
+from featpoison.attacks.step_rules import SECOND_MOMENTUM, Optimizer, StepRule
 from featpoison.common.precision import Precision
 from featpoison.common.progress import Progress
 from featpoison.common.settings import Settings
@@ -39,6 +39,9 @@ class InputSpace(Settings):
     """Passes over the poisons."""
     optimizer: Optimizer = "adam"
     """Step rule; Adam's steps do not depend on the scale of the objective."""
+    second_momentum: float = Field(default=SECOND_MOMENTUM, ge=0, lt=1)
+    """Adam's decay of squared gradients. Where gradients shrink a hundredfold on the way, as towards a
+    vanishing residual, a smaller one forgets the early ones in time."""
     step_size: PositiveFloat = 0.02
     """First step size of free poisons, in units of pixel range for Adam; half a cosine takes it to zero."""
     valid_step_size: PositiveFloat | None = None
@@ -118,7 +121,13 @@ def optimise(
     projected to, and `kept_in` its name, which decides on step size and penalty. Resumes from the last state
     kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity.
     """
-    rule = StepRule(settings.optimizer, settings.first_step_size(kept_in), settings.epochs, base)
+    rule = StepRule(
+        settings.optimizer,
+        settings.first_step_size(kept_in),
+        settings.epochs,
+        base,
+        settings.second_momentum,
+    )
     nu, best = within.project(base), base
     first_value, best_value, start = math.nan, math.inf, 0
     penalty = settings.penalty if kept_in == "constrained" else 0.0

@@ -1,8 +1,10 @@
 """The exact victim: the head at which mean loss + ridge/2 ||omega||^2 is smallest, found by Newton's method.
 
-Every minimiser has a certificate, the largest absolute entry of the gradient there. All is computed in
-float64. K problems that share their clean rows are solved together. An attack that moves poisons step by step
-keeps one `Newton` object: the inverse that preconditions its linear systems stays useful for many steps.
+Every minimiser has a certificate, the largest absolute entry of the gradient there. Objective, gradient and
+certificate are computed in float64; a Newton step, which the next one corrects, takes the clean rows' share
+of its Hessian in float32. K problems that share their clean rows are solved together. An attack that moves
+poisons step by step keeps one `Newton` object: the inverse that preconditions its linear systems stays useful
+for many steps.
 """
 
 import logging
@@ -34,6 +36,10 @@ LARGEST_INVERSE = 30_000
 """Largest number of rows C (d+1) of an inverse, 7 GB. A larger head (CIFAR-100 at d = 2048) has none."""
 MOST_TRIALS = 60
 """Trials of one line search."""
+ROUGH_TOLERANCE = 1e-4
+"""Smallest relative residual that is asked of products in float32."""
+REFINEMENTS = 10
+"""Most corrections of a solution by its residual in float64."""
 PATIENCE = 20
 """Where there is no inverse, conjugate gradients may take this many times MOST_ITERATIONS."""
 ROUNDING = 1e-6
@@ -54,14 +60,22 @@ class Converged(Settings):
     """Most Newton steps."""
 
 
-def train_converged(sets: TrainingSets, settings: Converged, *, classes: int) -> tuple[Tensor, Tensor]:
+def train_converged(
+    sets: TrainingSets, settings: Converged, *, classes: int, guess: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The minimisers omega (K, C, d+1), bias last, and their certificates (K,), both float64.
 
     A certificate is the largest absolute entry of the gradient of the objective (`objective`) at the
-    minimiser. Raises RuntimeError where one is above `settings.certificate`.
+    minimiser. `guess` (K, C, d+1), of any float type, saves steps where it is near: each problem begins there
+    or at zero, wherever its objective is lower. Raises RuntimeError where a certificate is above
+    `settings.certificate`.
     """
     newton = Newton(sets, settings)
     start = newton.sets.clean.new_zeros(len(sets.poisons), classes, sets.clean.shape[1] + 1)
+    if guess is not None:
+        guess = guess.to(start)
+        at_guess, at_zero = (objective(newton.sets, one, settings.ridge) for one in (guess, start))
+        start = torch.where((at_guess < at_zero).view(-1, 1, 1), guess, start)
     return newton.minimise(start)
 
 
@@ -101,6 +115,7 @@ class Newton:
         self.settings = settings
         own_poisons = sets.poisons.to(sets.clean.device, torch.float64, copy=True)
         self.sets = replace(sets, poisons=own_poisons).to(sets.clean.device, torch.float64)
+        self.rough = self.sets.clean.float()
         self.forget()
 
     def move_poisons(self, block: slice, features: Tensor) -> None:
@@ -143,8 +158,8 @@ class Newton:
                 break
             size = dot(gradient, gradient).sqrt()
             # a tolerance that shrinks with the gradient gives superlinear convergence
-            forcing = size.sqrt().clamp(max=0.1)
-            direction = self.solve(omega, -gradient, forcing).x
+            forcing = size.sqrt().clamp(ROUGH_TOLERANCE, 0.1)
+            direction = self._solve_roughly(omega, -gradient, forcing).x
             direction[certificate <= settings.tolerance] = 0
             omega = _line_search(self.sets, omega, direction, settings.ridge)
         _, gradient = _objective_and_gradient(self.sets, omega, settings.ridge)
@@ -160,20 +175,38 @@ class Newton:
         return omega, certificate
 
     def solve(
-        self, omega: Tensor, b: Tensor, tolerance: float | Tensor, start: Tensor | None = None
-    ) -> Solution:
+        self, omega: Tensor, b: Tensor, tolerance: float, start: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """H^-1 b for the K Hessians H of the mean loss with its ridge, at omega (K, C, d+1); b (K, C, d+1).
 
-        `tolerance` is the relative residual to reach, one number or (K, 1, 1). `start`: where to begin, zero
-        without it. As in `conjugate_gradients.solve`, the caller looks at the residuals of the solution.
+        `tolerance` is the relative residual ||b - H x|| / ||b|| to reach, in float64. `start`: where to
+        begin, zero without it. Returns the solutions (K, C, d+1) and their relative residuals (K, 1, 1).
+        Nothing is raised where these are above the tolerance after all corrections: the caller looks at
+        them.
         """
-        attempt = partial(conjugate_gradients.solve, self._hessian_at(omega), b, tolerance=tolerance)
+        product, size = self._hessian_at(omega, self.sets.clean), dot(b, b).sqrt()
+        x = torch.zeros_like(b) if start is None else start
+        for _ in range(REFINEMENTS):
+            residual = b - product(x)
+            relative = dot(residual, residual).sqrt() / size
+            if (relative <= tolerance).all():
+                break
+            x = x + self._solve_roughly(omega, residual, (tolerance / relative).clamp(ROUGH_TOLERANCE, 1)).x
+        return x, relative
+
+    def _solve_roughly(self, omega: Tensor, b: Tensor, tolerance: Tensor) -> Solution:
+        """H^-1 b by conjugate gradients, with the clean rows' share of the K Hessians in float32.
+
+        `tolerance` (K, 1, 1) is the relative residual to reach, as far as float32 tells.
+        """
+        product = self._hessian_at(omega, self.rough)
+        attempt = partial(conjugate_gradients.solve, product, b, tolerance=tolerance)
         if omega[0].numel() > LARGEST_INVERSE:
-            return attempt(iterations=PATIENCE * MOST_ITERATIONS, start=start)
+            return attempt(iterations=PATIENCE * MOST_ITERATIONS)
         attempt = partial(attempt, precondition=self._precondition)
         # first with the inverse that there is, or with none
         iterations = STALE_ITERATIONS if len(self.inverse) else max(0, PLAIN_PRODUCTS // len(b) - self.plain)
-        found = attempt(iterations=iterations, start=start)
+        found = attempt(iterations=iterations)
         self.plain += found.products
         if (found.relative_residual <= tolerance).all():
             return found
@@ -201,17 +234,21 @@ class Newton:
             return (residual.flatten(1) @ self.inverse[0]).view_as(residual)
         return (residual.flatten(1).unsqueeze(1) @ self.inverse).view_as(residual)
 
-    def _hessian_at(self, omega: Tensor) -> conjugate_gradients.Operator:
-        """The product of vectors (K, C, d+1) with the K Hessians at omega; what all products share is
-        kept."""
-        head, ridge, rows = Head.from_omega(omega), self.settings.ridge, self.sets.rows
-        parts = [(X, softmax.probabilities(X, head)) for X in (self.sets.clean, self.sets.poisons)]
+    def _hessian_at(self, omega: Tensor, clean: Tensor) -> conjugate_gradients.Operator:
+        """The product of vectors (K, C, d+1) float64 with the K Hessians at omega; what all products share is
+        kept.
+
+        `clean` (N, d) are the clean rows, in the type in which their share is computed. Poisons are few and
+        may be hundreds of times longer: their share is always in float64.
+        """
+        ridge, rows = self.settings.ridge, self.sets.rows
+        heads = [(X, Head.from_omega(omega.to(X))) for X in (clean, self.sets.poisons)]
+        parts = [(X, head, softmax.probabilities(X, head)) for X, head in heads]
 
         def product(vector: Tensor) -> Tensor:
-            total = sum(
-                (softmax.hessian_vector_product(X, head, vector, P=P) for X, P in parts),
-                torch.zeros_like(vector),
-            )
+            total = torch.zeros_like(vector)
+            for X, head, P in parts:
+                total += softmax.hessian_vector_product(X, head, vector.to(X), P=P)
             return total / rows + ridge * vector
 
         return product
