@@ -2,19 +2,24 @@
 
 import numpy as np
 import pytest
+from featpoison.attacks.names import load, making
 from featpoison.papers import lu2024
 from featpoison.papers.lu2024_claims import CLAIMS
 from featpoison.render.claims_page import page
 from featpoison.results import bootstrap
 from featpoison.results.claims import Key
 from featpoison.results.judging import judge
+from featpoison.results.samples import VICTIMS
 from oracles.worlds import (
     AS_CLAIMED,
     DECODER,
     FILTERED,
     GC,
     GC_CONSTRAINED,
+    GC_CONSTRAINED_REACHABLE,
     GC_FEATURE,
+    GC_FEATURE_REACHABLE,
+    GC_REACHABLE,
     HEAD,
     IN_PCAM,
     IN_TRANSFER,
@@ -22,6 +27,7 @@ from oracles.worlds import (
     MATCHING_SMALL_BETA,
     NETWORK_DROPS,
     PUBLISHED,
+    REACHABLE,
     TARGET,
     TGDA,
     TGDA_CONSTRAINED,
@@ -99,6 +105,55 @@ def test_several_fold_needs_a_drop_to_shrink(tmp_path):
     assert twice.verdicts()[2] == "not supported"
 
 
+# Verdicts by target head
+
+
+def judged(number, world):
+    claim = next(claim for claim in CLAIMS if claim.number == number)
+    return judge(claim, world.samples, lu2024.drops(PUBLISHED))
+
+
+def test_targets_with_different_verdicts_are_judged_apart(tmp_path):
+    """GC-feature reaches one target head and not the other."""
+    drops = {HEAD: 0.6, GC_FEATURE: 0.2, REACHABLE: 0.5, GC_FEATURE_REACHABLE: 0.5}
+    found = judged(8, World(tmp_path).add("fine-tuning", drops))
+    assert found.overall == "depends on the target"
+    assert {found.verdict(victim) for victim in VICTIMS} == {"depends on the target"}
+    verdicts = {targets: part.overall for targets, part in found.by_target.items()}
+    assert verdicts == {("gradpc-feature",): "not supported", ("reachable",): "supported"}
+
+
+def test_targets_with_one_verdict_share_it(tmp_path):
+    """They are listed all the same; rows without a target head are a part of the claim, and no target."""
+    drops = {HEAD: 0.6, GC_FEATURE: 0.6, REACHABLE: 0.5, GC_FEATURE_REACHABLE: 0.5}
+    found = judged(8, World(tmp_path).add("fine-tuning", drops))
+    assert (found.overall, len(found.by_target)) == ("supported", 2)
+    rows = {GC: 0.3, GC_REACHABLE: 0.3, TGDA: 0.3}
+    harder = {GC: 0.5, GC_REACHABLE: 0.5, TGDA: 0.2}
+    found = judged(6, World(tmp_path / "b").add("fine-tuning", rows).add("transfer", harder))
+    assert found.by_target[()].overall == "not supported"
+    assert (found.overall, len(found.by_target)) == ("not supported", 3)
+
+
+def test_one_target_has_the_claims_own_verdict(tmp_path):
+    world = World(tmp_path).add("fine-tuning", AS_CLAIMED).add("transfer", IN_TRANSFER)
+    assert all(judged(number, world).by_target == {} for number in range(1, 11))
+
+
+def test_a_target_that_only_one_victim_tells_apart(tmp_path):
+    """The target heads differ for sgd100 only: the converged victim supports the claim at neither."""
+    drops = {TGDA: 0.3, GC: 0.2, GC_REACHABLE: 0.5}
+    found = judged(1, World(tmp_path).add("fine-tuning", drops, converged=0.0))
+    assert [found.verdict(victim) for victim in VICTIMS] == ["depends on the target", "not supported"]
+    assert found.by_target[("reachable",)].overall == "supported (sgd100 only: instability)"
+    assert found.overall == "depends on the target"
+
+
+def test_the_literal_protocol_is_that_of_all_targets_but_ours():
+    literal = {name for name in making("target") if not load(name).ours}
+    assert set(lu2024.LITERAL_TARGETS) == literal
+
+
 def test_the_papers_own_numbers():
     published = lu2024.drops(PUBLISHED)
     assert published[Key("transfer", "emn-input", None, np.inf)] == 7.88
@@ -138,6 +193,16 @@ def test_a_claim_compares_two_rows_of_one_scenario_and_budget(number, plus, minu
     assert compared(number, key(plus), key(minus), *map(key, others)) == expected
     assert compared(number, key(plus), key(minus, eps_d=0.3)) == []
     assert compared(number, key(plus), key(minus, scenario="transfer")) == []
+
+
+def test_a_row_is_compared_with_one_of_its_own_target():
+    """Different targets are compared only where no row has the same one."""
+    free, constrained = (key(GC), key(GC_REACHABLE)), (key(GC_CONSTRAINED), key(GC_CONSTRAINED_REACHABLE))
+    assert compared(2, *free, *constrained) == list(zip(free, constrained, strict=True))
+    assert compared(2, *free, constrained[1]) == [(free[1], constrained[1])]
+    assert compared(2, free[0], *constrained) == [(free[0], constrained[0])]
+    assert compared(2, free[0], constrained[1]) == [(free[0], constrained[1])]
+    assert compared(1, *free, key(TGDA)) == [(one, key(TGDA)) for one in free]
 
 
 def test_sets_and_defences_are_told_apart():

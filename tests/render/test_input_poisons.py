@@ -31,8 +31,8 @@ def test_stretch_uses_each_images_own_range():
 def test_the_program_of_figure_2_reads_poisons_of_an_input_space_attack(tmp_path):
     """These have no beta."""
     base, images = poisons(np.random.default_rng(0), scale=5)
-    files = {name: tmp_path / f"{name}.h5" for name in ("features", "clean", "target")}
-    World(tmp_path).add_shared_files(files, 0.1)
+    files = {name: tmp_path / f"{name}.h5" for name in ("features", "clean")}
+    World(tmp_path).add_shared_files(files)
     facts = {"residual": np.full(2, 0.5), "feature_magnitude_ratio": np.full(2, 9.0)}
     poisoned = victims(np.full((2, VICTIM_SEEDS), 0.5))
     store.write(tmp_path / "images.h5", {"train_images": (255 * base).astype(np.uint8)}, RECORD)

@@ -14,7 +14,7 @@ from featpoison.results.rows import Request, Row
 from featpoison.results.samples import Scenario, ScenarioFiles
 from helpers import RECORD
 from oracles.pictures import CELLS
-from oracles.worlds import World, heads, uniform, victims
+from oracles.worlds import World, heads, uniform, victims, write_target
 
 
 def asked(method, source, eps_d=0.03, **choices):
@@ -46,7 +46,8 @@ def world(tmp_path):
     head that errs on 60 %."""
     world = World(tmp_path)
     files = {name: tmp_path / f"{name}.h5" for name in ("features", "clean", "target")}
-    world.add_shared_files(files, 0.5)
+    world.add_shared_files(files)
+    write_target(files["target"], 0.5)
     clean = victims(np.array([[0.4, 0.2]])) | {"converged_omega": heads(np.array([0.3]))}
     store.write(files["clean"], clean | {"converged_accuracy": np.array([0.7])}, RECORD)
     return files

@@ -20,6 +20,10 @@ SCENARIOS = {
 }
 """The scenario of each table; Table 4 names it in its rows."""
 
+LITERAL_TARGETS = ("gradpc-input", "gradpc-feature", "gradpc-minibatch")
+"""Target heads by the paper's protocol read literally, in the readings that it leaves open: one step from the
+well-trained head. All others are this project's."""
+
 
 class Printed(NamedTuple):
     """What the name of a printed row says."""

@@ -35,8 +35,15 @@ def _chosen(
 
 
 def _together(first: Sequence[Key], second: Sequence[Key]) -> list[tuple[Key, Key]]:
-    """All pairs of the two at one scenario and budget."""
-    return [(a, b) for a in first for b in second if (a.scenario, a.eps_d) == (b.scenario, b.eps_d)]
+    """The pairs of the two at one scenario and budget.
+
+    Rows that aim at different target heads are a pair only where neither has a partner with its own target
+    head, or with none: what the target costs is not what the attack costs.
+    """
+    pairs = [(a, b) for a in first for b in second if (a.scenario, a.eps_d) == (b.scenario, b.eps_d)]
+    alike = [(a, b) for a, b in pairs if a.target == b.target or None in (a.target, b.target)]
+    partnered = {key for pair in alike for key in pair}
+    return [pair for pair in pairs if pair in alike or partnered.isdisjoint(pair)]
 
 
 def _across(keys: Sequence[Key], first: str, second: str) -> list[Comparison]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from featpoison.papers.lu2024 import as_printed
+from featpoison.papers.lu2024 import LITERAL_TARGETS, as_printed
 from featpoison.records.provenance import relative
 from featpoison.results.bootstrap import DRAWS, Interval
 from featpoison.results.cells import written
@@ -18,9 +18,12 @@ Every number below is a drop of test accuracy in percentage points, or a differe
 Student's quantile for the number of seeds. A drop has the same interval here and in the tables; the two sides
 of a comparison share their draws unless a claim says otherwise. A comparison holds when its interval lies on
 the claimed side ("no" when it does not, "opposite" when it lies on the other side); a claim is supported when
-all of its comparisons hold. Two victims are judged: `sgd100`, the paper's 100 epochs of SGD, and `converged`,
-the exact minimiser; what only `sgd100` shows is instability of training. *Paper*: how many of the claim's
-comparisons hold among the paper's printed drops, which come without intervals."""
+all of its comparisons hold. Where its rows aim at several target heads, each has a verdict of its own, and
+"depends on the target" says that these differ. A target of the *literal protocol* is the paper's step from
+the well-trained head; those *chosen to be reachable* are this project's. Two victims are judged: `sgd100`,
+the paper's 100 epochs of SGD, and `converged`, the exact minimiser; what only `sgd100` shows is instability
+of training. *Paper*: how many of the claim's comparisons hold among the paper's printed drops, which come
+without intervals."""
 
 
 def page(judgements: Sequence[Judgement], samples: Samples, published: Mapping[Key, float]) -> str:
@@ -34,6 +37,9 @@ def page(judgements: Sequence[Judgement], samples: Samples, published: Mapping[K
             _of(*one.published),
         ]
         lines.append(f"| {' | '.join(cells)} |")
+        for targets, part in one.by_target.items():
+            cells = ["", _aimed_at(targets), *(_short(part, victim) for victim in VICTIMS), ""]
+            lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
         "Each comparison names the set and the target head of its rows, and tau, the reachability threshold "
@@ -45,9 +51,14 @@ def page(judgements: Sequence[Judgement], samples: Samples, published: Mapping[K
 
 
 def _short(judgement: Judgement, victim: str) -> str:
-    found = judgement.findings[victim]
-    verdict = judgement.verdict(victim)
-    return verdict if not found else f"{verdict} ({_of(sum(finding.holds for finding in found), len(found))})"
+    """The verdict, and how many comparisons stand behind it."""
+    found, verdict = judgement.findings[victim], judgement.verdict(victim)
+    if not found:
+        return verdict
+    opposite = sum(finding.opposite for finding in found)
+    counts = [_of(sum(finding.holds for finding in found), len(found))]
+    counts += [f"{opposite} opposite"] if opposite else []
+    return f"{verdict} ({', '.join(counts)})"
 
 
 def _of(some: int, total: int) -> str:
@@ -69,8 +80,12 @@ def _section(judgement: Judgement, samples: Samples, published: Mapping[Key, flo
             f"Needs result files of {claim.needs}; the configuration's tables declare none that this "
             "version makes.",
         ]
-    lines += ["", *(f"- {sentence(victim, judgement.findings[victim], samples)}" for victim in VICTIMS), ""]
+    for targets, part in judgement.by_target.items():
+        lines += ["", f"{_aimed_at(targets)}: **{part.overall}.**", "", *_sentences(part, samples)]
+    if not judgement.by_target:
+        lines += ["", *_sentences(judgement, samples)]
     lines += [
+        "",
         "| scenario | claimed | eps_d | tau | sgd100 | converged | paper |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -93,6 +108,21 @@ def _section(judgement: Judgement, samples: Samples, published: Mapping[Key, flo
         for key in (finding.comparison.plus, finding.comparison.minus)
     )
     return [*lines, "", f"Sources: {', '.join(f'`{path}`' for path in sources)}."]
+
+
+def _sentences(judgement: Judgement, samples: Samples) -> list[str]:
+    return [f"- {sentence(victim, judgement.findings[victim], samples)}" for victim in VICTIMS]
+
+
+def _aimed_at(targets: Sequence[str]) -> str:
+    """The target heads of some comparisons, each with the way it was chosen."""
+    if not targets:
+        return "Rows without a target head"
+    chosen = (
+        f"`{one}` ({'literal protocol' if one in LITERAL_TARGETS else 'chosen to be reachable'})"
+        for one in targets
+    )
+    return f"{'Target' if len(targets) == 1 else 'Targets'} {' and '.join(chosen)}"
 
 
 def sentence(victim: str, findings: Sequence[Finding], samples: Samples) -> str:

@@ -51,6 +51,12 @@ class Comparison:
         exist."""
         return self.plus.scenario == self.minus.scenario and not self.independent
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target heads that the two rows aim at: mostly one, none where neither row has any."""
+        aimed = (self.plus.target, self.minus.target)
+        return tuple(dict.fromkeys(target for target in aimed if target is not None))
+
 
 @dataclass(frozen=True)
 class Claim:

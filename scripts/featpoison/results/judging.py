@@ -1,8 +1,9 @@
 """The verdicts: each claim's comparisons against intervals from our own result files, never against point
 estimates alone."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from featpoison.results.bootstrap import STREAM, Interval, contrast, pairable
 from featpoison.results.claims import Claim, Comparison, Key
@@ -11,6 +12,7 @@ from featpoison.results.samples import VICTIMS, Samples
 RESIDUAL_SMALL = 0.1
 """Largest ||R|| / ||G|| at the target head that counts as canceled."""
 SUPPORTED, NOT_SUPPORTED, NOT_RUN = "supported", "not supported", "not run"
+DEPENDS = "depends on the target"
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,25 @@ class Judgement:
     findings: Mapping[str, Sequence[Finding]]
     published: tuple[int, int]
 
+    @cached_property
+    def by_target(self) -> Mapping[tuple[str, ...], "Judgement"]:
+        """The same claim judged on the comparisons of each target head alone, in their order.
+
+        A key is `Comparison.targets`: empty for rows that aim at no target head, two names where the two
+        sides aim at different ones. Empty where the comparisons name fewer than two target heads: the claim's
+        own verdict is then that of its only one.
+        """
+        everything = [finding for found in self.findings.values() for finding in found]
+        aimed = dict.fromkeys(finding.comparison.targets for finding in everything)
+        if len([targets for targets in aimed if targets]) < 2:
+            return {}
+        return {targets: replace(self, findings=_of_targets(self.findings, targets)) for targets in aimed}
+
     def verdict(self, victim: str) -> str:
-        """Supported where every comparison holds; not run where there is none."""
+        """Supported where every comparison holds; not run where there is none. Where target heads differ in
+        their verdicts, that they do."""
+        if _differ(part.verdict(victim) for targets, part in self.by_target.items() if targets):
+            return DEPENDS
         found = self.findings[victim]
         if not found:
             return NOT_RUN
@@ -69,12 +88,28 @@ class Judgement:
     @property
     def overall(self) -> str:
         """One verdict, which names the victim where it holds for one only."""
+        if _differ(part.overall for targets, part in self.by_target.items() if targets):
+            return DEPENDS
         verdicts = [self.verdict(victim) for victim in VICTIMS]
         if verdicts == [SUPPORTED, NOT_SUPPORTED]:
             return f"{SUPPORTED} (sgd100 only: instability)"
         if verdicts == [NOT_SUPPORTED, SUPPORTED]:
             return f"{SUPPORTED} (converged only)"
         return verdicts[0]
+
+
+def _differ(verdicts: Iterable[str]) -> bool:
+    return len(set(verdicts)) > 1
+
+
+def _of_targets(
+    findings: Mapping[str, Sequence[Finding]], targets: tuple[str, ...]
+) -> Mapping[str, Sequence[Finding]]:
+    """The findings about these target heads, by victim."""
+    return {
+        victim: [finding for finding in found if finding.comparison.targets == targets]
+        for victim, found in findings.items()
+    }
 
 
 def judge(claim: Claim, samples: Samples, published: Mapping[Key, float]) -> Judgement:
