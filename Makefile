@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON ?= python3
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 CORES ?= 2
-DEMO := $(RUN) snakemake --workflow-profile workflow/profiles/default --configfile workflow/config/demo.yaml --cores $(CORES)
+DEMO := $(RUN) FEATPOISON_WARM=1 snakemake --workflow-profile workflow/profiles/default --configfile workflow/config/demo.yaml --cores $(CORES)
 
 .PHONY: setup demo test check bench lint requirements
 

@@ -54,6 +54,8 @@ def test_readme_shows_the_commands_of_the_makefile():
     for command in (demo, tests):
         assert command in readme
         assert command in make
+    assert f"FEATPOISON_WARM=1 .venv/bin/{demo}" in readme
+    assert f"FEATPOISON_WARM=1 {demo}" in make
 
 
 def test_readme_links_exist():

@@ -34,10 +34,11 @@ TABLE_ROWS = [
 
 
 class Toy:
-    """The copy: `run` Snakemake in it, `planned` jobs of a dry run."""
+    """The copy: `run` Snakemake in it, `planned` jobs of a dry run. Its programs run in forks of a warm
+    interpreter, or under plain Python."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, plain: bool = False) -> None:
+        self.folder, self.plain = folder, plain
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         return self.python("-m", "snakemake", "--configfile", "toy.yaml", *PROFILE, *arguments)
@@ -53,8 +54,11 @@ class Toy:
         return self.python("scripts/audit.py", *arguments)
 
     def environment(self) -> dict[str, str]:
-        """Jobs find this interpreter first."""
-        return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        """Jobs find this interpreter first. Variables that each test has its own of are left out, or each
+        would need its own warm interpreter."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return kept | {"PATH": path, "FEATPOISON_WARM": "0" if self.plain else "1"}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         done = self.snakemake("--cores", "2", *arguments)
@@ -104,7 +108,7 @@ class Toy:
         return Toy(folder)
 
 
-def make_toy(folder: Path) -> Toy:
+def make_toy(folder: Path, plain: bool = False) -> Toy:
     """A fresh copy without any product."""
     for part in PARTS:
         source, place = ROOT / part, folder / part
@@ -161,7 +165,7 @@ def make_toy(folder: Path) -> Toy:
         },
     }
     (folder / "toy.yaml").write_text(yaml.safe_dump(config))
-    return Toy(folder)
+    return Toy(folder, plain)
 
 
 def pinned(folder: Path, name: str) -> dict[str, str]:

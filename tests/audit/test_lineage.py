@@ -220,11 +220,14 @@ def test_a_job_without_records_is_unknown_and_long_names_are_found(root):
     place.parent.mkdir(parents=True)
     place.write_text(json.dumps({"rule": "r", "starttime": 0.2, "endtime": 61.7, "log": ["logs/p/x.log"]}))
     (root / "benchmarks/p").mkdir(parents=True)
-    (root / "benchmarks/p/x.jsonl").write_text('{"s": 61.5, "cpu_time": null, "max_rss": 12}\n')
+    benchmark = root / "benchmarks/p/x.jsonl"
+    benchmark.write_text('{"s": 61.5, "cpu_time": null, "max_rss": 12}\n')
     job = job_of(root, name)
     assert (job.rule, job.start, job.end) == ("r", "1970-01-01T00:00:00+00:00", "1970-01-01T00:01:01+00:00")
     assert job.usage == {"s": 61.5, "max_rss": 12.0}
     assert job.log is None
+    os.utime(benchmark, (0.1, 0.1))  # before the job began: of an earlier one
+    assert job_of(root, name).usage == {}
 
 
 def test_the_audit_imports_neither_torch_nor_scipy():

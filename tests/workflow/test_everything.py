@@ -8,11 +8,13 @@ from toy import make_toy
 
 
 def demo_tables() -> dict:
-    """The demo's tables and rows, at the toy's budget."""
+    """The demo's tables and rows, all at the toy's budget."""
     tables = yaml.safe_load((ROOT / "workflow/config/demo.yaml").read_text())["tables"]
     for table in tables.values():
         if table["budgets"] != [float("inf")]:
             table["budgets"] = [0.2]
+        for row in table["rows"]:
+            row.pop("budgets", None)
     return tables
 
 

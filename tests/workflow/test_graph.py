@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT
-from toy import POISON, RESULT, make_toy
+from toy import POISON, RESULT, Toy, make_toy
 
 MADE = (*(f"figure{number}" for number in (1, 2, 3, 4, 5, 6, 7, 9)), "reach")
 AFTER_VICTIMS = {"table1.csv", "table1", "claims"}
@@ -115,7 +115,28 @@ def test_the_claims_are_judged_on_what_the_tables_declare(finished):
 
 
 def test_a_second_run_does_nothing(finished):
-    assert finished.planned() == {}
+    assert Toy(finished.folder, plain=True).planned() == {}
+
+
+def test_warm_jobs_leave_benchmarks_of_their_own(finished):
+    logs = {path.relative_to(finished.folder / "logs") for path in (finished.folder / "logs").rglob("*.log")}
+    made = finished.folder / "benchmarks"
+    assert {path.relative_to(made).with_suffix(".log") for path in made.rglob("*.jsonl")} == logs
+    for path in made.rglob("*.jsonl"):
+        used = json.loads(path.read_text())
+        assert used.keys() == {"s", "cpu_time", "max_rss"}
+        assert min(used.values()) > 0
+
+
+def test_a_job_on_a_cluster_runs_plain_python(copy):
+    """The variable may have come along."""
+    name = "data/images/toy.h5"
+    made = (copy.folder / name).read_bytes()
+    done = copy.snakemake("--mode", "remote", "--cores", "1", "--force", name)
+    assert done.returncode == 0, done.stderr
+    assert (copy.folder / name).read_bytes() == made
+    used = json.loads((copy.folder / "benchmarks/fetch_dataset/toy.jsonl").read_text())
+    assert "mean_load" in used  # as Snakemake measures it
 
 
 def test_a_clone_with_results_reruns_nothing(copy):
@@ -264,16 +285,16 @@ def test_shards_do_not_change_a_bit(finished, copy):
 
 
 @pytest.mark.slow
-def test_every_product_repeats_byte_for_byte(finished, tmp_path):
-    again = make_toy(tmp_path)
-    again.run("figures/toy/table1.tex", "figures/toy/figure5.png")
+def test_every_product_repeats_byte_for_byte_under_plain_python(finished, tmp_path):
+    again = make_toy(tmp_path, plain=True)
+    again.run()
     names = [
         path.relative_to(again.folder)
         for part in ("data", "figures")
         for path in (again.folder / part).rglob("*")
         if path.is_file()
     ]
-    assert len(names) > 15
+    assert len(names) > 70
     for name in names:
         assert (again.folder / name).read_bytes() == (finished.folder / name).read_bytes(), name
 

@@ -46,7 +46,7 @@ TARGETS = [
 
 def longer(folder: Path, **changes) -> Toy:
     """A toy whose steps take some seconds beyond the start of the interpreter."""
-    toy = make_toy(folder)
+    toy = make_toy(folder, plain=True)
     values = toy.config
     values["encoders"]["grown"] = {"pretraining": {"dataset": "toy", "simclr": SIMCLR}}
     toy.configure(**values | {"attacks": LONGER} | changes)
@@ -254,7 +254,7 @@ def test_killed_at_random_it_ends_with_the_same_bits(undisturbed, tmp_path):
 def test_two_runs_in_one_directory(tmp_path):
     """The second stops at the lock of the first, which finishes; a lock whose run was killed is cleared by
     one line."""
-    toy = make_toy(tmp_path)
+    toy = make_toy(tmp_path, plain=True)
     first = begin(toy, "data/features/toy/tiny.h5")
     wait_for(lambda: locked(toy))
     psutil.Process(first.pid).suspend()  # a slow machine has not started the second when the first ends
@@ -278,7 +278,7 @@ def test_two_runs_in_one_directory(tmp_path):
 
 @pytest.mark.slow
 def test_an_input_that_vanishes_after_planning_is_named(tmp_path):
-    toy = make_toy(tmp_path)
+    toy = make_toy(tmp_path, plain=True)
     archive = tmp_path / "data/embedded/toy.tar"
     first, later = "data/encoders/tiny.safetensors", "data/images/toy.h5"
     run = begin(toy, first, later, "--cores", "1", "--prioritize", first, "--retries", "0")

@@ -1,6 +1,7 @@
 # The configuration and its graph, given to Snakemake: local rules, scatter, wildcards and resources. What is
 # plain Python stands in scripts/featpoison/graph/ and costs/resources.py, where it is typed and tested.
 
+import os
 import sys
 from pathlib import Path
 
@@ -54,6 +55,12 @@ except configuration.ConfigError as error:
 STEPS, TABLES, SHOWN = Steps(CONFIG), Tables(CONFIG), Figures(CONFIG)
 PLANNED = planned.Resources(CONFIG)
 GPU, OUTPUT = PLANNED.gpu, CONFIG.output
+
+# Programs run in forks of an interpreter that has imported the libraries, on this machine and never in a
+# cluster's job. The call writes the benchmark file itself: Snakemake would measure the call, which only waits.
+if os.environ.get("FEATPOISON_WARM") == "1" and sys.platform == "linux" and not workflow.remote_exec:
+    shell.prefix('set -euo pipefail; python() {{ command python -I -S scripts/warm_python.py "$@"; }}; ')
+    workflow.benchmark = lambda path: lambda rule: rule
 
 
 # Downloads need the network and the rest is over at once: not worth a cluster job.

@@ -47,9 +47,8 @@ def job_of(root: Path, product: str) -> Job:
     except (OSError, ValueError, KeyError, TypeError):
         return Job()
     log = next(iter(record.get("log") or []), None)
-    return Job(
-        record.get("rule"), start, end, log if log and (root / log).is_file() else None, _usage(root, log)
-    )
+    shown = log if log and (root / log).is_file() else None
+    return Job(record.get("rule"), start, end, shown, _usage(root, log, record["starttime"]))
 
 
 def _record_name(product: str) -> str:
@@ -59,12 +58,15 @@ def _record_name(product: str) -> str:
     return "/".join([*(f"@{part}" for part in parts[:-1]), parts[-1]])
 
 
-def _usage(root: Path, log: str | None) -> dict[str, float]:
-    """A rule's benchmark file has the name of its log."""
+def _usage(root: Path, log: str | None, start: float) -> dict[str, float]:
+    """A rule's benchmark file has the name of its log, and is of another job where it is older than this
+    job's start."""
     if not log:
         return {}
     path = root / Path("benchmarks", *Path(log).parts[1:]).with_suffix(".jsonl")
     try:
+        if path.stat().st_mtime < start:
+            return {}
         found = json.loads(path.read_text().splitlines()[-1])
         return {key: float(found[key]) for key in USAGE if found.get(key) is not None}
     except (OSError, ValueError, IndexError, TypeError):

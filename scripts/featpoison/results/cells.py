@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from featpoison import store
 from featpoison.attacks.choices import number
 from featpoison.results.bootstrap import Sample, contrast
 from featpoison.results.rows import Request, Row
-from featpoison.results.samples import Scenario
+
+if TYPE_CHECKING:  # a table is rendered without torch, which takes seconds to import
+    from featpoison.results.samples import Scenario
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def request_of(cell: Mapping[str, str]) -> Request:
     return Request(row=row, eps_d=float(cell["eps_d"]), **said)
 
 
-def cells_of(request: Request, scenario: Scenario, published: float | None) -> list[Cell]:
+def cells_of(request: Request, scenario: "Scenario", published: float | None) -> list[Cell]:
     """The cells of one request: two victims of an attack, or one target head; of EMN, the victims that its
     file holds.
 
@@ -151,7 +153,7 @@ def cells_of(request: Request, scenario: Scenario, published: float | None) -> l
     ]
 
 
-def drops_of(request: Request, victim: str, scenario: Scenario, arrays: Iterable[str]) -> list[Sample]:
+def drops_of(request: Request, victim: str, scenario: "Scenario", arrays: Iterable[str]) -> list[Sample]:
     """The drop of a victim, and where its result file has them (`arrays`: their names) that of the 8-bit
     copies."""
     both = (False, True) if f"quantized_{victim}_accuracy" in arrays else (False,)
