@@ -47,14 +47,22 @@ def short(value: object) -> str:
     return value if isinstance(value, str) and value.isidentifier() else "-"
 
 
-def tar(path: Path, members: dict[str, bytes]) -> Path:
+def tar(path: Path, members: dict[str, bytes], folder: str = "cifar-10-batches-bin") -> Path:
     """A tar archive of these members, in one folder."""
     with tarfile.open(path, "w:gz") as archive:
         for name, data in members.items():
-            entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            entry = tarfile.TarInfo(f"{folder}/{name}")
             entry.size = len(data)
             archive.addfile(entry, io.BytesIO(data))
     return path
+
+
+def jpeg(colour: int | tuple[int, ...], side: int = 64) -> bytes:
+    """A JPEG file of one grey value or one colour."""
+    data = io.BytesIO()
+    mode = "L" if isinstance(colour, int) else "RGB"
+    Image.new(mode, (side, side), colour).save(data, "JPEG", quality=95)
+    return data.getvalue()
 
 
 def cifar10_members(count=20):

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -108,3 +109,26 @@ def test_the_graph_sees_every_image(folder):
         *(f"{i}.png" for i in range(5)),
     ]
     assert len(image_folder.files(folder)) == 8
+
+
+def test_parts_may_have_capitals_and_others_are_not_read(folder, tmp_path):
+    """As in folders of pictures of faces with and without masks: Train, Test and Validation."""
+    usual, facts = load(entry(folder), tmp_path)
+    other = tmp_path / "capitals"
+    shutil.copytree(folder / "train", other / "Train")
+    shutil.copytree(folder / "test", other / "Test")
+    shutil.copytree(folder / "train", other / "Validation")
+    images, digests = load(entry(other), tmp_path)
+    assert images.classes == usual.classes
+    np.testing.assert_array_equal(images.train_images[0:7], usual.train_images[0:7])
+    np.testing.assert_array_equal(images.test_labels, usual.test_labels)
+    assert len(image_folder.files(other)) == 8
+    assert digests["archive"] != facts["archive"]  # paths are part of it
+    shutil.copytree(folder / "test", other / "train")  # the very name counts before another
+    assert load(entry(other), tmp_path)[0].train_labels.tolist() == [0]
+
+
+def test_a_folder_that_is_missing_has_no_images(tmp_path):
+    assert image_folder.files(tmp_path / "absent") == []
+    with pytest.raises(ValueError, match="train: no such folder, expected train/CLASS"):
+        load(entry(tmp_path / "absent"), tmp_path)

@@ -1,18 +1,11 @@
 """Tiny-ImageNet-200 in the official layout."""
 
-import io
 import zipfile
 
 import pytest
+from archives import jpeg
 from featpoison.datasets.downloads import MIRROR_VARIABLE
 from featpoison.datasets.sources import Dataset, load
-from PIL import Image
-
-
-def jpeg(colour) -> bytes:
-    data = io.BytesIO()
-    Image.new("L" if isinstance(colour, int) else "RGB", (64, 64), colour).save(data, "JPEG", quality=95)
-    return data.getvalue()
 
 
 def test_tiny_imagenet_in_the_official_layout(tmp_path, monkeypatch):
@@ -48,4 +41,10 @@ def test_a_wrong_zip_is_named(tmp_path, monkeypatch):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("other/wnids.txt", "n01\n")
     with pytest.raises(ValueError, match=r"tiny\.zip: no member tiny-imagenet-200/wnids\.txt"):
+        load(Dataset.model_validate(entry), tmp_path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tiny-imagenet-200/wnids.txt", "n01\n")
+        archive.writestr("tiny-imagenet-200/train/n01/images/n01_0.JPEG", jpeg(3)[:-200])
+        archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "")
+    with pytest.raises(ValueError, match=r"tiny\.zip: member .*/n01_0\.JPEG: no whole image"):
         load(Dataset.model_validate(entry), tmp_path)

@@ -30,11 +30,23 @@ def test_crop_equals_torchvision_inside(flip, pictures):
         name: torch.full((16,), value / 32)
         for name, value in (("top", top), ("left", left), ("height", height), ("width", width))
     }
-    ours = A.crop_and_flip(pictures, **share, flip=torch.full((16,), flip))
+    ours = A.crop_and_flip(pictures, (32, 32), **share, flip=torch.full((16,), flip))
     oracle = TF.resized_crop(pictures, top, left, height, width, [32, 32], antialias=False)
     if flip:
         oracle = TF.horizontal_flip(oracle)
     # at the crop's border ours sees the neighbouring pixels, torchvision repeats the last one
+    torch.testing.assert_close(ours[..., 2:-2, 2:-2], oracle[..., 2:-2, 2:-2], rtol=0, atol=1e-5)
+
+
+def test_a_crop_of_a_wide_image_equals_torchvision_inside(generator):
+    """Of 32 x 64 px, and resized to the 32 x 32 of the views."""
+    wide = torch.rand(16, 3, 32, 64, generator=generator)
+    top, left, height, width = 4, 24, 20, 32
+    share = {"top": top / 32, "left": left / 64, "height": height / 32, "width": width / 64}
+    share = {name: torch.full((16,), value) for name, value in share.items()}
+    ours = A.crop_and_flip(wide, (32, 32), **share, flip=torch.full((16,), False))
+    oracle = TF.resized_crop(wide, top, left, height, width, [32, 32], antialias=False)
+    assert ours.shape == oracle.shape
     torch.testing.assert_close(ours[..., 2:-2, 2:-2], oracle[..., 2:-2, 2:-2], rtol=0, atol=1e-5)
 
 
@@ -71,3 +83,33 @@ def test_every_image_draws_its_own_parameters(generator):
     assert len({tuple(view.flatten()[:50].tolist()) for view in views}) == 64
     grey = (views.amax(1) - views.amin(1)).amax((1, 2)) < 1e-5
     assert 3 <= grey.sum() <= 28  # 64 draws at 0.2
+
+
+def views_in_one_piece(images, settings, generator):
+    """The views of images of one size, with all parameters drawn in the order that clean encoders rest on:
+    crops, mirrors, colours."""
+
+    def uniform(low, high):
+        return torch.empty(len(images)).uniform_(low, high, generator=generator)
+
+    size = (images.shape[2], images.shape[3])
+    top, left, height, width = A.draw_crops(len(images), size, settings, generator)
+    flip = uniform(0, 1) < 0.5
+    views = A.crop_and_flip(images, size, top=top, left=left, height=height, width=width, flip=flip)
+    jittered = (uniform(0, 1) < settings.jitter_probability).float()
+    factors = [1 + jittered * uniform(-strength, strength) for strength in settings.jitter[:3]]
+    hue = jittered * uniform(-settings.jitter[3], settings.jitter[3])
+    for adjust, factor in zip(
+        (A.adjust_brightness, A.adjust_contrast, A.adjust_saturation), factors, strict=True
+    ):
+        views = adjust(views, factor)
+    return A.adjust_saturation(
+        A.adjust_hue(views, hue), (uniform(0, 1) >= settings.grayscale_probability).float()
+    )
+
+
+def test_views_of_one_size_are_drawn_as_ever(pictures):
+    first, second = (torch.Generator().manual_seed(3) for _ in range(2))
+    ours = A.augment(pictures, A.Augmentation(), first)
+    assert torch.equal(ours, views_in_one_piece(pictures, A.Augmentation(), second))
+    assert torch.equal(torch.rand(1, generator=first), torch.rand(1, generator=second))

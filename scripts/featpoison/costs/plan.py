@@ -38,6 +38,8 @@ OFFICIAL_SIZES = {
     "fashion-mnist": (60_000, 10_000, 32, 10),
     "patch-camelyon": (262_144, 32_768, 96, 2),
     "tiny-imagenet-200": (100_000, 10_000, 64, 200),
+    "stl-10-binary": (5_000, 8_000, 96, 10),
+    "eurosat": (21_600, 5_400, 64, 10),
 }
 """Training images, test images, side, classes: of archives that are not here yet, by format."""
 

@@ -1,6 +1,7 @@
 """A folder of images in the layout of torchvision's ImageFolder.
 
-The images are train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .bmp, ...). Classes are the sorted names
+The images are train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .bmp, ...); Train and Test will do as
+well, and folders beside them are not read. Classes are the sorted names
 of the folders in train, and the images of a class are sorted by name. All are averaged to one side; a picture
 that is no square is squeezed. Images are read while they are written to the product, so that a folder may be
 larger than memory.
@@ -55,7 +56,7 @@ def read_folder(folder: Path, side: int, choose: Callable[[int], np.ndarray]) ->
     All are averaged to `side` px. Raises ValueError naming a folder that is missing, holds no image, or is no
     class of the training images.
     """
-    train, test = folder / "train", folder / "test"
+    train, test = _part(folder, "train"), _part(folder, "test")
     for part in (train, test):
         if not part.is_dir():
             raise ValueError(
@@ -105,8 +106,17 @@ def check(folder: Path, expected: str | None) -> str:
 
 def files(folder: Path) -> list[Path]:
     """The paths of all images of the folder, sorted by their names relative to it."""
-    found = (path for part in ("train", "test") for path in (folder / part).glob("*/*") if _is_picture(path))
+    found = (
+        path for part in ("train", "test") for path in _part(folder, part).glob("*/*") if _is_picture(path)
+    )
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+
+
+def _part(folder: Path, name: str) -> Path:
+    """The folder of this name, or else the one whose name differs from it by capitals alone."""
+    exact = folder / name
+    found = [] if exact.is_dir() or not folder.is_dir() else sorted(folder.iterdir())
+    return next((path for path in found if path.is_dir() and path.name.lower() == name), exact)
 
 
 def _pictures(folder: Path) -> list[Path]:

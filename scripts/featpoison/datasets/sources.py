@@ -7,7 +7,15 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from featpoison.common.settings import Settings
-from featpoison.datasets import cifar, fashion_mnist, image_folder, patch_camelyon, tiny_imagenet
+from featpoison.datasets import (
+    cifar,
+    eurosat,
+    fashion_mnist,
+    image_folder,
+    patch_camelyon,
+    stl10,
+    tiny_imagenet,
+)
 from featpoison.datasets.downloads import DigestError, Source, obtain
 from featpoison.datasets.images import Images, random_rows
 from featpoison.records.provenance import ROOT, sha256_file
@@ -18,11 +26,15 @@ Format = Literal[
     "fashion-mnist",
     "patch-camelyon",
     "tiny-imagenet-200",
+    "stl-10-binary",
+    "eurosat",
     "image-folder",
 ]
 ARCHIVES = {"fashion-mnist": fashion_mnist.FILES, "patch-camelyon": patch_camelyon.FILES}
 CIFAR = {"cifar-10-binary": cifar.cifar10, "cifar-100-binary": cifar.cifar100}
 RESIZED = ("tiny-imagenet-200", "image-folder")
+SIDED = {"stl-10-binary": stl10.read_archive, "eurosat": eurosat.read_archive}
+RESIZABLE = (*RESIZED, "patch-camelyon", *SIDED)
 
 
 class Dataset(Settings):
@@ -41,7 +53,7 @@ class Dataset(Settings):
     """SHA-256 of the archive's members by base name (CIFAR only)."""
     side: PositiveInt | None = None
     """Side in pixels to which images are averaged: required for tiny-imagenet-200 and image-folder, possible
-    for patch-camelyon (where the default is 96)."""
+    for patch-camelyon and stl-10-binary (where the default is 96) and eurosat (64)."""
     train_images: PositiveInt | None = None
     """Take only so many training images, chosen uniformly at random; null: all. The test set stays whole."""
     seed: NonNegativeInt | None = None
@@ -61,7 +73,7 @@ class Dataset(Settings):
             )
         if self.side is None and self.format in RESIZED:
             raise ValueError(f"'side' is required for {self.format}")
-        if self.side is not None and self.format not in (*RESIZED, "patch-camelyon"):
+        if self.side is not None and self.format not in RESIZABLE:
             raise ValueError(
                 f"'side' is {self.side}, expected none for {self.format}: its images keep their 32 px"
             )
@@ -130,6 +142,8 @@ def load(dataset: Dataset, folder: Path) -> tuple[Images, dict[str, Any]]:
     try:
         if dataset.format == "tiny-imagenet-200":
             return _chosen(dataset, tiny_imagenet.read_archive(path, dataset.side or 0)), facts
+        if dataset.format in SIDED:
+            return _chosen(dataset, SIDED[dataset.format](path, dataset.side)), facts
         files, facts["members"] = cifar.read_archive(path, dataset.members)
         return _chosen(dataset, CIFAR[dataset.format](files)), facts
     except DigestError:

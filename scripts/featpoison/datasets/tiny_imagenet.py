@@ -3,15 +3,13 @@
 Its labelled validation images serve as the test set, because its test images have no labels.
 """
 
-import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from featpoison.common.progress import Progress
-from featpoison.datasets.images import Images, averaged
+from featpoison.datasets.images import Images
+from featpoison.datasets.zipped import decoded, open_zip
 
 ROOT = "tiny-imagenet-200"
 
@@ -20,13 +18,9 @@ def read_archive(path: Path, side: int) -> Images:
     """All labelled images, averaged to `side` px.
 
     Classes are those of wnids.txt, sorted; images are in the order of their names. Raises ValueError for what
-    is no whole zip archive or has not the official layout.
+    is no whole zip archive, has not the official layout, or holds a member that is no whole image.
     """
-    try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"damaged, expected a whole zip archive: {error}") from error
-    with archive:
+    with open_zip(path) as archive:
         names = set(archive.namelist())
         for needed in (f"{ROOT}/wnids.txt", f"{ROOT}/val/val_annotations.txt"):
             if needed not in names:
@@ -40,18 +34,9 @@ def read_archive(path: Path, side: int) -> Images:
         test = sorted((f"{ROOT}/val/images/{row[0]}", row[1]) for row in rows)
         progress = Progress(len(train) + len(test), "images")
         return Images(
-            train_images=_decode(archive, train, side, progress),
+            train_images=decoded(archive, train, side, progress),
             train_labels=np.array([number[name.split("/")[2]] for name in train], np.int64),
-            test_images=_decode(archive, [name for name, _ in test], side, progress),
+            test_images=decoded(archive, [name for name, _ in test], side, progress),
             test_labels=np.array([number[wnid] for _, wnid in test], np.int64),
             classes=classes,
         )
-
-
-def _decode(archive: zipfile.ZipFile, names: list[str], side: int, progress: Progress) -> np.ndarray:
-    """The images in these members, uint8 (n, 3, side, side); grey images become three equal planes."""
-    images = np.empty((len(names), 3, side, side), np.uint8)
-    for index, name in enumerate(names):
-        images[index] = averaged(Image.open(io.BytesIO(archive.read(name))), side)
-        progress.advance(1)
-    return images

@@ -2,8 +2,9 @@
 
 They work on a batch, in which every image draws its own parameters. Each operation is a function of images
 (n, 3, h, w) in [0, 1] and of one parameter per image; applied image by image, torchvision's function of the
-same name gives the same. `augment` draws the parameters from a generator. Colours are jittered in the fixed
-order brightness, contrast, saturation, hue. There is no blur, as is usual at 32 px.
+same name gives the same. `augment` draws the parameters from a generator. Images of several sizes are cropped
+by `random_crops`, size by size, and `random_colours` then takes all views together. Colours are jittered in
+the fixed order brightness, contrast, saturation, hue. There is no blur, as is usual at 32 px.
 """
 
 import math
@@ -39,13 +40,30 @@ def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) 
 
     `generator` belongs to the images' device.
     """
+    size = (images.shape[2], images.shape[3])
+    return random_colours(random_crops(images, size, settings, generator), settings, generator)
+
+
+def random_crops(
+    images: Tensor, size: tuple[int, int], settings: Augmentation, generator: torch.Generator
+) -> Tensor:
+    """A random crop of each image, every other one mirrored: (n, 3, h, w) -> (n, 3, *size).
+
+    A crop is drawn in its image's own pixels, with the same settings for images of every size, and then
+    resized to `size`.
+    """
     n, device = len(images), images.device
+    top, left, height, width = draw_crops(n, (images.shape[2], images.shape[3]), settings, generator)
+    flip = torch.empty(n, device=device).uniform_(0, 1, generator=generator) < 0.5
+    return crop_and_flip(images, size, top=top, left=left, height=height, width=width, flip=flip)
+
+
+def random_colours(views: Tensor, settings: Augmentation, generator: torch.Generator) -> Tensor:
+    """The views (n, 3, h, w) with their colours jittered or lost at random."""
+    n, device = len(views), views.device
 
     def uniform(low: float, high: float) -> Tensor:
         return torch.empty(n, device=device).uniform_(low, high, generator=generator)
-
-    top, left, height, width = draw_crops(n, (images.shape[2], images.shape[3]), settings, generator)
-    views = crop_and_flip(images, top=top, left=left, height=height, width=width, flip=uniform(0, 1) < 0.5)
 
     jittered = (uniform(0, 1) < settings.jitter_probability).float()
     brightness, contrast, saturation = (
@@ -89,19 +107,27 @@ def draw_crops(
 
 
 def crop_and_flip(
-    images: Tensor, *, top: Tensor, left: Tensor, height: Tensor, width: Tensor, flip: Tensor
+    images: Tensor,
+    size: tuple[int, int],
+    *,
+    top: Tensor,
+    left: Tensor,
+    height: Tensor,
+    width: Tensor,
+    flip: Tensor,
 ) -> Tensor:
-    """Crop each image (n, 3, h, w), mirror it where `flip` says so, and resize it to its old size.
+    """Crop each image (n, 3, h, w), mirror it where `flip` says so, and resize it: (n, 3, *size).
 
-    `top` and `left`, the crop's corner, and `height` and `width`, its size, are shares of the image's side,
-    (n,) each; `flip` is boolean (n,). Pixels are interpolated bilinearly.
+    `size` is height and width in pixels. `top` and `left`, the crop's corner, and `height` and `width`, its
+    size, are shares of the image's side, (n,) each; `flip` is boolean (n,). Pixels are interpolated
+    bilinearly.
     """
     sign = 1 - 2 * flip.float()
     zero = torch.zeros_like(top)
     # affine_grid has coordinates in [-1, 1]: scale by the crop's size, and move to its centre
     x = torch.stack([width * sign, zero, 2 * left + width - 1], 1)  # (n, 3)
     y = torch.stack([zero, height, 2 * top + height - 1], 1)
-    grid = F.affine_grid(torch.stack([x, y], 1), list(images.shape), align_corners=False)
+    grid = F.affine_grid(torch.stack([x, y], 1), [*images.shape[:2], *size], align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 

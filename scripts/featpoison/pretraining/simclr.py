@@ -5,6 +5,7 @@ Two views of one image are pulled together, and all other views are pushed away.
 
 import logging
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from featpoison.common.seeds import stream
 from featpoison.common.settings import Settings
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder
-from featpoison.pretraining.augment import Augmentation, augment
+from featpoison.pretraining.augment import Augmentation, random_colours, random_crops
 from featpoison.records.checkpoints import Checkpoint, load_optimizer, optimizer_tensors, pack, unpack
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class SimCLR(Settings):
     architecture: Architecture = Architecture()
     """The encoder to train."""
     epochs: PositiveInt = 800
-    """Passes over the training images."""
+    """Passes over the training images. What does not fill a batch is left out, other images in each epoch."""
     batch_size: PositiveInt = 512
     """Images a step; each gives two views."""
     learning_rate: PositiveFloat = 0.06
@@ -87,37 +88,66 @@ def learning_rate(settings: SimCLR, step: int, steps: int) -> float:
     return peak * half_cosine(step - warmup, max(1, total - warmup))
 
 
+def two_views(
+    sets: Sequence[Tensor], rows: Tensor, settings: Augmentation, generator: torch.Generator
+) -> Tensor:
+    """Two random views of some images, (2k, 3, h, w) in [0, 1]; views i and k + i are of one image.
+
+    `sets` are images uint8 (n, 3, ., .), each set of one size; the first one's size is that of the views.
+    `rows` (k,) count through all sets. The images come in the order of the sets, and within a set in the
+    order of `rows`.
+    """
+    first: list[Tensor] = []
+    second: list[Tensor] = []
+    start, size = 0, (sets[0].shape[2], sets[0].shape[3])
+    for images in sets:
+        # A mask makes the processor wait for the GPU, so where there is one set there is none.
+        own = rows if len(sets) == 1 else rows[(rows >= start) & (rows < start + len(images))] - start
+        start += len(images)
+        if len(own):
+            pixels = images[own].float().div_(255)
+            crops = random_crops(torch.cat([pixels, pixels]), size, settings, generator)
+            first.append(crops[: len(own)])
+            second.append(crops[len(own) :])
+    return random_colours(torch.cat(first + second), settings, generator)
+
+
 def pretrain(
-    images: Tensor, settings: SimCLR, *, device: torch.device, checkpoint: Checkpoint
+    images: Tensor,
+    settings: SimCLR,
+    *,
+    device: torch.device,
+    checkpoint: Checkpoint,
+    poisons: Sequence[Tensor] = (),
 ) -> tuple[Encoder, list[float]]:
     """The trained, frozen encoder, on `device`, and the mean loss of each epoch.
 
-    `images` uint8 (n, 3, h, w) are kept on the device as a whole. The state is saved after each epoch, and a
-    run that was cut off goes on from there. Raises ValueError where there are fewer images than a batch has,
-    and FloatingPointError naming the epoch whose loss is not finite.
+    `images` uint8 (n, 3, h, w) are kept on the device as a whole. `poisons` are further training images in
+    sets uint8 (p, 3, ., .), each set of one size, which may be another than that of `images`: crops are drawn
+    in an image's own pixels and resized to the size of `images`. The state is saved after each epoch, and a
+    run that was cut off goes on from there. Raises ValueError for images of another shape or type and where
+    there are fewer than a batch has, and FloatingPointError naming the epoch whose loss is not finite.
     """
+    steps = _steps((images, *poisons), settings.batch_size)
     network = _network(settings).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
         network.parameters(), momentum=settings.momentum, weight_decay=settings.weight_decay
     )
     losses = _restore(checkpoint, network, optimizer)
-    steps = len(images) // settings.batch_size
-    if not steps:
-        raise ValueError(f"{len(images)} images are fewer than one batch of {settings.batch_size}")
     forward = torch.compile(network) if settings.compile else network
     dtype = resolve(settings.precision, device)
-    images = images.to(device)
+    sets = [given.to(device) for given in (images, *poisons)]
+    count = sum(map(len, sets))
     per_epoch = steps * settings.batch_size
     progress = Progress(settings.epochs * per_epoch, "images", done=len(losses) * per_epoch)
     network.train()
     for epoch in range(len(losses), settings.epochs):
         generator = stream(settings.seed, epoch, device=device)
-        order = torch.randperm(len(images), generator=generator, device=device)
+        order = torch.randperm(count, generator=generator, device=device)
         total = torch.zeros((), device=device)
         for step in range(steps):
             rows = order[step * settings.batch_size : (step + 1) * settings.batch_size]
-            pixels = images[rows].float().div_(255)
-            views = augment(torch.cat([pixels, pixels]), settings.augmentation, generator)
+            views = two_views(sets, rows, settings.augmentation, generator)
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 first, second = forward(views.contiguous(memory_format=torch.channels_last)).chunk(2)
             loss = nt_xent(first, second, settings.temperature)
@@ -135,6 +165,19 @@ def pretrain(
     encoder = network[0]
     assert isinstance(encoder, Encoder)
     return encoder.freeze(), losses
+
+
+def _steps(sets: Sequence[Tensor], batch_size: int) -> int:
+    """Whole batches in all sets together. Raises ValueError for a set that is no images, and where there are
+    too few."""
+    for number, images in enumerate(sets):
+        if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1] != 3:
+            name = f"poisons {number - 1}" if number else "images"
+            raise ValueError(f"{name}: {images.dtype} {tuple(images.shape)}, expected uint8 (n, 3, h, w)")
+    count = sum(map(len, sets))
+    if count < batch_size:
+        raise ValueError(f"{count} images are fewer than one batch of {batch_size}")
+    return count // batch_size
 
 
 def _network(settings: SimCLR) -> nn.Sequential:

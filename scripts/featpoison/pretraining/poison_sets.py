@@ -1,0 +1,27 @@
+"""The file of a poisoning set: images that someone put among the images of pre-training.
+
+Its datasets `images...`, such as `images_beside`, are uint8 (n, 3, h, w), each of one size, which may be
+another than that of the clean images. What else it holds says where the images are from, a row for each image
+in the order of these datasets' names.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from featpoison import store
+
+PREFIX = "images"
+
+
+def read_poison_sets(path: Path) -> list[Tensor]:
+    """The images, in one tensor uint8 (n, 3, h, w) for each size.
+
+    Raises FileNotFoundError, or StoreError where the file is damaged or holds no images.
+    """
+    lengths = store.lengths(path)
+    names = sorted(name for name, count in lengths.items() if name.startswith(PREFIX) and count)
+    if not names:
+        raise store.StoreError(f"{path}: no images; it holds {', '.join(lengths)}")
+    return [torch.from_numpy(array) for array in store.read(path, *names).values()]
