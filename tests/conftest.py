@@ -19,6 +19,17 @@ def _one_thread():
 
 
 @pytest.fixture
+def fewer_draws(monkeypatch):
+    """Three hundred draws of the bootstrap instead of thousands."""
+    from featpoison.results import bootstrap
+
+    monkeypatch.setattr(bootstrap, "DRAWS", 300)
+    bootstrap.weights.cache_clear()
+    yield
+    bootstrap.weights.cache_clear()
+
+
+@pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 

@@ -76,3 +76,16 @@ def test_the_last_state_is_enough_to_go_on(name):
 def test_plain_descent_keeps_no_moments():
     rule = StepRule("gradient-descent", 0.1, 5, torch.zeros(1000, 3))
     assert [value.numel() for value in rule.state().values()] == [0, 0]
+
+
+def test_the_second_momentum_is_adams():
+    start = 1e-2 * torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    leaf = start.clone().requires_grad_(True)
+    oracle = torch.optim.Adam([leaf], betas=(0.9, 0.5))
+    rule, rows = StepRule("adam", 0.05, STEPS, start, second_momentum=0.5), start
+    for step in range(STEPS):
+        oracle.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + math.cos(math.pi * step / STEPS))
+        leaf.grad = gradient(leaf.detach())
+        oracle.step()
+        rows = rule.update(rows, gradient(rows), step)
+    torch.testing.assert_close(rows, leaf.detach(), rtol=1e-9, atol=1e-12)

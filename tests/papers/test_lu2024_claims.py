@@ -6,7 +6,6 @@ from featpoison.attacks.names import load, making
 from featpoison.papers import lu2024
 from featpoison.papers.lu2024_claims import CLAIMS
 from featpoison.render.claims_page import page
-from featpoison.results import bootstrap
 from featpoison.results.claims import Key
 from featpoison.results.judging import judge
 from featpoison.results.samples import VICTIMS
@@ -34,13 +33,7 @@ from oracles.worlds import (
     World,
 )
 
-
-@pytest.fixture(autouse=True)
-def _fewer_draws(monkeypatch):
-    monkeypatch.setattr(bootstrap, "DRAWS", 300)
-    bootstrap.weights.cache_clear()
-    yield
-    bootstrap.weights.cache_clear()
+pytestmark = pytest.mark.usefixtures("fewer_draws")
 
 
 def test_a_world_as_claimed(tmp_path):

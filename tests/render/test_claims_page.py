@@ -4,7 +4,6 @@ import pytest
 from featpoison.papers import lu2024
 from featpoison.papers.lu2024_claims import CLAIMS
 from featpoison.render.claims_page import page
-from featpoison.results import bootstrap
 from featpoison.results.judging import judge
 from oracles.worlds import (
     GC,
@@ -18,13 +17,7 @@ from oracles.worlds import (
     World,
 )
 
-
-@pytest.fixture(autouse=True)
-def _fewer_draws(monkeypatch):
-    monkeypatch.setattr(bootstrap, "DRAWS", 300)
-    bootstrap.weights.cache_clear()
-    yield
-    bootstrap.weights.cache_clear()
+pytestmark = pytest.mark.usefixtures("fewer_draws")
 
 
 def page_of(world, number):

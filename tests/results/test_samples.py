@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from featpoison import store
-from featpoison.results import bootstrap
 from featpoison.results.claims import key_of
 from featpoison.results.rows import Row
 from featpoison.results.samples import SampleError, read_files
@@ -26,13 +25,7 @@ from oracles.worlds import (
     heads,
 )
 
-
-@pytest.fixture(autouse=True)
-def _fewer_draws(monkeypatch):
-    monkeypatch.setattr(bootstrap, "DRAWS", 300)
-    bootstrap.weights.cache_clear()
-    yield
-    bootstrap.weights.cache_clear()
+pytestmark = pytest.mark.usefixtures("fewer_draws")
 
 
 def key(row, eps_d=0.03):

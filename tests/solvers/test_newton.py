@@ -202,6 +202,46 @@ def converges(sets):
     return len(steps)
 
 
+@pytest.mark.parametrize("times", LENGTHS)
+def test_linear_systems_are_solved_to_float64s_residual(demo_features, times):
+    """By products that the test builds itself, also beside poisons that are much longer."""
+    X, labels = demo_features[ENCODERS[0]]
+    sets = long_poisons(X[:300], labels[:300], times=times, n=10)
+    solver = newton.Newton(sets, Converged())
+    omega, _ = solver.minimise(torch.zeros(1, 10, X.shape[1] + 1, dtype=torch.float64))
+    b = torch.randn(omega.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = solver.solve(omega, b, 1e-6)
+    rows = torch.cat([sets.clean, sets.poisons[0]]).double()
+    H = softmax.hessian(rows, Head.from_omega(omega[0])) / len(rows)
+    residual = b.flatten() - H @ x.flatten() - 1e-6 * x.flatten()
+    assert residual.norm() <= 2e-6 * b.norm()
+    assert (x - solver.solve(omega, b, 1e-6, start=x)).norm() == 0  # nothing is left to correct
+
+
+def test_a_linear_system_that_stays_unsolved_is_an_error(monkeypatch, one_set):
+    monkeypatch.setattr(newton, "REFINEMENTS", 0)
+    solver = newton.Newton(one_set, Converged())
+    b = torch.ones(1, 4, 7, dtype=torch.float64)
+    with pytest.raises(RuntimeError, match=r"relative residual 1.0e\+00 after 0 corrections, needed 1e-06"):
+        solver.solve(torch.zeros_like(b), b, 1e-6)
+
+
+def test_a_guess_changes_the_way_and_not_the_end(monkeypatch):
+    sets, starts = poisoned_sets(), []
+    minimise = newton.Newton.minimise
+    monkeypatch.setattr(
+        newton.Newton, "minimise", lambda self, start: starts.append(start) or minimise(self, start)
+    )
+    usual, _ = train_converged(sets, Converged(), classes=4)
+    guess = usual.float()
+    guess[1] = 1e3  # worse than zero
+    found, certificate = train_converged(sets, Converged(), classes=4, guess=guess)
+    assert certificate.max() <= 1e-8
+    torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-5)
+    assert torch.equal(starts[1][0], guess[0].double())
+    assert not starts[1][1].any()
+
+
 @pytest.mark.parametrize("encoder_name", ENCODERS)
 def test_victims_of_long_poisons_converge_on_real_features(demo_features, encoder_name):
     X, labels = demo_features[encoder_name]

@@ -59,7 +59,7 @@ class Bilevel:
         sets = self.newton.sets
         self.omega, _ = self.newton.minimise(self.omega)
         leader = softmax.head_gradient(sets.clean, sets.clean_labels, self.head).unsqueeze(0)
-        self.q, _ = self.newton.solve(self.omega, leader, self.tolerance, start=self.q)
+        self.q = self.newton.solve(self.omega, leader, self.tolerance, start=self.q)
 
     @property
     def head(self) -> Head:

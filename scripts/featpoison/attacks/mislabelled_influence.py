@@ -60,7 +60,7 @@ def influence(
     omega, _ = newton.minimise(newton.sets.clean.new_zeros(1, classes, X.shape[1] + 1))
     head = Head.from_omega(omega[0])
     leader = softmax.head_gradient(X[second].double(), labels[second], head)
-    q = newton.solve(omega, leader.unsqueeze(0), tolerance)[0][0]
+    q = newton.solve(omega, leader.unsqueeze(0), tolerance)[0]
     P, U = softmax.probabilities(X.double(), head), softmax.logits(X.double(), Head.from_omega(q))
     scores = U - (P * U).sum(1, keepdim=True)
     return scores.scatter(1, labels.unsqueeze(1), -torch.inf)

@@ -4,7 +4,6 @@ import importlib
 
 from featpoison.attacks.attack import Attack
 from featpoison.attacks.choices import Choice, Makes
-from featpoison.attacks.pretraining_attack import PretrainingAttack
 
 NAMES = (
     "gradpc-input",
@@ -28,8 +27,6 @@ NAMES = (
     "mislabelled-next",
     "mislabelled-influence",
 )
-PRETRAINING = ("poisoned-encoder",)
-"""Attacks on the pre-training of encoders, which are of another class (pretraining_attack.py)."""
 
 
 def module_of(name: str) -> str:
@@ -51,13 +48,6 @@ def load(name: str) -> Attack:
 def load_all() -> dict[str, Attack]:
     """All attacks by name, in the order of tables."""
     return {name: load(name) for name in NAMES}
-
-
-def load_pretraining(name: str) -> PretrainingAttack:
-    """The attack on pre-training of a name. Raises ValueError for an unknown one."""
-    if name not in PRETRAINING:
-        raise ValueError(f"attack {name!r} is unknown, expected one of {', '.join(PRETRAINING)}")
-    return importlib.import_module(f"featpoison.attacks.{name.replace('-', '_')}").PRETRAINING_ATTACK
 
 
 def is_targeted(name: str) -> bool:

@@ -1,7 +1,9 @@
 """A folder of images in the layout of torchvision's ImageFolder.
 
 The images are train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .bmp, ...); Train and Test will do as
-well, and folders beside them are not read. Classes are the sorted names
+well, and folders beside them are not read.
+
+Classes are the sorted names
 of the folders in train, and the images of a class are sorted by name. All are averaged to one side; a picture
 that is no square is squeezed. Images are read while they are written to the product, so that a folder may be
 larger than memory.

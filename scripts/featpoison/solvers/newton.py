@@ -174,25 +174,28 @@ class Newton:
             )
         return omega, certificate
 
-    def solve(
-        self, omega: Tensor, b: Tensor, tolerance: float, start: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def solve(self, omega: Tensor, b: Tensor, tolerance: float, start: Tensor | None = None) -> Tensor:
         """H^-1 b for the K Hessians H of the mean loss with its ridge, at omega (K, C, d+1); b (K, C, d+1).
 
-        `tolerance` is the relative residual ||b - H x|| / ||b|| to reach, in float64. `start`: where to
-        begin, zero without it. Returns the solutions (K, C, d+1) and their relative residuals (K, 1, 1).
-        Nothing is raised where these are above the tolerance after all corrections: the caller looks at
-        them.
+        `tolerance` is the largest relative residual ||b - H x|| / ||b|| of a solution (K, C, d+1), in
+        float64. `start`: where to begin, zero without it. Each rough solution is corrected by its residual.
+        Raises RuntimeError where REFINEMENTS corrections are not enough.
         """
-        product, size = self._hessian_at(omega, self.sets.clean), dot(b, b).sqrt()
+        product = self._hessian_at(omega, self.sets.clean)
+        size = dot(b, b).sqrt().clamp(min=torch.finfo(b.dtype).tiny)
         x = torch.zeros_like(b) if start is None else start
-        for _ in range(REFINEMENTS):
+        for corrections in range(REFINEMENTS + 1):
             residual = b - product(x)
             relative = dot(residual, residual).sqrt() / size
             if (relative <= tolerance).all():
-                break
-            x = x + self._solve_roughly(omega, residual, (tolerance / relative).clamp(ROUGH_TOLERANCE, 1)).x
-        return x, relative
+                return x
+            if corrections < REFINEMENTS:
+                wanted = (tolerance / relative).clamp(ROUGH_TOLERANCE, 1)
+                x = x + self._solve_roughly(omega, residual, wanted).x
+        raise RuntimeError(
+            f"linear system of the converged victim: relative residual {relative.max().item():.1e} after "
+            f"{REFINEMENTS} corrections, needed {tolerance:.0e}"
+        )
 
     def _solve_roughly(self, omega: Tensor, b: Tensor, tolerance: Tensor) -> Solution:
         """H^-1 b by conjugate gradients, with the clean rows' share of the K Hessians in float32.
