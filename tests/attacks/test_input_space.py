@@ -107,6 +107,28 @@ def test_a_step_size_of_their_own_counts_for_the_poisons_of_its_set_only():
         assert moved(kept_in, **own) == pytest.approx(own[f"{kept_in}_step_size"], rel=1e-3)
 
 
+@pytest.mark.parametrize("second_momentum", [0.999, 0.5])
+def test_the_second_momentum_is_that_of_the_settings(second_momentum):
+    """The poisons end where torch's Adam takes them along the same objective."""
+    makers, base = objectives()
+    settings = InputSpace(step_size=0.1, epochs=5, batch_size=4, second_momentum=second_momentum)
+    objective, passes = makers["gc"](), []
+
+    def keep(features, gradient):
+        passes.append(features)
+        return in_feature_space(features, gradient)
+
+    run(base, objective, settings, pull=keep)
+    leaf = base.clone().requires_grad_(True)
+    oracle, objective = torch.optim.Adam([leaf], betas=(0.9, second_momentum)), makers["gc"]()
+    for step, rows in enumerate(passes):
+        torch.testing.assert_close(rows, leaf.detach(), rtol=1e-9, atol=1e-12)
+        oracle.param_groups[0]["lr"] = 0.1 * 0.5 * (1 + math.cos(math.pi * step / 5))
+        leaf.grad = objective.gradient(slice(0, 4), leaf.detach())
+        oracle.step()
+    assert len(passes) == 6
+
+
 def test_not_a_number_names_epoch_and_batch():
     makers, base = objectives()
     objective = makers["gc"]()
