@@ -32,6 +32,9 @@ class Forgetful:
     def load(self):
         return None
 
+    def due(self):
+        return False
+
     def save(self, tensors, **facts):
         pass
 
@@ -46,6 +49,9 @@ class Fragile(Checkpoint):
     def __init__(self, path: Path, record: Record, dies: Callable[[dict], bool]) -> None:
         super().__init__(path, record)
         self.dies = dies
+
+    def due(self):
+        return True
 
     def save(self, tensors, **facts):
         super().save(tensors, **facts)

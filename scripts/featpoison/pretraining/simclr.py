@@ -124,9 +124,10 @@ def pretrain(
 
     `images` uint8 (n, 3, h, w) are kept on the device as a whole. `poisons` are further training images in
     sets uint8 (p, 3, ., .), each set of one size, which may be another than that of `images`: crops are drawn
-    in an image's own pixels and resized to the size of `images`. The state is saved after each epoch, and a
-    run that was cut off goes on from there. Raises ValueError for images of another shape or type and where
-    there are fewer than a batch has, and FloatingPointError naming the epoch whose loss is not finite.
+    in an image's own pixels and resized to the size of `images`. After an epoch the state is saved where that
+    is due, and a run that was cut off goes on from there. Raises ValueError for images of another shape or
+    type and where there are fewer than a batch has, and FloatingPointError naming the epoch whose loss is not
+    finite.
     """
     steps = _steps((images, *poisons), settings.batch_size)
     network = _network(settings).to(device).to(memory_format=torch.channels_last)
@@ -161,7 +162,8 @@ def pretrain(
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"epoch {epoch + 1}: the mean loss over {steps} steps is {losses[-1]}")
         log.info("epoch %d of %d: loss %.4f", epoch + 1, settings.epochs, losses[-1])
-        _save(checkpoint, network, optimizer, losses)
+        if checkpoint.due():
+            _save(checkpoint, network, optimizer, losses)
     encoder = network[0]
     assert isinstance(encoder, Encoder)
     return encoder.freeze(), losses

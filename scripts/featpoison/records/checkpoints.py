@@ -9,6 +9,7 @@ Importing this module does not import torch; only loading and saving do.
 
 import json
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 log = logging.getLogger(__name__)
+INTERVAL_SECONDS = 60.0
 
 
 class Checkpoint:
@@ -35,6 +37,14 @@ class Checkpoint:
         """
         self.path = output.with_name(f".{output.name}.state")
         self.binding = sha256_bytes(canonical_json(record).encode())
+        self._saved = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the last `save`, or else the start of the work, was `INTERVAL_SECONDS` ago.
+
+        On a GPU an epoch takes seconds, and saving after each one would take a part of them.
+        """
+        return time.monotonic() - self._saved >= INTERVAL_SECONDS
 
     def load(self) -> "tuple[dict[str, Tensor], dict] | None":
         """The tensors, on the CPU, and the facts of the last `save`.
@@ -72,6 +82,7 @@ class Checkpoint:
         content = save(on_cpu, metadata)
         with replacing(self.path) as temporary:
             temporary.write_bytes(content)
+        self._saved = time.monotonic()
 
     def remove(self) -> None:
         """Delete the state, because the product is finished. Nothing happens where there is none."""
