@@ -191,8 +191,9 @@ def hessian(X: Tensor, head: Head) -> Tensor:
 def class_hessians(X: Tensor, head: Head) -> Tensor:
     """The blocks of `hessian` that belong to one class each, sum p_c (1 - p_c) z z^T, (..., C, d+1, d+1)."""
     P, Z = probabilities(X, head).mT, with_ones(X)  # (..., C, n), (..., n, d+1)
-    weighted = (P * (1 - P)).unsqueeze(-2) * Z.mT.unsqueeze(-3)  # (..., C, d+1, n)
-    return weighted @ Z.unsqueeze(-3)
+    weights = P * (1 - P)
+    blocks = [weights[..., c, :].unsqueeze(-2) * Z.mT @ Z for c in range(weights.shape[-2])]
+    return torch.stack(blocks, dim=-3)
 
 
 def feature_gradient(X: Tensor, labels: Tensor, head: Head, R: Tensor) -> Tensor:

@@ -25,8 +25,6 @@ from featpoison.solvers.objective import Objective, objective
 from featpoison.solvers.training_sets import TrainingSets
 
 log = logging.getLogger(__name__)
-STALE_ITERATIONS = 10
-"""Conjugate-gradient iterations with old inverses that cost less than new ones."""
 MOST_ITERATIONS = 500
 """Iterations after which conjugate gradients are given up."""
 ROUGH_TOLERANCE = 1e-4
@@ -184,7 +182,7 @@ class Newton:
             return attempt(iterations=PATIENCE * MOST_ITERATIONS).x
         start, unsolved = None, [True] * len(which)
         if self.inverses.known(which):
-            found = attempt(iterations=STALE_ITERATIONS, precondition=self.inverses.of(which))
+            found = attempt(iterations=self.inverses.worth, precondition=self.inverses.of(which))
             start, unsolved = found.x, (found.relative_residual > tolerance).flatten().tolist()
             if not any(unsolved):
                 return found.x

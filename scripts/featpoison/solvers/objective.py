@@ -17,8 +17,9 @@ from featpoison.softmax import Head
 from featpoison.solvers.conjugate_gradients import Operator, dot
 from featpoison.solvers.training_sets import TrainingSets
 
-BLOCK = 2048
-"""Clean rows of a block on a CPU. Elsewhere all rows are one block."""
+BLOCK, LOGITS_OF_BLOCK = 2048, 8192
+"""Most clean rows of a block on a CPU, and most rows times problems, below which a block never falls under a
+quarter of its rows. Elsewhere all rows are one block."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class Objective:
     def blocks(self) -> Iterator[Block]:
         """All rows: the clean ones, and then the poisons where there are any."""
         sets = self.sets
-        size = BLOCK if sets.clean.device.type == "cpu" else max(1, len(sets.clean))
+        size = min(BLOCK, max(BLOCK // 4, LOGITS_OF_BLOCK // len(sets.poisons)))
+        size = size if sets.clean.device.type == "cpu" else max(1, len(sets.clean))
         clean = (rows.split(size) for rows in (sets.clean, sets.clean_labels, self.rough))
         yield from map(Block, *clean)
         if sets.poisons.shape[1]:
