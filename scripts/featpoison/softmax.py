@@ -131,6 +131,17 @@ def head_gradient(X: Tensor, labels: Tensor, head: Head) -> Tensor:
     return _against_features(error(X, labels, head), X)
 
 
+def head_gradient_of_parts(parts: list[Tensor], labels: Tensor, head: Head) -> Tensor:
+    """`head_gradient` (..., C, d+1) of rows that lie in several tensors X (..., n_i, d), one after the other,
+    with the labels (..., sum n_i) of all: rows that many heads share and rows of each, for example."""
+    S = torch.cat([logits(X, head).mT for X in parts], dim=-1).mT
+    errors = _error_of_logits(S, labels).split([X.shape[-2] for X in parts], dim=-2)
+    first, *others = (_against_features(E, X) for E, X in zip(errors, parts, strict=True))
+    for gradient in others:
+        first = first + gradient
+    return first
+
+
 def gradient_of_probabilities(X: Tensor, labels: Tensor, P: Tensor) -> Tensor:
     """`head_gradient` (..., C, d+1) at the head that gives the rows the probabilities P (..., n, C)."""
     return _against_features(_minus_labels(P, labels), X)
