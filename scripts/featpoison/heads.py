@@ -25,7 +25,6 @@ from featpoison.softmax import Head
 from featpoison.solvers.newton import Converged, train_converged
 from featpoison.solvers.training_sets import TrainingSets
 
-
 WIDE = 1280
 """K d from which it is faster on a CPU to take the clean rows of a batch once for all K heads."""
 
@@ -151,10 +150,10 @@ class _SharedRows:
         """As `_OwnRows.batches`."""
         numbers = torch.arange(order.shape[1]) // size  # the batch of each place in the order
         seeds = []
-        for rows in order.cpu():
-            is_own = rows >= len(self.sets.clean)
+        for drawn in order.cpu():
+            is_own = drawn >= len(self.sets.clean)
             # in each batch the clean rows first: sums do not depend on their order
-            rows = rows[(2 * numbers + is_own).argsort(stable=True)]
+            rows = drawn[(2 * numbers + is_own).argsort(stable=True)]
             clean = torch.bincount(numbers[~is_own], minlength=int(numbers[-1]) + 1).tolist()
             labels = self.labels[:, rows]
             seeds.append([*zip(rows.split(size), labels.split(size, 1), clean, strict=True)])

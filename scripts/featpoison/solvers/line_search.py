@@ -33,7 +33,9 @@ def step_along(objective: Objective, start: Point, direction: Tensor) -> Point:
     return _moved(objective, start, direction, change, step)
 
 
-def _moved(objective: Objective, start: Point, direction: Tensor, change: list[Tensor], step: Tensor) -> Point:
+def _moved(
+    objective: Objective, start: Point, direction: Tensor, change: list[Tensor], step: Tensor
+) -> Point:
     logits = [S + step * D for S, D in zip(start.logits, change, strict=True)]
     return objective.of_logits(start.omega + step * direction, logits)
 

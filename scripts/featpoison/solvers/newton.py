@@ -58,8 +58,17 @@ def train_converged(
     or at zero, wherever its objective is lower. Raises RuntimeError where a certificate is above
     `settings.certificate`.
     """
+    K, width = len(sets.poisons), sets.clean.shape[1] + 1
+    if K > 1 and not class_inverses.fit(K, classes, width):  # one after the other, with inverses if possible
+        guesses = [None] * K if guess is None else guess.unsqueeze(1)
+        alone = [
+            train_converged(one, settings, classes=classes, guess=near)
+            for one, near in zip(sets.each(), guesses, strict=True)
+        ]
+        omega, certificate = zip(*alone, strict=True)
+        return torch.cat(omega), torch.cat(certificate)
     newton = Newton(sets, settings)
-    start = newton.sets.clean.new_zeros(len(sets.poisons), classes, sets.clean.shape[1] + 1)
+    start = newton.sets.clean.new_zeros(K, classes, width)
     if guess is not None:
         guess = guess.to(start)
         at_zero = math.log(classes)  # every row's loss there
