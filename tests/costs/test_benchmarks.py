@@ -24,7 +24,10 @@ def _once(monkeypatch):
         (benchmarks.gc_feature, {"N": 200, "n": 20, "d": 16, "iterations": 100}, 0.9),
         (benchmarks.target_search, {"N": 200, "d": 16}, 1e-5),
         (benchmarks.tgda, {"N": 200, "n": 10, "d": 16}, 1e-2),
-        (benchmarks.converged, {"N": 300, "d": 16}, 1e-10),
+        (benchmarks.converged, {"N": 300, "d": 16}, benchmarks.EQUAL),
+        (benchmarks.converged_wide, {"N": 300, "d": 20}, benchmarks.EQUAL),
+        (benchmarks.ten_converged, {"N": 300, "d": 16, "K": 3}, 1e-10),
+        (benchmarks.ten_sgd, {"N": 300, "d": 16, "K": 3, "epochs": 2}, 1e-4),
         (benchmarks.matching, {"n": 3, "steps": 3}, 0.2),  # bfloat16, where that is fast, against float32
         (benchmarks.gc_input, {"n": 3}, 0.3),
     ],
@@ -41,4 +44,5 @@ def test_ours_and_the_baseline_agree(benchmark, sizes, tolerance):
 
 def test_every_benchmark_is_run_by_the_program():
     names = {"canceling", "gc_feature", "target_search", "matching", "gc_input", "tgda", "converged"}
+    names |= {"converged_wide", "ten_converged", "ten_sgd"}
     assert {benchmark.__name__ for benchmark in benchmarks.ALL} == names
