@@ -79,8 +79,8 @@ def core_hours() -> Price:
     return Price(
         "core hours",
         partial(rates.core_hours, start=start),
-        f"Core hours by rates measured in the demo (scripts/featpoison/costs/rates.py); jobs are {jobs}, which "
-        f"start in {start:g} s.",
+        f"Core hours by rates measured in the demo (scripts/featpoison/costs/rates.py); jobs are {jobs}, "
+        f"which start in {start:g} s.",
     )
 
 

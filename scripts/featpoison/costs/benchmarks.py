@@ -4,9 +4,8 @@ most.
 Ratios carry over between machines better than seconds do; shares of the peak say how much is left to win.
 """
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -26,79 +25,13 @@ from featpoison.attacks.operations import canceling_step
 from featpoison.attacks.target_search import HALVINGS, Candidate, TargetSearch, head_of_candidate, limit_of
 from featpoison.attacks.tgda_input import TGDAInput, solve_damped
 from featpoison.common.precision import resolve
+from featpoison.costs.timing import Peak, Result, best_time, difference, share
+from featpoison.costs.victim_benchmarks import converged, converged_wide, ten_converged, ten_sgd
 from featpoison.downstream.task import Task
 from featpoison.downstream.trajectory import TrainedHeads, Trajectory, train_heads
 from featpoison.encoders.encoder import Architecture, Encoder
 from featpoison.encoders.features import pull_back
-from featpoison.heads import SGD100, train_sgd
 from featpoison.softmax import Head
-from featpoison.solvers.newton import Converged, train_converged
-from featpoison.solvers.objective import objective
-from featpoison.solvers.training_sets import TrainingSets
-
-
-@dataclass(frozen=True)
-class Peak:
-    """What the device reaches at most in this process: large matrix products and memory traffic."""
-
-    flops: dict[torch.dtype, float]
-    """Floating-point operations a second, by type."""
-    bytes: float
-    """Bytes a second read and written by a large copy."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """One benchmark: seconds of ours and of the baseline for the same work, and ours as a share of the peak
-    that binds."""
-
-    name: str
-    ours: str
-    baseline: str
-    seconds: float
-    baseline_seconds: float
-    gflops: float
-    """Achieved 1e9 operations a second, counted from the formula."""
-    gbytes: float
-    """Achieved 1e9 bytes a second of what has to be moved at least: operands read once, results written
-    once."""
-    share_of_peak: float
-    agreement: float
-    """How far the two results differ: relative to the baseline's largest entry, for victims the difference of
-    the objectives, for GC-feature by how much of the baseline's L the two values of L differ."""
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster ours is."""
-        return self.baseline_seconds / self.seconds
-
-
-def best_time(work: Callable[[], object], repeats: int = 15) -> float:
-    """Seconds of the fastest of `repeats` runs after one warm-up: the least disturbed one."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        work()
-        if torch.accelerator.is_available():
-            torch.accelerator.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
-
-
-def measure_peak(device: torch.device, side: int = 1536) -> Peak:
-    """The peak of the device with the threads that torch has now."""
-    flops = {}
-    for dtype in (torch.float32, torch.float64, torch.bfloat16):
-        a = torch.randn(side, side, device=device).to(dtype)
-        flops[dtype] = 2 * side**3 / best_time(partial(torch.mm, a, a))
-    b = torch.empty(32 << 20, device=device)  # 128 MiB, beyond any cache
-    return Peak(flops=flops, bytes=2 * b.nbytes / best_time(b.clone))
-
-
-def _share(flops: float, moved: float, dtype: torch.dtype, seconds: float, peak: Peak) -> float:
-    """Time that the binding limit alone would take, over the time taken; `moved` is 0 where the operands stay
-    in the cache, which the peak of memory traffic does not limit."""
-    return max(flops / peak.flops[dtype], moved / peak.bytes) / seconds
 
 
 def canceling(
@@ -137,8 +70,8 @@ def canceling(
         best_time(double_backward),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, 0.0, torch.float32, seconds, peak),
-        _difference(ours, theirs),
+        share(flops, 0.0, torch.float32, seconds, peak),
+        difference(ours, theirs),
     )
 
 
@@ -183,7 +116,7 @@ def gc_feature(
         best_time(lambda: by("adam", GCFeature().threshold), 2),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, 0.0, torch.float64, seconds, peak),
+        share(flops, 0.0, torch.float64, seconds, peak),
         abs(ours.last_loss - theirs.last_loss) / theirs.last_loss,
     )
 
@@ -218,8 +151,8 @@ def target_search(
         best_time(lambda: _by_forward_passes(task, heads, settings, budget), 1),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, 0.0, torch.float64, seconds, peak),
-        _difference(head_of_candidate(heads, ours()).omega, head_of_candidate(heads, plain).omega),
+        share(flops, 0.0, torch.float64, seconds, peak),
+        difference(head_of_candidate(heads, ours()).omega, head_of_candidate(heads, plain).omega),
     )
 
 
@@ -307,8 +240,8 @@ def matching(device: torch.device, peak: Peak, *, n: int = 64, steps: int = 10) 
         best_time(loop, 3),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, moved, resolve(settings.precision, device), seconds, peak),
-        _difference(match(zeta, base, folded, settings, beta=beta)[0] - base, loop() - base),
+        share(flops, moved, resolve(settings.precision, device), seconds, peak),
+        difference(match(zeta, base, folded, settings, beta=beta)[0] - base, loop() - base),
     )
 
 
@@ -347,8 +280,8 @@ def gc_input(device: torch.device, peak: Peak, *, n: int = 64) -> Result:
         best_time(double_backward),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, moved, dtype, seconds, peak),
-        _difference(ours(), double_backward()),
+        share(flops, moved, dtype, seconds, peak),
+        difference(ours(), double_backward()),
     )
 
 
@@ -396,8 +329,8 @@ def tgda(
         best_time(double_backward, 1),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, 0.0, torch.float64, seconds, peak),
-        _difference(ours(), double_backward()),
+        share(flops, 0.0, torch.float64, seconds, peak),
+        difference(ours(), double_backward()),
     )
 
 
@@ -432,179 +365,6 @@ def _twin_encoders(device: torch.device) -> tuple[Encoder, Encoder]:
     folded = Encoder(architecture)
     folded.load_state_dict(plain.state_dict())
     return plain, folded.freeze().fold_batchnorm().to(device)
-
-
-EQUAL = 1e-8
-"""Largest difference of two objectives, in nats, that count as equal."""
-
-
-def converged(
-    device: torch.device, peak: Peak, *, N: int = 50_000, d: int = 128, classes: int = 10
-) -> Result:
-    """The converged victim against the fastest solver of scikit-learn's LogisticRegression, at an equal
-    objective; agreement in objective.
-
-    newton-cholesky is left out: it took five times as long as the others at d = 128.
-    """
-    X, labels = _separable(N, d, classes)
-    settings, sets = Converged(), TrainingSets.of_clean(X.to(device), labels.to(device))
-    with FlopCounterMode(display=False) as counter:
-        omega, _ = train_converged(sets, settings, classes=classes)
-    value = objective(sets, omega, settings.ridge).item()
-    solver, theirs_seconds, theirs = _fastest_of_scikit_learn(X, labels, settings, value)
-    theirs_value = objective(sets, theirs.to(device), settings.ridge).item()
-    seconds = best_time(lambda: train_converged(sets, settings, classes=classes), 3)
-    return _of_victims(
-        f"converged, d = {d}",
-        ("Newton-CG, an inverse a class, certified in float64", f"scikit-learn {solver}"),
-        (seconds, theirs_seconds),
-        counter.get_total_flops(),
-        classes,
-        peak,
-        abs(value - theirs_value),
-    )
-
-
-def converged_wide(
-    device: torch.device, peak: Peak, *, N: int = 50_000, d: int = 512, classes: int = 10
-) -> Result:
-    """The same with as many features as a ResNet-18 has."""
-    return converged(device, peak, N=N, d=d, classes=classes)
-
-
-def ten_converged(
-    device: torch.device, peak: Peak, *, N: int = 50_000, d: int = 128, classes: int = 10, K: int = 10
-) -> Result:
-    """K converged victims that share their clean rows against one after the other. Twice as fast means that
-    ten cost five times what one does."""
-    sets, settings = _poisoned(device, N, d, classes, K), Converged()
-    with FlopCounterMode(display=False) as counter:
-        omega, _ = train_converged(sets, settings, classes=classes)
-
-    def alone() -> Tensor:
-        return torch.cat([train_converged(one, settings, classes=classes)[0] for one in sets.each()])
-
-    values = [objective(sets, found, settings.ridge) for found in (omega, alone())]
-    return _of_victims(
-        f"{K} converged",
-        ("together", "one after the other"),
-        (best_time(lambda: train_converged(sets, settings, classes=classes), 2), best_time(alone, 1)),
-        counter.get_total_flops(),
-        K * classes,
-        peak,
-        (values[0] - values[1]).abs().max().item(),
-    )
-
-
-def ten_sgd(
-    device: torch.device,
-    peak: Peak,
-    *,
-    N: int = 5000,
-    d: int = 128,
-    classes: int = 10,
-    K: int = 10,
-    epochs: int = 10,
-) -> Result:
-    """K victims of SGD that share their clean rows, in float32, against one after the other; agreement of the
-    heads."""
-    sets = _poisoned(device, N, d, classes, K).to(device, torch.float32)
-    settings = SGD100(epochs=epochs, tail=1)
-
-    def trained(some: TrainingSets) -> Tensor:
-        return train_sgd(some, settings, classes=classes, seeds=(0,))
-
-    with FlopCounterMode(display=False) as counter:
-        together = trained(sets)
-    alone = torch.cat([trained(one) for one in sets.each()])
-    return _of_victims(
-        f"{K} SGD victims",
-        ("together", "one after the other"),
-        (
-            best_time(lambda: trained(sets), 3),
-            best_time(lambda: [trained(one) for one in sets.each()], 2),
-        ),
-        counter.get_total_flops(),
-        K * classes,
-        peak,
-        _difference(together, alone),
-    )
-
-
-def _of_victims(
-    name: str,
-    ways: tuple[str, str],
-    seconds: tuple[float, float],
-    flops: float,
-    columns: int,
-    peak: Peak,
-    agreement: float,
-) -> Result:
-    """The result of training heads with `columns` classes in all. `ways` and `seconds`: ours, the baseline's.
-
-    A product of features with the heads and the one back read the features once, 4 bytes for every 4
-    operations a column: float32, as nearly all products are.
-    """
-    moved = flops / columns
-    return Result(
-        name,
-        *ways,
-        *seconds,
-        flops / seconds[0] / 1e9,
-        moved / seconds[0] / 1e9,
-        _share(flops, moved, torch.float32, seconds[0], peak),
-        agreement,
-    )
-
-
-def _separable(N: int, d: int, classes: int) -> tuple[Tensor, Tensor]:
-    """Features (N, d) float64 with labels (N,), and a decaying spectrum, as features of encoders have."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(N) % classes
-    X = torch.randn(classes, d, generator=generator, dtype=torch.float64)[labels] * 0.15
-    X = X + torch.randn(N, d, generator=generator, dtype=torch.float64)
-    X = 5 * X / torch.arange(1, d + 1).sqrt()
-    return X @ torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0], labels
-
-
-def _poisoned(device: torch.device, N: int, d: int, classes: int, K: int) -> TrainingSets:
-    """K training sets on these features: 3 % poisons, copies of clean rows with the next class's label."""
-    X, labels = _separable(N, d, classes)
-    n, generator = max(1, round(0.03 * N)), torch.Generator().manual_seed(1)
-    base = torch.stack([torch.randperm(N, generator=generator)[:n] for _ in range(K)])
-    sets = TrainingSets(X, labels, X[base], (labels[base] + 1) % classes)
-    return sets.to(device, torch.float64)
-
-
-def _fastest_of_scikit_learn(
-    X: Tensor, labels: Tensor, settings: Converged, value: float
-) -> tuple[str, float, Tensor]:
-    """The fastest solver, its seconds, and its head (1, C, d+1). Each takes the largest tolerance, of powers
-    of ten, with which it ends within EQUAL of the objective `value`."""
-    from sklearn.linear_model import LogisticRegression
-
-    Z, y = softmax.with_ones(X).numpy(), labels.numpy()
-    sets, found = TrainingSets.of_clean(X, labels), []
-    for solver in ("lbfgs", "newton-cg"):
-        for exponent in range(6, 13):
-            model = LogisticRegression(
-                C=1 / (len(X) * settings.ridge),
-                fit_intercept=False,
-                tol=10**-exponent,
-                max_iter=10_000,
-                solver=solver,
-            )
-            start = time.perf_counter()
-            omega = torch.from_numpy(model.fit(Z, y).coef_).unsqueeze(0)
-            seconds = time.perf_counter() - start
-            if objective(sets, omega, settings.ridge).item() <= value + EQUAL:
-                found.append((solver, seconds, omega))
-                break
-    return min(found, key=lambda one: one[1])
-
-
-def _difference(ours: Tensor, theirs: Tensor) -> float:
-    return ((ours.double() - theirs.double()).abs().max() / theirs.abs().max()).item()
 
 
 ALL = (
