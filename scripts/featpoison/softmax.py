@@ -148,9 +148,8 @@ def gradient_of_probabilities(X: Tensor, labels: Tensor, P: Tensor) -> Tensor:
 
 
 def _times_covariance(P: Tensor, U: Tensor) -> Tensor:
-    """(diag(p) - p p^T) u for each row: J = P * U - P * rowsum(P * U); P, U and J (..., n, C)."""
-    J = P * U
-    return J.addcmul_(P, J.sum(-1, keepdim=True), value=-1)
+    """(diag(p) - p p^T) u for each row: J = P * (U - rowsum(P * U)); P, U and J (..., n, C)."""
+    return (U - (P * U).sum(-1, keepdim=True)).mul_(P)
 
 
 def probabilities(X: Tensor, head: Head) -> Tensor:
