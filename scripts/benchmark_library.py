@@ -7,6 +7,7 @@ from pathlib import Path
 
 from featpoison.common.files import replacing
 from featpoison.costs import benchmarks
+from featpoison.costs.timing import measure_peak
 from featpoison.programs import program
 
 
@@ -15,7 +16,7 @@ def main() -> None:
     parser = program.parser(__doc__)
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    peak = benchmarks.measure_peak(args.device)
+    peak = measure_peak(args.device)
     peaks = ", ".join(
         f"{value / 1e9:.0f} GFLOP/s {str(dtype).removeprefix('torch.')}"
         for dtype, value in peak.flops.items()

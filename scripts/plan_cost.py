@@ -1,15 +1,18 @@
-"""What a run would cost before it starts: jobs, floating-point operations, GPU hours and disk of everything
-that the targets need."""
+"""What a run would cost before it starts: jobs, floating-point operations, hours and disk of everything that
+the targets need. Hours are a GPU's, or a CPU core's where the configuration says `gpu: false`."""
 
 import argparse
+import os
 import subprocess
 import sys
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from featpoison.attacks.operations import DOUBLE_PEAK, EFFICIENCY, PEAK, Work
 from featpoison.config import load
-from featpoison.costs import plan
+from featpoison.costs import plan, rates
 from featpoison.programs import program
 from featpoison.records.provenance import ROOT
 
@@ -43,23 +46,61 @@ def main() -> None:
     table = plan.by_rule(
         jobs, config, cache(lambda dataset, encoder: plan.sizes_of(config, dataset, encoder))
     )
-    print(f"{'rule':40}{'jobs':>7}{'PFLOP':>12}{'float64 PFLOP':>15}{'GPU hours':>11}{'GB':>9}")
-    total = Work()
-    for rule, (count, work) in [
-        *table.items(),
-        ("total", (len(jobs), sum((work for _, work in table.values()), total))),
-    ]:
-        hours = work.hours(args.peak, args.double_peak, args.efficiency)
-        print(
-            f"{rule:40}{count:7}{work.flops / 1e15:12.3g}{work.double_flops / 1e15:15.3g}"
-            f"{hours:11.3g}{work.bytes / 1e9:9.3g}"
-        )
+    print_table(table, gpu_hours(args) if config.gpu else core_hours())
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a rule's jobs take of the machine that the configuration is for."""
+
+    unit: str
+    """Heading of the column."""
+    hours: Callable[[str, int, Work], float]
+    """Hours, by rule, jobs and their work in all."""
+    assumed: str
+    """What the hours assume, a sentence."""
+
+
+def gpu_hours(args: argparse.Namespace) -> Price:
+    """Hours of one GPU at a share of its peak."""
     peaks = f"{args.peak / 1e12:g} TFLOP/s ({args.double_peak / 1e12:g} in float64)"
-    print(f"GPU hours at {args.efficiency:.0%} of {peaks}; iterative stages count their most steps.")
+    return Price(
+        "GPU hours",
+        lambda rule, jobs, work: work.hours(args.peak, args.double_peak, args.efficiency),
+        f"GPU hours at {args.efficiency:.0%} of {peaks}; iterative stages count their most steps.",
+    )
+
+
+def core_hours() -> Price:
+    """Hours of one CPU core, by measured rates."""
+    warm = os.environ.get("FEATPOISON_WARM") == "1"
+    start = rates.WARM_START if warm else rates.COLD_START
+    jobs = "forks of a warm interpreter (FEATPOISON_WARM=1)" if warm else "programs of their own"
+    return Price(
+        "core hours",
+        partial(rates.core_hours, start=start),
+        f"Core hours by rates measured in the demo (scripts/featpoison/costs/rates.py); jobs are {jobs}, "
+        f"which start in {start:g} s.",
+    )
+
+
+def print_table(table: dict[str, tuple[int, Work]], price: Price) -> None:
+    """A line for each rule, one for all, and what the hours assume."""
+    print(f"{'rule':40}{'jobs':>7}{'PFLOP':>12}{'float64 PFLOP':>15}{price.unit:>12}{'GB':>9}")
+    rows = [(rule, jobs, work, price.hours(rule, jobs, work)) for rule, (jobs, work) in table.items()]
+    columns = list(zip(*rows, strict=True))[1:] if rows else [(), (), ()]
+    jobs, work, hours = (sum(columns[0]), sum(columns[1], Work()), sum(columns[2]))
+    for name, count, one, taken in [*rows, ("total", jobs, work, hours)]:
+        print(
+            f"{name:40}{count:7}{one.flops / 1e15:12.3g}{one.double_flops / 1e15:15.3g}"
+            f"{taken:12.3g}{one.bytes / 1e9:9.3g}"
+        )
+    print(price.assumed)
 
 
 def dry_run(args: argparse.Namespace) -> str:
-    """The text of Snakemake's plan. SystemExit with its message where there is none."""
+    """The text of Snakemake's plan. SystemExit with Snakemake's message, which names a target that no rule
+    makes, where there is none."""
     command = [
         sys.executable,
         "-m",
@@ -73,7 +114,8 @@ def dry_run(args: argparse.Namespace) -> str:
     command += [] if args.remaining else ["--forceall"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(done.stderr)
+        reason = (done.stdout + done.stderr).split("Building DAG of jobs...")[-1].strip()
+        raise SystemExit(f"no plan for {', '.join(args.targets) or 'the configuration'}: {reason}")
     return done.stdout + done.stderr
 
 

@@ -14,7 +14,9 @@ from problems import blobs, poisoned_sets
 FAST = SGD100(epochs=12, batch_size=32, tail=3)
 
 
-def test_many_problems_together_equal_each_alone():
+@pytest.mark.parametrize("wide", [0, 10**9])
+def test_many_problems_together_equal_each_alone(monkeypatch, wide):
+    monkeypatch.setattr(heads, "WIDE", wide)
     sets = poisoned_sets()
     together, _ = train_converged(sets, Converged(), classes=4)
     sgd = heads.train_sgd(sets, FAST, classes=4, seeds=(0, 7))
@@ -114,3 +116,17 @@ def test_same_seed_same_bits_and_sgd_approaches_the_minimum():
     best = train_converged(sets, Converged(), classes=4)[0]
     gap = objective(sets, first.double()[None], 1e-6) - objective(sets, best, 1e-6)
     assert 0 <= gap.item() < 1e-3
+
+
+@pytest.mark.parametrize("n", [0, 1, 20])
+def test_shared_rows_give_what_own_rows_give(monkeypatch, n):
+    """Batches without poisons, and a last batch that is smaller, among them."""
+    sets, found = poisoned_sets(n=max(n, 1)), []
+    if n == 0:
+        sets = TrainingSets(sets.clean, sets.clean_labels, sets.poisons[:, :0], sets.poison_labels[:, :0])
+    for wide in (0, 10**9):
+        monkeypatch.setattr(heads, "WIDE", wide)
+        settings = SGD100(epochs=3, batch_size=32, tail=2, weight_decay=0.1)
+        found.append(heads.train_sgd(sets, settings, classes=4, seeds=(0, 7)))
+    torch.testing.assert_close(*found)
+    assert found[0].shape == (3, 2, 2, 4, 7)

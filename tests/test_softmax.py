@@ -68,6 +68,45 @@ def test_hessian_and_its_product_equal_autograd(n, d, classes):
     )
 
 
+def test_class_hessians_are_the_hessians_blocks():
+    X, _, head = random_problem(30, 5, 4)
+    H = softmax.hessian(X, head).view(4, 6, 4, 6)
+    found = softmax.class_hessians(X, head)
+    for c in range(4):
+        torch.testing.assert_close(found[c], H[c, :, c])
+    other = Head(2 * head.weight, head.bias)
+    stacked = Head(
+        *(torch.stack([getattr(one, name) for one in (head, other)]) for name in ("weight", "bias"))
+    )
+    together = softmax.class_hessians(X, stacked)
+    torch.testing.assert_close(together, torch.stack([found, softmax.class_hessians(X, other)]))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3])
+def test_loss_and_probabilities_come_from_the_same_logits(scale):
+    """Also of logits whose exponentials no float can hold."""
+    X, labels, head = random_problem(30, 5, 4)
+    S = scale * softmax.logits(X, head)
+    value, P = softmax.loss_and_probabilities(S, labels)
+    torch.testing.assert_close(value, F.cross_entropy(S, labels, reduction="sum"))
+    torch.testing.assert_close(P, S.softmax(-1))
+    gradient = softmax.gradient_of_probabilities(X, labels, softmax.probabilities(X, head))
+    torch.testing.assert_close(gradient, slow.head_gradient(X, labels, head))
+
+
+def test_rows_in_several_tensors_give_the_gradient_of_all():
+    """Five rows that two heads share, then three of each."""
+    X, labels, _ = random_problem(11, 4, 3)
+    heads = [random_problem(11, 4, 3, seed)[2] for seed in range(2)]
+    stacked = Head(*(torch.stack([getattr(one, name) for one in heads]) for name in ("weight", "bias")))
+    own = torch.stack([X[5:8], X[8:]])
+    given = torch.stack([labels[:8], torch.cat([labels[:5], labels[8:]])])
+    found = softmax.head_gradient_of_parts([X[:5], own], given, stacked)
+    for k, head in enumerate(heads):
+        rows = torch.cat([X[:5], own[k]])
+        torch.testing.assert_close(found[k], slow.head_gradient(rows, given[k], head))
+
+
 def test_the_loss_along_a_line_of_logits_has_autograds_derivatives():
     X, labels, head = random_problem(8, 5, 4)
     S = softmax.logits(X, head)

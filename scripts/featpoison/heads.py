@@ -9,6 +9,8 @@ Many victims are trained together as one batched problem: K training sets of the
 clean rows, times V victim seeds.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Self
 
 import torch
@@ -22,6 +24,9 @@ from featpoison.common.settings import Settings
 from featpoison.softmax import Head
 from featpoison.solvers.newton import Converged, train_converged
 from featpoison.solvers.training_sets import TrainingSets
+
+WIDE = 1280
+"""K d from which it is faster on a CPU to take the clean rows of a batch once for all K heads."""
 
 
 class SGD100(Settings):
@@ -83,29 +88,85 @@ def train_sgd(sets: TrainingSets, settings: SGD100, *, classes: int, seeds: tupl
     is that of torch.optim.SGD, written out because many heads are trained at once. A seed fixes the initial
     head and the order of rows. Both are the same for all K sets, whatever else is trained along.
     """
-    (N, d), (K, n) = sets.clean.shape, sets.poison_labels.shape
-    device, rows = sets.clean.device, sets.rows
-    table = torch.cat([sets.clean, sets.poisons.flatten(0, 1)])  # (N + K n, d)
-    labels = torch.cat([sets.clean_labels, sets.poison_labels.flatten()])
-    shift = (torch.arange(K, device=device) * n).view(K, 1, 1)  # the poisons of set k lie k n rows later
-    start = torch.stack([initial_omega(classes, d, seed) for seed in seeds]).to(table)  # (V, C, d+1)
+    (d, K), device, rows = (sets.clean.shape[1], len(sets.poisons)), sets.clean.device, sets.rows
+    start = torch.stack([initial_omega(classes, d, seed) for seed in seeds]).to(sets.clean)  # (V, C, d+1)
     omega = start.expand(K, -1, -1, -1).clone()  # (K, V, C, d+1)
     velocity = torch.zeros_like(omega)
-    first_rows = range(0, rows, settings.batch_size)  # of each batch
-    steps, step, kept = settings.epochs * len(first_rows), 0, []
+    wide = K * d >= WIDE and device.type == "cpu"
+    sums: _OwnRows | _SharedRows = _SharedRows(sets) if wide else _OwnRows(sets)
+    steps, step, kept = settings.epochs * -(-rows // settings.batch_size), 0, []
     for epoch in range(settings.epochs):
         streams = [stream(seed, 1, epoch, device=torch.device("cpu")) for seed in seeds]
         order = torch.stack([torch.randperm(rows, generator=generator) for generator in streams]).to(device)
-        for first in first_rows:
-            batch = order[:, first : first + settings.batch_size]  # (V, B)
-            index = torch.where(batch < N, batch, batch + shift)  # (K, V, B)
-            X = table.index_select(0, index.flatten()).view(*index.shape, d)  # table[index], in half the time
-            summed = softmax.head_gradient(X, labels[index], Head.from_omega(omega))
-            gradient = summed / batch.shape[1]
-            velocity.mul_(settings.momentum).add_(gradient.add_(omega, alpha=settings.weight_decay))
+        for size, summed in sums.batches(order, settings.batch_size):
+            gradient = summed(Head.from_omega(omega)) / size
+            if settings.weight_decay:
+                gradient.add_(omega, alpha=settings.weight_decay)
+            velocity.mul_(settings.momentum).add_(gradient)
             rate = settings.learning_rate * half_cosine(step, steps)
             omega.sub_(velocity, alpha=rate)
             step += 1
         if epoch >= settings.epochs - settings.tail:
             kept.append(omega.clone())
     return torch.stack(kept, dim=2)
+
+
+SummedGradient = Callable[[Head], Tensor]
+"""Takes heads (K, V, C, d) to their gradients (K, V, C, d+1), each summed over its rows of one batch."""
+
+
+class _OwnRows:
+    """Every head has a copy of its batch: the fewest operations, for few heads or many small processors."""
+
+    def __init__(self, sets: TrainingSets) -> None:
+        (self.N, self.d), (K, n) = sets.clean.shape, sets.poison_labels.shape
+        self.table = torch.cat([sets.clean, sets.poisons.flatten(0, 1)])  # (N + K n, d)
+        self.labels = torch.cat([sets.clean_labels, sets.poison_labels.flatten()])
+        # the poisons of set k lie k n rows later
+        self.shift = (torch.arange(K, device=self.table.device) * n).view(K, 1, 1)
+
+    def batches(self, order: Tensor, size: int) -> Iterator[tuple[int, SummedGradient]]:
+        """The batches of an epoch: how many rows, and their gradient. `order` (V, N + n) are each seed's
+        rows."""
+        index = torch.where(order < self.N, order, order + self.shift)  # (K, V, N + n)
+        labels = self.labels[index]
+        for rows, given in zip(index.split(size, -1), labels.split(size, -1), strict=True):
+            yield rows.shape[-1], partial(self._gradient, rows, given)
+
+    def _gradient(self, rows: Tensor, labels: Tensor, heads: Head) -> Tensor:
+        X = self.table.index_select(0, rows.flatten())  # table[rows], in half the time
+        return softmax.head_gradient(X.view(*rows.shape, self.d), labels, heads)
+
+
+class _SharedRows:
+    """The clean rows of a batch, which are the same for all K heads of a seed, are read once, and become one
+    product with the K C columns of these heads."""
+
+    def __init__(self, sets: TrainingSets) -> None:
+        self.sets, K = sets, len(sets.poisons)
+        self.labels = torch.cat([sets.clean_labels.expand(K, -1), sets.poison_labels], dim=1)  # (K, N + n)
+
+    def batches(self, order: Tensor, size: int) -> Iterator[tuple[int, SummedGradient]]:
+        """As `_OwnRows.batches`."""
+        numbers = torch.arange(order.shape[1]) // size  # the batch of each place in the order
+        seeds = []
+        for drawn in order.cpu():
+            is_own = drawn >= len(self.sets.clean)
+            # in each batch the clean rows first: sums do not depend on their order
+            rows = drawn[(2 * numbers + is_own).argsort(stable=True)]
+            clean = torch.bincount(numbers[~is_own], minlength=int(numbers[-1]) + 1).tolist()
+            labels = self.labels[:, rows]
+            seeds.append([*zip(rows.split(size), labels.split(size, 1), clean, strict=True)])
+        for parts in zip(*seeds, strict=True):
+            yield len(parts[0][0]), partial(self._gradient, parts)
+
+    def _gradient(self, parts: Sequence[tuple[Tensor, Tensor, int]], heads: Head) -> Tensor:
+        clean_rows, poisons = self.sets.clean, self.sets.poisons
+        summed = []
+        for (rows, labels, clean), weight, bias in zip(
+            parts, heads.weight.unbind(1), heads.bias.unbind(1), strict=True
+        ):
+            own = poisons.index_select(1, rows[clean:] - len(clean_rows))  # (K, b, d)
+            X = [clean_rows.index_select(0, rows[:clean]), own]
+            summed.append(softmax.head_gradient_of_parts(X, labels, Head(weight, bias)))
+        return torch.stack(summed, dim=1)

@@ -66,7 +66,7 @@ def with_ones(X: Tensor) -> Tensor:
 
 def logits(X: Tensor, head: Head) -> Tensor:
     """S = X W^T + b, (..., n, C)."""
-    return (head.weight @ X.mT + head.bias.unsqueeze(-1)).mT
+    return (head.weight @ X.mT).add_(head.bias.unsqueeze(-1)).mT
 
 
 def loss(X: Tensor, labels: Tensor, head: Head) -> Tensor:
@@ -75,8 +75,24 @@ def loss(X: Tensor, labels: Tensor, head: Head) -> Tensor:
 
 
 def _loss_of_logits(S: Tensor, labels: Tensor) -> Tensor:
-    picked = S.gather(-1, labels.expand(S.shape[:-1]).unsqueeze(-1)).squeeze(-1)
-    return (S.mT.logsumexp(-2) - picked).sum(-1)
+    return (S.mT.logsumexp(-2) - _of_labels(S, labels)).sum(-1)
+
+
+def _of_labels(S: Tensor, labels: Tensor) -> Tensor:
+    """The entry of S (..., n, C) at each row's label, (..., n)."""
+    return S.gather(-1, labels.expand(S.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+
+
+def loss_and_probabilities(S: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The summed loss (...) at logits S (..., n, C), and P = softmax(S) there, (..., n, C).
+
+    Both come from the same exponentials, which cost more than all else.
+    """
+    top = S.mT.amax(-2, keepdim=True)  # (..., 1, n); no exponential is larger than 1
+    P = (S.mT - top).exp()
+    total = P.sum(-2, keepdim=True)
+    losses = (top + total.log()).squeeze(-2) - _of_labels(S, labels)
+    return losses.sum(-1), P.div_(total).mT
 
 
 def _softmax(S: Tensor) -> Tensor:
@@ -90,9 +106,13 @@ def error(X: Tensor, labels: Tensor, head: Head) -> Tensor:
 
 
 def _error_of_logits(S: Tensor, labels: Tensor) -> Tensor:
-    P = S.mT.softmax(-2)  # (..., C, n)
-    picked = labels.expand(S.shape[:-1]).unsqueeze(-2)
-    return P.scatter_add(-2, picked, P.new_full((), -1.0).expand(picked.shape)).mT
+    return _minus_labels(_softmax(S), labels)
+
+
+def _minus_labels(P: Tensor, labels: Tensor) -> Tensor:
+    """P - Y, (..., n, C)."""
+    picked = labels.expand(P.shape[:-1]).unsqueeze(-2)
+    return P.mT.scatter_add(-2, picked, P.new_full((), -1.0).expand(picked.shape)).mT
 
 
 def _against_features(A: Tensor, X: Tensor) -> Tensor:
@@ -111,15 +131,25 @@ def head_gradient(X: Tensor, labels: Tensor, head: Head) -> Tensor:
     return _against_features(error(X, labels, head), X)
 
 
-def loss_and_gradient(X: Tensor, labels: Tensor, head: Head) -> tuple[Tensor, Tensor]:
-    """`loss` (...) and `head_gradient` (..., C, d+1), from one pass over the rows."""
-    S = logits(X, head)
-    return _loss_of_logits(S, labels), _against_features(_error_of_logits(S, labels), X)
+def head_gradient_of_parts(parts: list[Tensor], labels: Tensor, head: Head) -> Tensor:
+    """`head_gradient` (..., C, d+1) of rows that lie in several tensors X (..., n_i, d), one after the other,
+    with the labels (..., sum n_i) of all: rows that many heads share and rows of each, for example."""
+    S = torch.cat([logits(X, head).mT for X in parts], dim=-1).mT
+    errors = _error_of_logits(S, labels).split([X.shape[-2] for X in parts], dim=-2)
+    first, *others = (_against_features(E, X) for E, X in zip(errors, parts, strict=True))
+    for gradient in others:
+        first = first + gradient
+    return first
+
+
+def gradient_of_probabilities(X: Tensor, labels: Tensor, P: Tensor) -> Tensor:
+    """`head_gradient` (..., C, d+1) at the head that gives the rows the probabilities P (..., n, C)."""
+    return _against_features(_minus_labels(P, labels), X)
 
 
 def _times_covariance(P: Tensor, U: Tensor) -> Tensor:
     """(diag(p) - p p^T) u for each row: J = P * (U - rowsum(P * U)); P, U and J (..., n, C)."""
-    return P * (U - (P * U).sum(-1, keepdim=True))
+    return (U - (P * U).sum(-1, keepdim=True)).mul_(P)
 
 
 def probabilities(X: Tensor, head: Head) -> Tensor:
@@ -133,8 +163,9 @@ def loss_along(S: Tensor, labels: Tensor, D: Tensor) -> tuple[Tensor, Tensor, Te
     S (..., n, C), D (..., n, C). They are summed over the n rows: the loss, sum (p - y) . d and sum d .
     (diag(p) - p p^T) d, with p, y and d of each row.
     """
-    slope = (_error_of_logits(S, labels) * D).sum((-2, -1))
-    return _loss_of_logits(S, labels), slope, (D * _times_covariance(_softmax(S), D)).sum((-2, -1))
+    value, P = loss_and_probabilities(S, labels)
+    slope = (_minus_labels(P, labels) * D).sum((-2, -1))
+    return value, slope, (D * _times_covariance(P, D)).sum((-2, -1))
 
 
 def hessian_vector_product(X: Tensor, head: Head, vector: Tensor, *, P: Tensor | None = None) -> Tensor:
@@ -143,7 +174,12 @@ def hessian_vector_product(X: Tensor, head: Head, vector: Tensor, *, P: Tensor |
     The Hessian does not depend on labels. To multiply many vectors at one head, compute P = probabilities(X,
     head) once and pass it: that is half of the work.
     """
-    P = probabilities(X, head) if P is None else P
+    return hessian_product_of_probabilities(X, probabilities(X, head) if P is None else P, vector)
+
+
+def hessian_product_of_probabilities(X: Tensor, P: Tensor, vector: Tensor) -> Tensor:
+    """`hessian_vector_product` (..., C, d+1) at the head that gives the rows the probabilities P (..., n, C),
+    with `vector` (..., C, d+1)."""
     return _against_features(_times_covariance(P, logits(X, Head.from_omega(vector))), X)
 
 
@@ -160,6 +196,14 @@ def hessian(X: Tensor, head: Head) -> Tensor:
             weights = P[:, i] * (float(i == j) - P[:, j])
             H[i, :, j] = H[j, :, i] = Z.T @ (weights.unsqueeze(-1) * Z)
     return H.reshape(classes * width, classes * width)
+
+
+def class_hessians(X: Tensor, head: Head) -> Tensor:
+    """The blocks of `hessian` that belong to one class each, sum p_c (1 - p_c) z z^T, (..., C, d+1, d+1)."""
+    P, Z = probabilities(X, head).mT, with_ones(X)  # (..., C, n), (..., n, d+1)
+    weights = P * (1 - P)
+    blocks = [weights[..., c, :].unsqueeze(-2) * Z.mT @ Z for c in range(weights.shape[-2])]
+    return torch.stack(blocks, dim=-3)
 
 
 def feature_gradient(X: Tensor, labels: Tensor, head: Head, R: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from featpoison.costs import benchmarks
-from featpoison.costs.benchmarks import Peak
+from featpoison.costs import benchmarks, timing, victim_benchmarks
+from featpoison.costs.timing import Peak
 
 CPU = torch.device("cpu")
 PEAK = Peak({torch.float32: 1e12, torch.float64: 5e11, torch.bfloat16: 2e12}, bytes=1e11)
@@ -12,8 +12,8 @@ PEAK = Peak({torch.float32: 1e12, torch.float64: 5e11, torch.bfloat16: 2e12}, by
 @pytest.fixture(autouse=True)
 def _once(monkeypatch):
     """Seconds do not matter here."""
-    best = benchmarks.best_time
-    monkeypatch.setattr(benchmarks, "best_time", lambda work, repeats=1: best(work, 1))
+    for module in (benchmarks, victim_benchmarks):
+        monkeypatch.setattr(module, "best_time", lambda work, repeats=1: timing.best_time(work, 1))
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,10 @@ def _once(monkeypatch):
         (benchmarks.gc_feature, {"N": 200, "n": 20, "d": 16, "iterations": 100}, 0.9),
         (benchmarks.target_search, {"N": 200, "d": 16}, 1e-5),
         (benchmarks.tgda, {"N": 200, "n": 10, "d": 16}, 1e-2),
-        (benchmarks.converged, {"N": 300, "d": 16}, 1e-10),
+        (benchmarks.converged, {"N": 300, "d": 16}, victim_benchmarks.EQUAL),
+        (benchmarks.converged_wide, {"N": 300, "d": 20}, victim_benchmarks.EQUAL),
+        (benchmarks.ten_converged, {"N": 300, "d": 16, "K": 3}, 1e-10),
+        (benchmarks.ten_sgd, {"N": 300, "d": 16, "K": 3, "epochs": 2}, 1e-4),
         (benchmarks.matching, {"n": 3, "steps": 3}, 0.2),  # bfloat16, where that is fast, against float32
         (benchmarks.gc_input, {"n": 3}, 0.3),
     ],
@@ -41,4 +44,5 @@ def test_ours_and_the_baseline_agree(benchmark, sizes, tolerance):
 
 def test_every_benchmark_is_run_by_the_program():
     names = {"canceling", "gc_feature", "target_search", "matching", "gc_input", "tgda", "converged"}
+    names |= {"converged_wide", "ten_converged", "ten_sgd"}
     assert {benchmark.__name__ for benchmark in benchmarks.ALL} == names

@@ -1,5 +1,6 @@
 """The plan's costs against a count of our own, and against what has to scale with what."""
 
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from featpoison.attacks import names
 from featpoison.attacks.choices import Choice
 from featpoison.attacks.operations import Sizes, Work
 from featpoison.config import load
-from featpoison.costs import plan
+from featpoison.costs import plan, rates
 from featpoison.costs.plan import PlannedJob
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder
@@ -241,10 +242,40 @@ def test_work_adds_up_by_rule_and_attack():
     assert work.flops == pytest.approx(3 * plan.work_of(matching, DEMO, lambda *_: SIZES).flops)
 
 
+def planned(*targets, config="demo", **environment):
+    command = [sys.executable, "scripts/plan_cost.py", "--configfile", f"workflow/config/{config}.yaml"]
+    return subprocess.run(
+        [*command, *targets],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_unknown_target_is_an_error_that_names_it():
+    done = planned("figures/demo/table3.csv", "figures/demo/nonsense.csv")
+    assert done.returncode == 1
+    assert "No rule to produce figures/demo/nonsense.csv" in done.stderr
+    assert not done.stdout
+
+
+def test_hours_are_a_gpus_or_a_cores_as_the_configuration_says():
+    warm, cold = (planned("figures/demo/table3.csv", FEATPOISON_WARM=value).stdout for value in ("1", "0"))
+    gpu = planned("figures/table3.csv", config="paper").stdout
+    assert "GPU hours" in gpu.splitlines()[0]
+    assert "core hours" in warm.splitlines()[0]
+    assert "forks of a warm interpreter" in warm
+    assert f"start in {rates.COLD_START:g} s" in cold
+    hours = [float(text.splitlines()[-2].split()[4]) for text in (warm, cold)]
+    jobs = int(warm.splitlines()[-2].split()[1])
+    expected = jobs * (rates.COLD_START - rates.WARM_START) / 3600
+    assert hours[1] - hours[0] == pytest.approx(expected, rel=0.05)
+
+
 def test_the_program_counts_the_jobs_of_a_table():
-    command = [sys.executable, "scripts/plan_cost.py", "--configfile", "workflow/config/demo.yaml"]
-    command += ["figures/demo/table3.csv"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = planned("figures/demo/table3.csv")
     assert done.returncode == 0, done.stderr
     lines = {line[:30].strip(): line[30:].split() for line in done.stdout.splitlines()}
     jobs, flops, _, hours, _ = lines["poison_images feature-matching"]

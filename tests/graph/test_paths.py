@@ -136,12 +136,12 @@ def modules_of(program: str, *chosen: str) -> list[str]:
     [
         ("poison_features.py", "gc-feature", 24),
         ("make_target_head.py", "gradpc-feature", 19),
-        ("make_target_head.py", "reachable", 25),
+        ("make_target_head.py", "reachable", 28),
         ("poison_images.py", "feature-matching", 32),
         ("pair_features.py", None, 7),
         ("gather_shards.py", None, 5),
         ("defend_poisons.py", None, 7),
-        ("evaluate_attack.py", None, 35),
+        ("evaluate_attack.py", None, 38),
         ("collect_table.py", None, 15),
     ],
 )

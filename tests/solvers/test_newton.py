@@ -7,12 +7,12 @@ import pytest
 import torch
 from featpoison import softmax
 from featpoison.softmax import Head
-from featpoison.solvers import newton
+from featpoison.solvers import class_inverses, newton
 from featpoison.solvers.newton import Converged, objective, train_converged
 from featpoison.solvers.training_sets import TrainingSets
 from helpers import random_problem
 from oracles import slow
-from problems import blobs, long_poisons, nearly_collinear, poisoned_sets
+from problems import blobs, long_poisons, poisoned_sets
 from sklearn.linear_model import LogisticRegression
 
 
@@ -47,19 +47,34 @@ def test_certificate_is_the_mean_gradient_of_autograd():
     assert gradient.abs().max().item() == pytest.approx(certificate.item(), rel=1e-3, abs=1e-14)
 
 
-def test_heads_too_large_for_an_inverse_converge_without(monkeypatch):
+def test_heads_too_large_for_inverses_converge_without(monkeypatch):
     sets = poisoned_sets()
     usual, _ = train_converged(sets, Converged(), classes=4)
-    monkeypatch.setattr(newton, "LARGEST_INVERSE", 0)
-    monkeypatch.setattr(newton, "_inverse", None)
+    monkeypatch.setattr(class_inverses, "LARGEST", 0)
+    monkeypatch.setattr(class_inverses, "inverses_of", None)
     plain, certificate = train_converged(sets, Converged(), classes=4)
     assert certificate.max() <= 1e-8
     torch.testing.assert_close(plain, usual, rtol=1e-4, atol=1e-5)
 
 
-def test_problems_far_apart_get_an_inverse_of_their_own(monkeypatch, generator):
-    """Poisons of very different sizes: one preconditioner for all would take hundreds of products a step."""
-    monkeypatch.setattr(newton, "SHARED_ITERATIONS", 2)
+@pytest.mark.parametrize("near", [False, True])
+def test_more_inverses_than_fit_are_made_for_one_problem_after_the_other(monkeypatch, near):
+    sets, sizes = poisoned_sets(), []
+    usual, _ = train_converged(sets, Converged(), classes=4)
+    minimise = newton.Newton.minimise
+    monkeypatch.setattr(
+        newton.Newton, "minimise", lambda self, start: sizes.append(start) or minimise(self, start)
+    )
+    monkeypatch.setattr(class_inverses, "LARGEST", 2 * 8 * 4 * 7**2)  # of two problems
+    found, certificate = train_converged(sets, Converged(), classes=4, guess=usual if near else None)
+    assert [len(start) for start in sizes] == [1, 1, 1]
+    assert torch.equal(torch.cat(sizes), usual if near else torch.zeros_like(usual))
+    assert certificate.shape == (3,)
+    torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-5)
+
+
+def test_problems_far_apart_have_inverses_of_their_own(generator):
+    """Poisons of very different lengths."""
     X, labels = blobs()
     victim = Converged(ridge=1e-3)  # so that a small gradient means a small error
     directions = torch.randn(2, 20, X.shape[1], dtype=X.dtype, generator=generator)
@@ -67,15 +82,42 @@ def test_problems_far_apart_get_an_inverse_of_their_own(monkeypatch, generator):
     sets = TrainingSets(X, labels, poisons, torch.stack([labels[:20], labels[20:40]]))
     solver = newton.Newton(sets, victim)
     omega, certificate = solver.minimise(torch.zeros(2, 4, X.shape[1] + 1, dtype=torch.float64))
-    assert not solver.shared
-    assert solver.inverse.shape == (2, omega[0].numel(), omega[0].numel())
+    assert solver.inverses.known([0, 1])
     assert certificate.max() <= 1e-8
     for k, one in enumerate(sets.each()):
         torch.testing.assert_close(
             omega[k], train_converged(one, victim, classes=4)[0][0], rtol=1e-4, atol=1e-5
         )
     solver.forget()
-    assert solver.shared
+    assert not solver.inverses.known([0])
+    assert not solver.inverses.known([1])
+
+
+def test_a_solved_problem_is_left_alone(monkeypatch):
+    """It stays where it started, and no step is taken for it."""
+    sets, moved = poisoned_sets(), []
+    usual, _ = train_converged(sets, Converged(), classes=4)
+    search = newton.step_along
+    monkeypatch.setattr(
+        newton, "step_along", lambda sub, at, direction: moved.append(at.omega) or search(sub, at, direction)
+    )
+    start = torch.zeros_like(usual)
+    start[1] = usual[1]
+    omega, certificate = newton.Newton(sets, Converged()).minimise(start)
+    assert torch.equal(omega[1], usual[1])
+    assert certificate.max() <= 1e-8
+    assert moved
+    assert all(len(heads) <= 2 for heads in moved)
+    torch.testing.assert_close(omega, usual, rtol=1e-4, atol=1e-5)
+
+
+def test_nothing_is_done_where_all_is_solved(monkeypatch):
+    sets = poisoned_sets()
+    usual, before = train_converged(sets, Converged(), classes=4)
+    monkeypatch.setattr(newton, "step_along", None)
+    omega, certificate = newton.Newton(sets, Converged()).minimise(usual)
+    assert torch.equal(omega, usual)
+    assert torch.equal(certificate, before)
 
 
 def test_an_uncertified_victim_is_refused():
@@ -147,51 +189,11 @@ LENGTHS = (1, 30, 100, 300)
 ENCODERS = ("embedded-simclr-cifar10", "embedded-simclr-tiny-imagenet")
 
 
-def preconditioned(sets, ridge=1e-6):
-    """The eigenvalues of the Hessian times the preconditioner, at a head near zero; all 1 for an exact
-    one."""
-    generator = torch.Generator().manual_seed(1)
-    omega = 0.01 * torch.randn(4, sets.clean.shape[1] + 1, generator=generator, dtype=torch.float64)
-    X = torch.cat([sets.clean, *sets.poisons])
-    H = softmax.hessian(X, Head.from_omega(omega)) / sets.rows
-    H.diagonal().add_(ridge)
-    inverse = newton._inverse(sets, omega, ridge)
-    torch.testing.assert_close(inverse, inverse.T)
-    return torch.linalg.eigvals(inverse @ H).real
-
-
-@pytest.mark.parametrize("times", LENGTHS)
-def test_the_preconditioner_is_as_good_beside_long_poisons(times):
-    """All of it in float32, at 300 times, was no positive definite matrix: its smallest eigenvalue is minus
-    twice the ridge and shift that it was given."""
-    X, labels = nearly_collinear()
-    sets = TrainingSets(X, labels, times * X[None, :20], labels[None, :20].roll(1))
-    found = preconditioned(sets)
-    assert 0.5 < found.min() <= found.max() < 1.1
-
-
-def test_the_shift_grows_until_the_hessian_has_a_factor(monkeypatch):
-    X, labels = nearly_collinear()
-    monkeypatch.setattr(newton, "ROUNDING", 1e-16)
-    tried, factorise = [], torch.linalg.cholesky_ex
-    monkeypatch.setattr(torch.linalg, "cholesky_ex", lambda H: tried.append(H) or factorise(H))
-    found = preconditioned(TrainingSets.of_clean(X, labels), ridge=1e-14)
-    assert len(tried) > 1
-    assert found.abs().max() < 10
-
-
-def test_features_that_are_not_finite_have_no_preconditioner():
-    X, labels = nearly_collinear()
-    X[3, 0] = torch.inf
-    with pytest.raises(FloatingPointError, match="expected finite features"):
-        newton._inverse(TrainingSets.of_clean(X, labels), torch.zeros(4, 31, dtype=torch.float64), 1e-6)
-
-
 def converges(sets):
     """Train a victim, hold its certificate against autograd's gradient, and return its Newton steps."""
-    steps, search = [], newton._line_search
+    steps, search = [], newton.step_along
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(newton, "_line_search", lambda *args, **more: steps.append(1) or search(*args, **more))
+        patch.setattr(newton, "step_along", lambda *args, **more: steps.append(1) or search(*args, **more))
         omega, certificate = train_converged(sets, Converged(), classes=10)
     assert certificate.max() <= 1e-8
     for k, one in enumerate(sets.each()):
@@ -263,30 +265,3 @@ def test_the_line_search_saves_steps_beside_long_poisons():
     """81 where steps were halved until the objective fell."""
     steps = converges(long_poisons(*blobs(d=20, classes=10), times=300, n=20, random=True))
     assert steps <= 60
-
-
-def test_the_line_search_ends_where_the_objective_is_flat():
-    sets = poisoned_sets()
-    generator = torch.Generator().manual_seed(0)
-    omega = torch.randn(3, 4, 7, generator=generator, dtype=torch.float64)
-    for scale in (1e-4, 1.0, 1e4):
-        leaf = omega.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(objective(sets, leaf, 1e-3).sum(), leaf)
-        direction = -scale * gradient
-        direction[1] = 0
-        found = newton._line_search(sets, omega, direction, 1e-3)
-        leaf = found.clone().requires_grad_(True)
-        (there,) = torch.autograd.grad(objective(sets, leaf, 1e-3).sum(), leaf)
-        slopes = [(one * direction).sum((1, 2)) for one in (gradient, there)]
-        assert torch.equal(found[1], omega[1])
-        assert (slopes[1].abs() <= 0.1 * slopes[0].abs() + 1e-12).all()
-        assert (objective(sets, found, 1e-3) <= objective(sets, omega, 1e-3)).all()
-
-
-def test_the_line_search_goes_nowhere_uphill():
-    sets = poisoned_sets()
-    omega = torch.zeros(3, 4, 7, dtype=torch.float64)
-    leaf = omega.clone().requires_grad_(True)
-    (uphill,) = torch.autograd.grad(objective(sets, leaf, 1e-3).sum(), leaf)
-    found = newton._line_search(sets, omega, uphill, 1e-3)
-    torch.testing.assert_close(found, omega, rtol=0, atol=1e-15)

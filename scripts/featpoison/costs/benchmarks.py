@@ -4,9 +4,8 @@ most.
 Ratios carry over between machines better than seconds do; shares of the peak say how much is left to win.
 """
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -26,77 +25,13 @@ from featpoison.attacks.operations import canceling_step
 from featpoison.attacks.target_search import HALVINGS, Candidate, TargetSearch, head_of_candidate, limit_of
 from featpoison.attacks.tgda_input import TGDAInput, solve_damped
 from featpoison.common.precision import resolve
+from featpoison.costs.timing import Peak, Result, best_time, difference, share
+from featpoison.costs.victim_benchmarks import converged, converged_wide, ten_converged, ten_sgd
 from featpoison.downstream.task import Task
 from featpoison.downstream.trajectory import TrainedHeads, Trajectory, train_heads
 from featpoison.encoders.encoder import Architecture, Encoder
 from featpoison.encoders.features import pull_back
 from featpoison.softmax import Head
-from featpoison.solvers.newton import Converged, objective, train_converged
-from featpoison.solvers.training_sets import TrainingSets
-
-
-@dataclass(frozen=True)
-class Peak:
-    """What the device reaches at most in this process: large matrix products and memory traffic."""
-
-    flops: dict[torch.dtype, float]
-    """Floating-point operations a second, by type."""
-    bytes: float
-    """Bytes a second read and written by a large copy."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """One benchmark: seconds of ours and of the baseline for the same work, and ours as a share of the peak
-    that binds."""
-
-    name: str
-    ours: str
-    baseline: str
-    seconds: float
-    baseline_seconds: float
-    gflops: float
-    """Achieved 1e9 operations a second, counted from the formula."""
-    gbytes: float
-    """Achieved 1e9 bytes a second of what has to be moved at least: operands read once, results written
-    once."""
-    share_of_peak: float
-    agreement: float
-    """How far the two results differ: relative to the baseline's largest entry, for victims the difference of
-    the objectives, for GC-feature by how much of the baseline's L the two values of L differ."""
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster ours is."""
-        return self.baseline_seconds / self.seconds
-
-
-def best_time(work: Callable[[], object], repeats: int = 15) -> float:
-    """Seconds of the fastest of `repeats` runs after one warm-up: the least disturbed one."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        work()
-        if torch.accelerator.is_available():
-            torch.accelerator.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
-
-
-def measure_peak(device: torch.device, side: int = 1536) -> Peak:
-    """The peak of the device with the threads that torch has now."""
-    flops = {}
-    for dtype in (torch.float32, torch.float64, torch.bfloat16):
-        a = torch.randn(side, side, device=device).to(dtype)
-        flops[dtype] = 2 * side**3 / best_time(partial(torch.mm, a, a))
-    b = torch.empty(32 << 20, device=device)  # 128 MiB, beyond any cache
-    return Peak(flops=flops, bytes=2 * b.nbytes / best_time(b.clone))
-
-
-def _share(flops: float, moved: float, dtype: torch.dtype, seconds: float, peak: Peak) -> float:
-    """Time that the binding limit alone would take, over the time taken; `moved` is 0 where the operands stay
-    in the cache, which the peak of memory traffic does not limit."""
-    return max(flops / peak.flops[dtype], moved / peak.bytes) / seconds
 
 
 def canceling(
@@ -135,8 +70,8 @@ def canceling(
         best_time(double_backward),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, 0.0, torch.float32, seconds, peak),
-        _difference(ours, theirs),
+        share(flops, 0.0, torch.float32, seconds, peak),
+        difference(ours, theirs),
     )
 
 
@@ -181,7 +116,7 @@ def gc_feature(
         best_time(lambda: by("adam", GCFeature().threshold), 2),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, 0.0, torch.float64, seconds, peak),
+        share(flops, 0.0, torch.float64, seconds, peak),
         abs(ours.last_loss - theirs.last_loss) / theirs.last_loss,
     )
 
@@ -216,8 +151,8 @@ def target_search(
         best_time(lambda: _by_forward_passes(task, heads, settings, budget), 1),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, 0.0, torch.float64, seconds, peak),
-        _difference(head_of_candidate(heads, ours()).omega, head_of_candidate(heads, plain).omega),
+        share(flops, 0.0, torch.float64, seconds, peak),
+        difference(head_of_candidate(heads, ours()).omega, head_of_candidate(heads, plain).omega),
     )
 
 
@@ -305,8 +240,8 @@ def matching(device: torch.device, peak: Peak, *, n: int = 64, steps: int = 10) 
         best_time(loop, 3),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, moved, resolve(settings.precision, device), seconds, peak),
-        _difference(match(zeta, base, folded, settings, beta=beta)[0] - base, loop() - base),
+        share(flops, moved, resolve(settings.precision, device), seconds, peak),
+        difference(match(zeta, base, folded, settings, beta=beta)[0] - base, loop() - base),
     )
 
 
@@ -345,8 +280,8 @@ def gc_input(device: torch.device, peak: Peak, *, n: int = 64) -> Result:
         best_time(double_backward),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, moved, dtype, seconds, peak),
-        _difference(ours(), double_backward()),
+        share(flops, moved, dtype, seconds, peak),
+        difference(ours(), double_backward()),
     )
 
 
@@ -394,8 +329,8 @@ def tgda(
         best_time(double_backward, 1),
         flops / seconds / 1e9,
         moved / seconds / 1e9,
-        _share(flops, 0.0, torch.float64, seconds, peak),
-        _difference(ours(), double_backward()),
+        share(flops, 0.0, torch.float64, seconds, peak),
+        difference(ours(), double_backward()),
     )
 
 
@@ -432,50 +367,15 @@ def _twin_encoders(device: torch.device) -> tuple[Encoder, Encoder]:
     return plain, folded.freeze().fold_batchnorm().to(device)
 
 
-def converged(device: torch.device, peak: Peak, *, N: int = 5000, d: int = 128, classes: int = 10) -> Result:
-    """The converged victim against scikit-learn's LogisticRegression (newton-cg) on the same objective;
-    agreement in objective."""
-    from sklearn.linear_model import LogisticRegression
-
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(N) % classes
-    X = torch.randn(classes, d, generator=generator, dtype=torch.float64)[labels] * 0.15
-    X = X + torch.randn(N, d, generator=generator, dtype=torch.float64)
-    X = 5 * X / torch.arange(1, d + 1).sqrt()  # a decaying spectrum, as features of encoders have
-    X = X @ torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))[0]
-    settings = Converged()
-    sets = TrainingSets.of_clean(X.to(device), labels.to(device))
-    model = LogisticRegression(
-        C=1 / (N * settings.ridge),
-        fit_intercept=False,
-        tol=settings.tolerance,
-        max_iter=10_000,
-        solver="newton-cg",
-    )
-    Z, y = softmax.with_ones(X).numpy(), labels.numpy()
-    with FlopCounterMode(display=False) as counter:
-        omega, _ = train_converged(sets, settings, classes=classes)
-    seconds = best_time(lambda: train_converged(sets, settings, classes=classes), 2)
-    theirs = torch.from_numpy(model.fit(Z, y).coef_)[None].to(device)
-    ours_value, theirs_value = (objective(sets, value, settings.ridge).item() for value in (omega, theirs))
-    flops = counter.get_total_flops()
-    # A product of features and C columns reads 8 bytes for every 2 C operations, at this size from the cache.
-    moved = flops / (2 * classes) * 8
-    return Result(
-        "converged victim",
-        "Newton-CG, dense preconditioner, float64",
-        "scikit-learn newton-cg",
-        seconds,
-        best_time(lambda: model.fit(Z, y), 2),
-        flops / seconds / 1e9,
-        moved / seconds / 1e9,
-        _share(flops, 0.0, torch.float64, seconds, peak),
-        abs(ours_value - theirs_value),
-    )
-
-
-def _difference(ours: Tensor, theirs: Tensor) -> float:
-    return ((ours.double() - theirs.double()).abs().max() / theirs.abs().max()).item()
-
-
-ALL = (canceling, gc_feature, target_search, matching, gc_input, tgda, converged)
+ALL = (
+    canceling,
+    gc_feature,
+    target_search,
+    matching,
+    gc_input,
+    tgda,
+    converged,
+    converged_wide,
+    ten_converged,
+    ten_sgd,
+)

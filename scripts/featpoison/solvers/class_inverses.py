@@ -1,0 +1,128 @@
+"""The preconditioner of the converged victim's linear systems: an inverse for each class of each problem.
+
+The Hessian of the mean loss with its ridge couples the classes through p p^T. Without that coupling it falls
+into C blocks, one a class,
+
+    H_c = 1/rows sum p_c (1 - p_c) z z^T + ridge I                       (d+1, d+1),
+
+which cost C d^2 operations a row where the whole Hessian costs C^2 d^2 / 2, and whose inverses C d^3 where
+its inverse costs C^3 d^3. The coupling decides one direction that the blocks get wrong: the same vector added
+to all classes changes no probability, so there H is the ridge alone. The preconditioner is exact there, and
+takes the blocks for the rest: with M the mean over classes,
+
+    residual -> (I - M) diag(H_c^-1) (I - M) residual + M residual / ridge.
+
+It is linear, symmetric and positive definite, as conjugate gradients ask.
+"""
+
+import torch
+from torch import Tensor
+
+from featpoison import softmax
+from featpoison.common.seeds import stream
+from featpoison.softmax import Head
+from featpoison.solvers.training_sets import TrainingSets
+
+SAMPLED = 16
+"""Clean rows that the blocks are summed over, at most, for each of the d + 1 columns. They are drawn once.
+From so many, the eigenvalues of a block are right to about a half (Vershynin, High-Dimensional Probability,
+2018, theorem 4.6.1), which costs conjugate gradients a few iterations."""
+LEAST_WORTH = 5
+"""Iterations with old inverses that are always tried before new ones are computed."""
+LARGEST = 8e9
+"""Most bytes of all inverses of a preconditioner. Beyond that there is none."""
+ROUNDING = 1e-6
+"""Added to the diagonal of a block, times the mean diagonal of its clean part. Sums in float32 may be wrong
+by more, so it grows tenfold until the block is positive definite."""
+
+
+def fit(K: int, classes: int, width: int) -> bool:
+    """Whether the inverses of K problems with heads (C, `width`) are small enough to be kept."""
+    return 8 * K * classes * width**2 <= LARGEST
+
+
+class ClassInverses:
+    """The inverses of K problems, which may be a few Newton steps old."""
+
+    def __init__(self, sets: TrainingSets, rough: Tensor, ridge: float) -> None:
+        """Computes nothing yet. `rough` (N, d) are the clean rows of `sets` in float32."""
+        self.sets, self.ridge = sets, ridge
+        N, d = rough.shape
+        most = SAMPLED * (d + 1)
+        self.sample = rough
+        if most < N:
+            order = torch.randperm(N, generator=stream(0, device=torch.device("cpu")))
+            self.sample = rough[order[:most].to(rough.device)]
+        # 2 C m (d+1)^2 operations of new inverses, against 4 C N (d+1) of a product; three quarters, measured
+        self.worth = max(LEAST_WORTH, round(0.75 * len(self.sample) * (d + 1) / max(1, 2 * N)))
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop the inverses."""
+        self.inverses: list[Tensor | None] = [None] * len(self.sets.poisons)  # (C, d+1, d+1) each
+
+    def known(self, which: list[int]) -> bool:
+        """Whether there are inverses of all problems `which`."""
+        return all(self.inverses[k] is not None for k in which)
+
+    def renew(self, k: int, omega: Tensor) -> None:
+        """The inverses of problem k at omega (C, d+1), float64."""
+        self.inverses[k] = inverses_of(self.sample, self.sets, k, omega, self.ridge)
+
+    def of(self, which: list[int]) -> "Preconditioner":
+        """The preconditioner of the problems `which`."""
+        return Preconditioner(torch.stack([self._known(k) for k in which]), self.ridge)
+
+    def _known(self, k: int) -> Tensor:
+        inverse = self.inverses[k]
+        assert inverse is not None
+        return inverse
+
+
+class Preconditioner:
+    """An approximation of the K inverse Hessians, as a function of residuals (K, C, d+1)."""
+
+    def __init__(self, inverses: Tensor, ridge: float) -> None:
+        self.inverses, self.ridge = inverses, ridge  # (K, C, d+1, d+1)
+
+    def __call__(self, residual: Tensor) -> Tensor:
+        """The residual (K, C, d+1) times the approximation."""
+        shared = residual.mean(-2, keepdim=True)
+        own = (self.inverses @ (residual - shared).unsqueeze(-1)).squeeze(-1)
+        return own - own.mean(-2, keepdim=True) + shared / self.ridge
+
+
+def inverses_of(sample: Tensor, sets: TrainingSets, k: int, omega: Tensor, ridge: float) -> Tensor:
+    """The inverses (C, d+1, d+1) of problem k of `sets` at omega (C, d+1), float64, with a larger diagonal.
+
+    They are only a preconditioner. Sums over the clean rows in `sample` (m, d), float32, are therefore good
+    enough. Poisons are few and may be hundreds of times longer, so that float32 would lose the clean part
+    beside them: they are summed in float64, all of them. Raises FloatingPointError where features are not
+    finite.
+    """
+    clean = _sum_of_blocks(sample, omega) * (len(sets.clean) / len(sample) / sets.rows)
+    H = clean + _sum_of_blocks(sets.poisons[k], omega) / sets.rows
+    if not H.isfinite().all():
+        raise FloatingPointError("converged victim: the Hessian is not finite, expected finite features")
+    H.diagonal(dim1=-2, dim2=-1).add_(ridge)
+    shift = ROUNDING * clean.diagonal(dim1=-2, dim2=-1).mean(-1)  # (C,)
+    while True:  # ends: a large enough diagonal makes any finite matrix positive definite
+        H.diagonal(dim1=-2, dim2=-1).add_(shift.unsqueeze(-1))
+        factor, failed = torch.linalg.cholesky_ex(H)
+        if not failed.any():
+            return torch.cholesky_inverse(factor)
+        shift = 10 * shift
+
+
+def _sum_of_blocks(X: Tensor, omega: Tensor) -> Tensor:
+    """`softmax.class_hessians` at omega (C, d+1), float64 (C, d+1, d+1), a few rows at a time: each row takes
+    C (d+1) numbers."""
+    head = Head.from_omega(omega.to(X))
+    total = torch.zeros(*omega.shape, omega.shape[-1], dtype=torch.float64, device=X.device)
+    for rows in X.split(ROWS_AT_ONCE):
+        total += softmax.class_hessians(rows, head)
+    return total
+
+
+ROWS_AT_ONCE = 512
+"""Rows whose weighted copies, one a class, are held together."""
