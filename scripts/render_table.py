@@ -25,15 +25,20 @@ def main() -> None:
     parser.add_argument(
         "--victims", type=Path, nargs="*", default=[], help="result files of the table's victims"
     )
+    parser.add_argument(
+        "--missing", nargs="*", default=[], help="rows with budgets that are not run, for a note"
+    )
     parser.add_argument("output", type=Path, nargs="+", help="one path per form (.tex, .pdf, .png)")
     args = program.start(parser)
-    record = program.record(args, [args.numbers, *args.targets, *args.victims], {})
+    settings = {"missing": args.missing} if args.missing else {}
+    record = program.record(args, [args.numbers, *args.targets, *args.victims], settings)
     cells = from_csv(args.numbers.read_text())
     facts = Facts(
         swing=largest_swing(args.victims),
         targets=tuple(map(target_facts, args.targets)),
         damping=damping_of(args.victims),
         images=perturbed_images(args.victims),
+        missing=tuple(args.missing),
     )
 
     def make(path: Path) -> None:

@@ -297,6 +297,10 @@ class Config(Settings):
     """Tables by the paper's number."""
     figures: Figures = Figures()
     """The figures."""
+    partial: bool = False
+    """Whether tables and claims are made of the results that are already there, for a look at a run that is
+    not finished. Tables then name what is missing. Usually given on the command line: `--config
+    partial=true`."""
 
     def settings_of(self, part: Attack | Defence) -> Settings:
         """The settings of an attack or a defence."""

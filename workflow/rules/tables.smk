@@ -34,6 +34,8 @@ rule render_table:
         f"logs/render_table/{OUTPUT}/{{table}}.log",
     benchmark:
         f"benchmarks/render_table/{OUTPUT}/{{table}}.jsonl"
+    params:
+        missing=TABLES.missing,
     shell:
         "python scripts/render_table.py --numbers {input.numbers} --targets {input.targets}"
-        " --victims {input.victims} -- {output} 2> {log}"
+        " --victims {input.victims} --missing {params.missing:q} -- {output} 2> {log}"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from featpoison.attacks import names as attacks
@@ -12,7 +13,7 @@ from featpoison.graph.paths import CLEAN_HEADS, FEATURES, VICTIMS
 from featpoison.graph.steps import Steps, Wildcards
 from featpoison.papers import lu2024
 from featpoison.records import provenance
-from featpoison.results.rows import Request, Row
+from featpoison.results.rows import Request, Row, set_words
 
 FORMATS = ("csv", "tex", "pdf", "png")
 SHARED = {"features": FEATURES, "clean": CLEAN_HEADS}
@@ -58,12 +59,28 @@ class Tables:
         said = {"makes": attack.makes, "title": self.title(own), "group": attack.tint}
         return Request.model_validate({"row": own, "eps_d": budget, "source": source, **said})
 
-    def requests(self, table: str) -> list[Request]:
+    def declared(self, table: str) -> list[Request]:
         """The cells of a table, row by row."""
         declared = self.config.tables[table]
         return [
             self.request(table, row, budget) for row in declared.rows for budget in declared.budgets_of(row)
         ]
+
+    def requests(self, table: str) -> list[Request]:
+        """The cells that a table shows: those that are declared, and of a `partial` configuration only those
+        whose result file is there."""
+        found = self.declared(table)
+        return [one for one in found if Path(one.source).exists()] if self.config.partial else found
+
+    def missing(self, wildcards: Wildcards) -> list[str]:
+        """What a table declares and does not show, for its notes: rows with their budgets."""
+        shown = {one.source for one in self.requests(wildcards.table)}
+        budgets: dict[str, list[str]] = {}
+        for one in self.declared(wildcards.table):
+            if one.source not in shown:
+                words = (one.title, set_words(one.row.set, one.row.cap), one.row.target)
+                budgets.setdefault(" ".join(filter(None, words)), []).append(f"{one.eps_d:g}")
+        return [f"{row} at eps_d = {' and '.join(values)}" for row, values in budgets.items()]
 
     def table_json(self, wildcards: Wildcards) -> str:
         """The cells of a table, as the program wants them."""
@@ -123,13 +140,14 @@ class Tables:
 
     @property
     def table_files(self) -> list[str]:
-        """All forms of all tables."""
-        return [f"{self.config.output}/{table}.{form}" for table in self.config.tables for form in FORMATS]
+        """All forms of all tables that show anything."""
+        tables = [table for table in self.config.tables if self.requests(table)]
+        return [f"{self.config.output}/{table}.{form}" for table in tables for form in FORMATS]
 
     @property
     def claim_files(self) -> list[str]:
         """The page of claims."""
-        return [f"{self.config.output}/claims.md"] if self.config.tables else []
+        return [f"{self.config.output}/claims.md"] if self.table_files else []
 
 
 def _files_of(named: dict[str, Any]) -> list[str]:

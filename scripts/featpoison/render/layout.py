@@ -162,12 +162,14 @@ class Facts:
     """TGDA's, where a row shows that attack."""
     images: int | None = None
     """EMN only: training images, all of them perturbed."""
+    missing: tuple[str, ...] = ()
+    """Rows with budgets that the table is to show and that are not run yet."""
 
 
 def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
     """What a reader has to know under the table."""
     if of_noise(cells):
-        return _noise_notes(cells, facts)
+        return _noise_notes(cells, facts) + _missing_note(facts)
     clean = {cell.victim: cell.clean_accuracy for cell in cells}
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells if cell.victim != "target"})
     notes = [
@@ -183,9 +185,8 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
     if facts.targets:
         told = "; ".join(target.text for target in facts.targets)
         notes.append(f"Target heads (at a budget below tau no poisons whatever hold one in place): {told}.")
-    return (
-        notes + _set_notes(cells) + _attack_notes(cells, facts) + _rounding_note(cells) + _removal_note(cells)
-    )
+    notes += _set_notes(cells) + _attack_notes(cells, facts) + _rounding_note(cells)
+    return notes + _removal_note(cells) + _missing_note(facts)
 
 
 SETS = {
@@ -253,6 +254,11 @@ def _removal_note(cells: list[Cell]) -> list[str]:
         if cell.removed and cell.poisons is not None
     }
     return [f"Removed before training, mean over poison seeds: {'; '.join(sorted(texts))}."] if texts else []
+
+
+def _missing_note(facts: Facts) -> list[str]:
+    """What was not run yet."""
+    return [f"Not run yet: {'; '.join(facts.missing)}."] if facts.missing else []
 
 
 def _noise_notes(cells: list[Cell], facts: Facts) -> list[str]:
