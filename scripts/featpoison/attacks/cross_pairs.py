@@ -54,11 +54,14 @@ def half_probabilities(
 
     `size` is the combination's height and width in pixels. Its halves are the left and the right one, or the
     upper and the lower one where `stacked`. `share` is a, how much of a crop has to lie in a half. The two
-    differ only by crops in the middle that are an odd number of pixels away from both ends. Raises ValueError
-    for a share that is not above 1/2 and at most 1.
+    differ only by crops in the middle that are an odd number of pixels away from both ends. Both are 0 where
+    the settings have no crops, because every view then shows both halves. Raises ValueError for a share that
+    is not above 1/2 and at most 1.
     """
     if not 0.5 < share <= 1:
         raise ValueError(f"'share' is {share}, expected more than 0.5 and at most 1")
+    if settings.crop_scale is None:
+        return 0.0, 0.0
     rows, columns = size
     middle = (np.arange(GRID) + 0.5) / GRID
     low, high = settings.crop_scale
