@@ -489,7 +489,8 @@ class Config(Settings):
             for index, row in enumerate(table.rows):
                 if row.scenario is not None:
                     yield f"tables.{name}.rows.{index}.scenario", row.scenario, self.scenarios
-        yield "figures.scenario", self.figures.scenario, self.scenarios
+        if self.tables:  # without any there are no such figures
+            yield "figures.scenario", self.figures.scenario, self.scenarios
         for name in self.figures.emn:
             yield "figures.emn", name, self.scenarios
         if table := self.pretraining_table:

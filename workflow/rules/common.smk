@@ -31,11 +31,14 @@ from featpoison.graph.paths import (
     POISON_SHARD,
     POISONED_FEATURES,
     POISONS,
+    PRETRAINING_POISONS,
     PUBLISHED,
     QUANTIZED_SHARD,
     REACH,
     RECONSTRUCTIONS,
+    SNAPSHOTS,
     TARGET,
+    TARGET_MEASURES,
     TARGET_OF_BUDGET,
     TRAJECTORY,
     VICTIMS,
@@ -44,6 +47,7 @@ from featpoison.graph.paths import (
     segments_making,
     segments_of,
 )
+from featpoison.graph.pretraining_tables import PretrainingTables
 from featpoison.graph.steps import Steps
 from featpoison.graph.tables import Tables
 
@@ -53,6 +57,7 @@ except configuration.ConfigError as error:
     raise WorkflowError(str(error))
 
 STEPS, TABLES, SHOWN = Steps(CONFIG), Tables(CONFIG), Figures(CONFIG)
+PRETRAINING = PretrainingTables(CONFIG)
 PLANNED = planned.Resources(CONFIG)
 GPU, OUTPUT = PLANNED.gpu, CONFIG.output
 
@@ -83,6 +88,11 @@ localrules:
     plot_reach,
     plot_frontier,
     judge_claims,
+    take_snapshot,
+    collect_pretraining,
+    render_pretraining,
+    plot_success,
+    plot_combinations,
 
 
 scattergather:
