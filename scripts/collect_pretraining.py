@@ -1,5 +1,5 @@
-"""Collect the numbers of the table of attacks on pre-training: one CSV row for each row of the table, task and
-victim."""
+"""Collect the numbers of the table of attacks on pre-training: one CSV row for each row of the table, task
+and victim."""
 
 from pathlib import Path
 

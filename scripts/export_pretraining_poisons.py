@@ -1,5 +1,5 @@
-"""Export images that poison pre-training for other training code: 8-bit PNG files in one folder, and a table of
-what each is made of."""
+"""Export images that poison pre-training for other training code: 8-bit PNG files in one folder, and a table
+of what each is made of."""
 
 from pathlib import Path
 

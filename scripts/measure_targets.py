@@ -22,7 +22,9 @@ def main() -> None:
     parser.add_argument("--task", required=True, help="name of the downstream data set")
     parser.add_argument("--features", type=Path, required=True, help="its features under the encoder")
     parser.add_argument("--heads", type=Path, required=True, help="clean heads on these features")
-    parser.add_argument("--images", type=Path, required=True, help="clean images of the poisoned pre-training")
+    parser.add_argument(
+        "--images", type=Path, required=True, help="clean images of the poisoned pre-training"
+    )
     parser.add_argument("--exposure", help="JSON of what the encoder saw of the poisons; absent: nothing")
     parser.add_argument("output", type=Path)
     args = program.start(parser)

@@ -39,9 +39,7 @@ def main() -> None:
         names = class_names(path)
         pictures = poisons.images(poisons.rows_of(task, row, label)[: args.count])
         shown.append(
-            TargetPictures(
-                names[arrays["test_labels"][0]], names[label], arrays["test_images"][0], pictures
-            )
+            TargetPictures(names[arrays["test_labels"][0]], names[label], arrays["test_images"][0], pictures)
         )
     write(args.output, record, partial(style.save, draw(shown, poisons.attack)))
 

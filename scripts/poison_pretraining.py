@@ -4,7 +4,6 @@ Targets and references are images of downstream data sets, each given as NAME=FI
 attack's settings.
 """
 
-import argparse
 from pathlib import Path
 
 from featpoison import store

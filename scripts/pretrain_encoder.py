@@ -30,11 +30,13 @@ def main() -> None:
     args = program.start(parser)
     settings = program.settings(Training, args.settings)
     if len(args.output) != (2 if settings.snapshots else 1):
-        parser.error(f"output: {len(args.output)} files, expected a second one for snapshots and only for these")
+        parser.error(
+            f"output: {len(args.output)} files, expected a second one for snapshots and only for these"
+        )
     inputs = [path for path in (args.images, args.poisons, args.start) if path]
     # Of a plain training the record is that of SimCLR's settings.
-    own = settings.model_dump(exclude_defaults=True, include={"subset", "snapshots"})
-    values = settings.model_dump(exclude={"subset", "snapshots"}) | own
+    plain = settings.subset is None and not settings.snapshots
+    values = settings.model_dump(exclude={"subset", "snapshots"} if plain else None)
     record = program.record(args, inputs, values)
     images = torch.from_numpy(store.read(args.images, "train_images")["train_images"])
     poisons = read_poison_sets(args.poisons) if args.poisons else []

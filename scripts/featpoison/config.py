@@ -60,9 +60,7 @@ class PoisoningOf(Settings):
     @model_validator(mode="after")
     def _has_targets(self) -> Self:
         if not self.settings.targets:
-            raise ValueError(
-                "settings.targets: {}, expected the targets of at least one downstream data set"
-            )
+            raise ValueError("settings.targets: {}, expected the targets of at least one downstream data set")
         return self
 
 
@@ -416,8 +414,8 @@ class Config(Settings):
         return found
 
     def poisoned_by(self, encoder: str) -> str | None:
-        """The encoder whose pre-training was poisoned: this one, or one that it is made from; None where there
-        is none."""
+        """The encoder whose pre-training was poisoned: this one, or one that it is made from; None where
+        there is none."""
         for name in self.lineage(encoder):
             if self.encoders[name].pretraining and self.poisoning_of(name):
                 return name
@@ -493,14 +491,8 @@ class Config(Settings):
             yield "figures.scenario", self.figures.scenario, self.scenarios
         for name in self.figures.emn:
             yield "figures.emn", name, self.scenarios
-        if table := self.pretraining_table:
-            key = "pretraining_table"
-            for name in table.tasks:
-                yield f"{key}.tasks", name, self.datasets
-            yield f"{key}.clean", table.clean, self.encoders
-            for index, row in enumerate(table.rows):
-                for name in (*row.encoders, *([row.clean] if row.clean else [])):
-                    yield f"{key}.rows.{index}", name, self.encoders
+        if self.pretraining_table:
+            yield from self._references_of_pretraining(self.pretraining_table)
         for key in ("transfer", "examples"):
             if name := getattr(self.figures, key):
                 yield f"figures.{key}", name, self.scenarios
@@ -517,6 +509,14 @@ class Config(Settings):
                 for name in poisoning.settings.targets:
                     yield f"{key}.poisoning.settings.targets", name, self.datasets
 
+    def _references_of_pretraining(self, table: PretrainingTable):
+        for name in table.tasks:
+            yield "pretraining_table.tasks", name, self.datasets
+        yield "pretraining_table.clean", table.clean, self.encoders
+        for index, row in enumerate(table.rows):
+            for name in (*row.encoders, *([row.clean] if row.clean else [])):
+                yield f"pretraining_table.rows.{index}", name, self.encoders
+
     def _local_files(self):
         for dataset in self.datasets.values():
             for source in dataset.sources:
@@ -527,8 +527,8 @@ class Config(Settings):
 
 
 def check_pretraining(config: Config) -> None:
-    """Raise ValueError, naming key, value and expectation, where encoders are made from what cannot be, or the
-    table of attacks on pre-training compares what is not comparable. All names exist."""
+    """Raise ValueError, naming key, value and expectation, where encoders are made from what cannot be, or
+    the table of attacks on pre-training compares what is not comparable. All names exist."""
     for name, entry in config.encoders.items():
         try:
             config.lineage(name)
@@ -539,13 +539,13 @@ def check_pretraining(config: Config) -> None:
             key = f"encoders.{name}.snapshot"
             if trained is None:
                 raise ValueError(
-                    f"{key}.encoder: {entry.snapshot.encoder!r} has no 'pretraining', expected an encoder that "
-                    "is trained here"
+                    f"{key}.encoder: {entry.snapshot.encoder!r} has no 'pretraining', expected an encoder "
+                    "that is trained here"
                 )
             if entry.snapshot.epoch > trained.simclr.epochs:
                 raise ValueError(
-                    f"{key}.epoch: {entry.snapshot.epoch}, expected at most the {trained.simclr.epochs} epochs "
-                    f"of {entry.snapshot.encoder}"
+                    f"{key}.epoch: {entry.snapshot.epoch}, expected at most the {trained.simclr.epochs} "
+                    f"epochs of {entry.snapshot.encoder}"
                 )
     if table := config.pretraining_table:
         _check_clean(config, "pretraining_table.clean", table.clean)
@@ -578,13 +578,15 @@ def _check_row(config: Config, table: PretrainingTable, row: PretrainingRow, key
     seeds = [one.seed for one in found]
     if row.vote and (len(set(row.encoders)) < 2 or len(set(seeds)) > 1):
         raise ValueError(
-            f"{key}.encoders: {list(row.encoders)} of poison seeds {seeds}, expected at least two encoders of "
-            "one poison seed, because they vote"
+            f"{key}.encoders: {list(row.encoders)} of poison seeds {seeds}, expected at least two encoders "
+            "of one poison seed, because they vote"
         )
     if not row.vote and len(set(seeds)) < len(seeds):
         raise ValueError(f"{key}.encoders: poison seeds {seeds}, expected none twice")
     if any(one.model_copy(update={"seed": 0}) != found[0].model_copy(update={"seed": 0}) for one in found):
-        raise ValueError(f"{key}.encoders: {list(row.encoders)}, expected poisonings that differ by seed alone")
+        raise ValueError(
+            f"{key}.encoders: {list(row.encoders)}, expected poisonings that differ by seed alone"
+        )
 
 
 def parse(values: dict, origin: str) -> Config:

@@ -127,7 +127,9 @@ def expected_by_image(poisons: Path, clean: int, seen: Exposure) -> np.ndarray:
     The images are in the order of the set's columns. `clean` is the number of clean images that they were put
     among, of which a subset takes its part too. Images that are no combinations have no cross pairs.
     """
-    counts = {name: count for name, count in sorted(store.lengths(poisons).items()) if name.startswith("images")}
+    counts = {
+        name: count for name, count in sorted(store.lengths(poisons).items()) if name.startswith("images")
+    }
     total = clean + sum(counts.values())
     part = 1.0 if seen.subset is None else seen.subset / total
     expected = []

@@ -1,5 +1,5 @@
-"""The attacks on pre-training by name, in the order of tables. A name is that of the attack's file, with `_` for
-`-`.
+"""The attacks on pre-training by name, in the order of tables. A name is that of the attack's file, with `_`
+for `-`.
 
 They are apart from `names.py`, as an attack on pre-training is no kind of `Attack` (`pretraining_attack.py`).
 """

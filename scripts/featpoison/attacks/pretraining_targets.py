@@ -131,7 +131,8 @@ class Assignment:
 
 
 def assignment(given: PretrainingRun) -> Assignment:
-    """What the settings of an attack, a kind of `Targets`, and its rate ask for; targets are shared out evenly.
+    """What the settings of an attack, a kind of `Targets`, and its rate ask for; targets are shared out
+    evenly.
 
     Raises ValueError naming key, value and expectation, before an image is read.
     """

@@ -1,5 +1,5 @@
-"""How an encoder and the heads on it see chosen test inputs, the targets, each with a class that somebody wants
-it to be given: what attacks on pre-training are measured by.
+"""How an encoder and the heads on it see chosen test inputs, the targets, each with a class that somebody
+wants it to be given: what attacks on pre-training are measured by.
 
 Of a target x with the wanted class c, the features f, and a head with the probabilities p(. | x):
 
@@ -40,8 +40,8 @@ def measure(task: Task, heads: dict[str, Tensor], targets: TargetInputs) -> dict
 
     `heads` are by victim the parameters (V, C, d+1), bias last, of V heads. Of each victim NAME there are
     NAME_predictions (V, m) uint16 of all m test inputs, and NAME_probability and NAME_rank (V, k) float64 and
-    int64 of the targets. `cosine` (k,) float64 is the encoder's own. Raises ValueError where a wanted class has
-    no test input that is no target.
+    int64 of the targets. `cosine` (k,) float64 is the encoder's own. Raises ValueError where a wanted class
+    has no test input that is no target.
     """
     made: dict[str, np.ndarray] = {"cosine": cosines(task, targets).numpy()}
     for name, omega in heads.items():

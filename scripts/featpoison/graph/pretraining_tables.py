@@ -1,8 +1,6 @@
 """What the table and the figures of attacks on pre-training need: rows with what tells them apart, and the
 measures that their numbers come from."""
 
-from typing import Any
-
 from featpoison.attacks import pretraining_names
 from featpoison.attacks.choices import number
 from featpoison.config import Config, PoisoningOf, PretrainingRow, PretrainingTable
@@ -11,7 +9,11 @@ from featpoison.graph.steps import Steps, Wildcards
 from featpoison.records import provenance
 from featpoison.results.target_cells import TargetRow
 
-FORMATS = {"pretraining": ("csv", "tex", "pdf", "png"), "success": ("pdf", "png"), "combinations": ("pdf", "png")}
+FORMATS = {
+    "pretraining": ("csv", "tex", "pdf", "png"),
+    "success": ("pdf", "png"),
+    "combinations": ("pdf", "png"),
+}
 """What there is of the table and of each figure."""
 
 

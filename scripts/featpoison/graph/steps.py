@@ -9,9 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from featpoison.attacks import choices
+from featpoison.attacks import choices, pretraining_names
 from featpoison.attacks import names as attacks
-from featpoison.attacks import pretraining_names
 from featpoison.attacks.attack import Attack, Need
 from featpoison.attacks.choices import Choice, number
 from featpoison.attacks.cross_pairs import Exposure

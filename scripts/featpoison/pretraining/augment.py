@@ -89,8 +89,8 @@ def draw_crops(
 
     The distribution is that of torchvision's RandomResizedCrop. `size` is the image's height and width in
     pixels, and crops lie on whole pixels. Of `CROP_TRIES` draws the first that fits into the image counts;
-    where none fits, the crop is the largest one in the middle whose aspect ratio is allowed. Raises ValueError
-    for settings without crops.
+    where none fits, the crop is the largest one in the middle whose aspect ratio is allowed. Raises
+    ValueError for settings without crops.
     """
     if settings.crop_scale is None:
         raise ValueError("'crop_scale' is null, expected two shares of an image's area")

@@ -45,10 +45,10 @@ class PoisonFile:
     def images(self, rows: np.ndarray) -> list[np.ndarray]:
         """The images at these positions, uint8 (3, ., .), which may be of several sizes."""
         found: list[np.ndarray] = []
+        names = sorted(name for name in self._lengths if name.startswith(PREFIX))
+        ends = np.cumsum([self._lengths[name] for name in names])
         for row in rows.tolist():
-            for name in sorted(name for name in self._lengths if name.startswith(PREFIX)):
-                if row < self._lengths[name]:
-                    found.append(store.read(self.path, name, rows=np.array([row]))[name][0])
-                    break
-                row -= self._lengths[name]
+            place = int(np.searchsorted(ends, row, side="right"))
+            name, start = names[place], int(ends[place]) - self._lengths[names[place]]
+            found.append(store.read(self.path, name, rows=np.array([row - start]))[name][0])
         return found

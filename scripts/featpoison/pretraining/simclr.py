@@ -130,9 +130,9 @@ def pretrain(
     whose architecture has to be that of the settings, or at random ones; the projection head is always new.
     The state is saved after each epoch, and a run that was cut off goes on from there. `after_epoch` is given
     the number of the epoch, from 1, and the encoder before that; it has to leave the encoder as it is, and is
-    called again for an epoch whose state was not saved. Raises ValueError for images of another shape or type,
-    where there are fewer than a batch has and for a start of another architecture, and FloatingPointError
-    naming the epoch whose loss is not finite.
+    called again for an epoch whose state was not saved. Raises ValueError for images of another shape or
+    type, where there are fewer than a batch has and for a start of another architecture, and
+    FloatingPointError naming the epoch whose loss is not finite.
     """
     steps = _steps((images, *poisons), settings.batch_size)
     network = _network(settings, start).to(device).to(memory_format=torch.channels_last)

@@ -45,6 +45,4 @@ def drawn(sets: Sequence[Tensor], subset: Subset | None) -> list[Tensor]:
     order = torch.randperm(count, generator=stream(subset.seed, 0, device=torch.device("cpu")))
     chosen = torch.zeros(count, dtype=torch.bool)
     chosen[order[: subset.images]] = True
-    return [
-        images[own] for images, own in zip(sets, chosen.split([len(one) for one in sets]), strict=True)
-    ]
+    return [images[own] for images, own in zip(sets, chosen.split([len(one) for one in sets]), strict=True)]

@@ -27,4 +27,6 @@ def draw(shown: list[TargetPictures], attack: str) -> Figure:
     rows = [
         (f"{one.own} to {one.wanted}", [image / 255 for image in (one.target, *one.poisons)]) for one in shown
     ]
-    return grid.draw(rows, f"{attack}: each row a target, its class and the wanted one, and images made for it")
+    return grid.draw(
+        rows, f"{attack}: each row a target, its class and the wanted one, and images made for it"
+    )

@@ -17,12 +17,12 @@ TABLE = "poisons.csv"
 
 
 def export(poisons: PoisonFile, classes: dict[str, tuple[str, ...]], folder: Path, record: Record) -> None:
-    """Write `images/{row}.png` and the table `poisons.csv`, with its record, into `folder`, which appears whole
-    or not at all; the record follows it.
+    """Write `images/{row}.png` and the table `poisons.csv`, with its record, into `folder`, which appears
+    whole or not at all; the record follows it.
 
-    Images have no labels, so they lie in one folder; the table says of each the data set, the target's and the
-    reference's row there, and the wanted class, by its number and by its name in `classes`. Pixels are exact.
-    Raises ExportError where `folder` exists and is not an empty folder.
+    Images have no labels, so they lie in one folder; the table says of each the data set, the target's and
+    the reference's row there, and the wanted class, by its number and by its name in `classes`. Pixels are
+    exact. Raises ExportError where `folder` exists and is not an empty folder.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder}: exists and is not an empty folder; expected a new or an empty one")

@@ -9,7 +9,19 @@ from matplotlib.figure import Figure
 from featpoison.render.latex import escape
 from featpoison.results.target_cells import TargetCell
 
-HEADS = ("Attack", "Defence", "Task", "success", "converged", "clean", "accuracy", "drop", "rank", "cosine", "pairs")
+HEADS = (
+    "Attack",
+    "Defence",
+    "Task",
+    "success",
+    "converged",
+    "clean",
+    "accuracy",
+    "drop",
+    "rank",
+    "cosine",
+    "pairs",
+)
 WORDS = 3
 WIDTHS = (1.75, 2.3, 0.95, 1.35, 1.35, 0.6, 0.75, 1.25, 0.85, 0.95, 0.6)  # inches
 LINE_HEIGHT = 0.2
@@ -52,21 +64,17 @@ def notes_of(cells: list[TargetCell]) -> list[str]:
     """What a reader has to know under the table."""
     counts = sorted({cell.targets for cell in cells})
     targets = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    clean = dict.fromkeys(
-        f"{cell.task} {cell.clean_accuracy:.1f} % [{cell.clean_accuracy_low:.1f}, {cell.clean_accuracy_high:.1f}]"
-        for cell in cells
-        if cell.victim == "sgd100"
-    )
+    clean = dict.fromkeys(_clean_accuracy(cell) for cell in cells if cell.victim == "sgd100")
     return [
-        "Success: targets that a head gives the class that the attacker wants, in percent, with the exact 95 % "
-        f"interval over {targets} targets a row; for sgd100, for the exact minimiser (converged), and on the "
-        "clean encoder (sgd100).",
-        "Accuracy: of sgd100 on the poisoned encoder, on test inputs that are no targets; drop: what it is below "
-        "the clean encoder, in points, with the 95 % interval over encoders, victim seeds and test inputs. Clean "
-        f"encoders: {'; '.join(clean)}.",
-        "Rank of the wanted class, from 1, and cosine between a target's feature and the mean of that class: on "
-        "the clean and on the poisoned encoder, mean over targets. Pairs: expected number of times that training "
-        "saw a target in one view and its reference in the other, for each target.",
+        "Success: targets that a head gives the class that the attacker wants, in percent, with the exact "
+        f"95 % interval over {targets} targets a row; for sgd100, for the exact minimiser (converged), and "
+        "on the clean encoder (sgd100).",
+        "Accuracy: of sgd100 on the poisoned encoder, on test inputs that are no targets; drop: what it is "
+        "below the clean encoder, in points, with the 95 % interval over encoders, victim seeds and test "
+        f"inputs. Clean encoders: {'; '.join(clean)}.",
+        "Rank of the wanted class, from 1, and cosine between a target's feature and the mean of that class: "
+        "on the clean and the poisoned encoder, mean over targets. Pairs: expected number of times that "
+        "training saw a target in one view and its reference in the other, for each target.",
     ]
 
 
@@ -117,6 +125,11 @@ def draw(cells: list[TargetCell]) -> Figure:
     for i, text in enumerate(notes):
         axes.text(0.06, bottom + 0.14 + 0.16 * i, text, va="center", fontsize=7, color="0.25")
     return figure
+
+
+def _clean_accuracy(cell: TargetCell) -> str:
+    ends = cell.clean_accuracy_low, cell.clean_accuracy_high
+    return f"{cell.task} {_interval(cell.clean_accuracy, *ends, 1)} %"
 
 
 def _interval(mean: float, low: float, high: float, digits: int = 0) -> str:

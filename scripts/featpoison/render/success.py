@@ -1,6 +1,7 @@
-"""Figure "success": how often targets are given the wanted class, against what rows of the table differ in."""
+"""Figure "success": how often targets are given the wanted class, against what rows of the table differ
+in."""
 
-from dataclasses import replace
+from typing import Any
 
 import seaborn
 from matplotlib.axes import Axes
@@ -36,8 +37,8 @@ def comparable(cells: list[TargetCell], name: str) -> list[TargetCell]:
         return cells
 
     def rest(cell: TargetCell) -> tuple:
-        same = replace(cell, cross_pairs=0.0, **{name: None})
-        return (same.attack, same.task, same.victim, *(getattr(same, axis) for axis in AXES))
+        others = (getattr(cell, axis) for axis in AXES if axis not in (name, "cross_pairs"))
+        return (cell.attack, cell.task, cell.victim, *others)
 
     rests = [rest(cell) for cell in cells if getattr(cell, name) is not None]
     return [cell for cell in cells if getattr(cell, name) is not None and rests.count(rest(cell)) > 1]
@@ -72,7 +73,7 @@ def _points(
     means = [cell.success for cell in cells]
     below = [cell.success - cell.success_low for cell in cells]
     above = [cell.success_high - cell.success for cell in cells]
-    marks = {"marker": "o", "markersize": 3.5, "linestyle": "none", "capsize": 2.5}
+    marks: dict[str, Any] = {"marker": "o", "markersize": 3.5, "linestyle": "none", "capsize": 2.5}
     axes.errorbar(places, means, yerr=[below, above], color=colour, label=f"success, {task}", **marks)
     axes.plot(
         places,

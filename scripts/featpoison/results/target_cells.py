@@ -28,7 +28,8 @@ Paths = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
 
 
 class TargetRow(Settings):
-    """A row of the table: what tells it apart, and the files of the stage `data/target_measures/` behind it."""
+    """A row of the table: what tells it apart, and the files of the stage `data/target_measures/` behind
+    it."""
 
     attack: str
     """Title of the attack."""
@@ -145,7 +146,9 @@ def _cell(row: TargetRow, victim: str, poisoned: Sequence[Arrays], clean: Sequen
     loss, clean_loss = (contrast(of_images(perfect, one, STREAM)) for one in (right, clean_right))
     drop = contrast(of_images(clean_right, right, STREAM))
     return TargetCell(
-        **row.model_dump(include={"attack", "defence", "task", "rate", "references", "epochs", "smallest_crop"}),
+        **row.model_dump(
+            include={"attack", "defence", "task", "rate", "references", "epochs", "smallest_crop"}
+        ),
         victim=victim,
         encoders=len(poisoned),
         targets=sum(len(one["target"]) for one in targets),
@@ -172,13 +175,14 @@ def _cell(row: TargetRow, victim: str, poisoned: Sequence[Arrays], clean: Sequen
 
 
 def majority(predictions: np.ndarray) -> np.ndarray:
-    """The class that most of M members give each input, the smaller number where they tie: (M, ...) -> (...)."""
+    """The class that most of M members give each input, the smaller number where they tie: (M, ...) ->
+    (...)."""
     votes = np.stack([(predictions == label).sum(0) for label in range(int(predictions.max()) + 1)])
     return votes.argmax(0)
 
 
-def _rates(name: str, given: Sequence[np.ndarray], targets: Sequence[Arrays]) -> dict[str, float]:
-    """The success rate and its interval, percent; a target counts by the share of heads that err as wanted."""
+def _rates(name: str, given: Sequence[np.ndarray], targets: Sequence[Arrays]) -> dict[str, Any]:
+    """The success rate and its interval, percent; a target counts by its share of heads that err so."""
     wanted = [
         (predictions[:, one["target"]] == one["label"]).mean(0)
         for predictions, one in zip(given, targets, strict=True)
@@ -190,7 +194,9 @@ def _rates(name: str, given: Sequence[np.ndarray], targets: Sequence[Arrays]) ->
 
 def _mean(measures: Sequence[Arrays], name: str) -> float:
     """Mean over heads and over the targets of all encoders."""
-    return float(np.concatenate([one[name].reshape(-1, one[name].shape[-1]).mean(0) for one in measures]).mean())
+    return float(
+        np.concatenate([one[name].reshape(-1, one[name].shape[-1]).mean(0) for one in measures]).mean()
+    )
 
 
 TEXTS = ("attack", "defence", "task", "victim", "source")
