@@ -21,7 +21,9 @@ def write_images(path, classes, train=60, test=12):
         f"{part}_images": generator.integers(0, 256, (count, 3, 8, 8), np.uint8)
         for part, count in (("train", train), ("test", test))
     }
-    arrays |= {f"{part}_labels": np.arange(n) % len(classes) for part, n in (("train", train), ("test", test))}
+    arrays |= {
+        f"{part}_labels": np.arange(n) % len(classes) for part, n in (("train", train), ("test", test))
+    }
     store.write(path, arrays, RECORD, classes=classes)
     return path
 

@@ -38,7 +38,9 @@ def test_measures_are_those_of_plain_loops(task):
                 for k in [k for k, target in enumerate(ROWS.tolist()) if target == row]:
                     wanted = scores[LABELS[k]]
                     total = sum(math.exp(score) for score in scores)
-                    assert found[f"{name}_probability"][v, k] == pytest.approx(math.exp(wanted) / total, rel=1e-5)
+                    assert found[f"{name}_probability"][v, k] == pytest.approx(
+                        math.exp(wanted) / total, rel=1e-5
+                    )
                     assert found[f"{name}_rank"][v, k] == sorted(scores, reverse=True).index(wanted) + 1
     assert found["sgd100_predictions"].shape == (2, 15)
     assert found["converged_rank"].shape == (1, 3)

@@ -34,7 +34,9 @@ def numbered(*counts):
 
 
 def images(count=16):
-    return torch.randint(0, 256, (count, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, (count, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=4), st.data())

@@ -158,7 +158,9 @@ CLASSES = {"letters": ("a", "b"), "numbers": ("one", "two")}
 
 def test_a_picture_has_a_row_for_each_target(poisons):
     shown = [
-        combinations.TargetPictures("a", "b", np.zeros((3, 4, 4), np.uint8), poisons.images(poisons.rows_of(*one)))
+        combinations.TargetPictures(
+            "a", "b", np.zeros((3, 4, 4), np.uint8), poisons.images(poisons.rows_of(*one))
+        )
         for one in poisons.targets()
     ]
     figure = combinations.draw(shown, "poisoned-encoder")

@@ -110,7 +110,9 @@ def test_one_encoder_runs_only_its_ancestors(tmp_path):
 
 
 def test_a_path_of_another_poisoning_is_no_target(tmp_path):
-    done = make(tmp_path).snakemake("-n", "data/pretraining_poisons/poisoned-0/poisoned-encoder_rate0.1-seed0.h5")
+    done = make(tmp_path).snakemake(
+        "-n", "data/pretraining_poisons/poisoned-0/poisoned-encoder_rate0.1-seed0.h5"
+    )
     assert done.returncode != 0
     assert "expected poisoned-encoder_rate0.5-seed0" in done.stdout + done.stderr
 
@@ -145,7 +147,9 @@ def test_the_table_has_a_row_for_each_task_and_victim(made):
     assert {cell.attack for cell in cells} == {"PoisonedEncoder", "Reference images alone"}
     whole, plain = by_defence["no crops"], by_defence[""]
     assert whole.cross_pairs == 0 < by_defence["stopped after 1 of 2 epochs"].cross_pairs < plain.cross_pairs
-    assert by_defence["stopped after 1 of 2 epochs"].cross_pairs == pytest.approx(plain.cross_pairs / 2, rel=0.3)
+    assert by_defence["stopped after 1 of 2 epochs"].cross_pairs == pytest.approx(
+        plain.cross_pairs / 2, rel=0.3
+    )
     for cell in cells:
         assert 0 <= cell.success_low <= cell.success <= cell.success_high <= 100
         assert cell.accuracy_low <= cell.accuracy <= cell.accuracy_high
@@ -174,7 +178,8 @@ def test_numbers_of_the_table_are_those_of_the_heads(made):
 
 
 def test_a_snapshot_is_the_encoder_of_a_shorter_training(made):
-    """One that goes on afterwards: the first epoch of two, not a training of one epoch, whose steps shrink."""
+    """One that goes on afterwards: the first epoch of two, not a training of one epoch, whose steps
+    shrink."""
     folder = made.folder / "data/encoders"
     stopped, whole = (load_file(folder / f"{name}.safetensors") for name in ("stopped", "poisoned-0"))
     assert stopped.keys() == whole.keys()
@@ -244,4 +249,3 @@ def test_the_configurations_plan(name):
     assert float(lines["pretrain_encoder"][1]) > 0
     assert float(lines["extract_features"][1]) > 0
     assert int(lines["measure_targets"][0]) >= 2
-
