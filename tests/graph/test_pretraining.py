@@ -76,7 +76,7 @@ def test_poisons_are_made_with_the_settings_of_their_encoder(steps):
     code = steps.poisoning_code(asked)
     assert "scripts/featpoison/attacks/poisoned_encoder.py" in code
     assert "scripts/featpoison/attacks/reference_images.py" not in code
-    with pytest.raises(ValueError, match="expected poisoned-encoder_rate0.2-seed1"):
+    with pytest.raises(ValueError, match=r"expected poisoned-encoder_rate0\.2-seed1"):
         steps.poisoning_options(of("poisoned-1", poisoning="poisoned-encoder_rate0.2-seed0"))
     with pytest.raises(ValueError, match="of continued-clean, expected none"):
         steps.poisoning_options(of("clean", poisoning="poisoned-encoder_rate0.2-seed0"))
