@@ -9,8 +9,8 @@ if not workflow.overwrite_configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/images.smk"
-include: "workflow/rules/encoders.smk"
 include: "workflow/rules/pretraining.smk"
+include: "workflow/rules/encoders.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/heads.smk"
 include: "workflow/rules/targets.smk"

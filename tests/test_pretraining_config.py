@@ -49,7 +49,28 @@ WRONG = [
         r"poisoning\.settings\.targets: 'mnist' is unknown, expected one of \['cifar10-5k'\]",
     ),
     (f"{POISONED}.start", "nobody", r"pretraining\.start: 'nobody' is unknown, expected one of"),
-    (f"{POISONED}.start", "continued-poisoned-1", "continued-poisoned-1 is made from continued-poisoned-1"),
+    (
+        f"{POISONED}.start",
+        "continued-poisoned-1",
+        "continued-poisoned-1 needs continued-poisoned-1, expected an end",
+    ),
+    (f"{POISONED}.screening", {"encoder": "nobody"}, r"screening\.encoder: 'nobody' is unknown"),
+    (f"{POISONED}.screening", {}, r"screening\.encoder: Field required"),
+    (
+        f"{POISONED}.screening",
+        {"encoder": "embedded-simclr-cifar10", "share": 1.0},
+        r"screening\.share: .*less than 1 \(found 1\.0\)",
+    ),
+    (
+        f"{POISONED}.screening",
+        {"encoder": "continued-poisoned-1"},
+        "continued-poisoned-1 needs continued-poisoned-1, expected an end",
+    ),
+    (
+        "encoders.continued-clean.pretraining.screening",
+        {"encoder": "embedded-simclr-cifar10"},
+        "'screening' is given, expected only with 'poisoning'",
+    ),
     (f"{POISONED}.subset", {"images": 0}, r"subset\.images: .*greater than 0 \(found 0\)"),
     (f"{POISONED}.simclr.augmentation.crop_scale", [0.1], r"crop_scale"),
     (
@@ -121,7 +142,7 @@ def test_tasks_are_those_of_the_targets(values):
 def test_encoders_made_from_each_other_in_a_circle_are_named(values):
     values["encoders"]["continued-clean"]["pretraining"]["start"] = "continued-tuned-1000"
     values["encoders"]["continued-poisoned-0"]["pretraining"]["start"] = "continued-clean"
-    with pytest.raises(ConfigError, match=r"continued-clean is made from continued-tuned-1000 is made from"):
+    with pytest.raises(ConfigError, match=r"continued-clean needs continued-tuned-1000 needs"):
         config.parse(values, "x.yaml")
 
 

@@ -27,6 +27,7 @@ from featpoison.downstream.trajectory import Trajectory
 from featpoison.downstream.victims import Victims
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.conversion import Conversion, Format, check_format
+from featpoison.pretraining.screening import Screening
 from featpoison.pretraining.simclr import SimCLR
 from featpoison.pretraining.training import Subset, Training
 from featpoison.records.provenance import ROOT
@@ -86,6 +87,13 @@ else:
     ]
 
 
+class ScreeningBy(Screening):
+    """A screening of the images before pre-training."""
+
+    encoder: Name
+    """Encoder whose features are compared."""
+
+
 class Pretraining(Settings):
     """An encoder trained here."""
 
@@ -97,8 +105,16 @@ class Pretraining(Settings):
     """Images that an attacker adds to those of the data set; null: none."""
     start: Name | None = None
     """Encoder whose weights training begins with, as in fine-tuning; null: random weights."""
+    screening: ScreeningBy | None = None
+    """What is done against poisons before training; null: nothing."""
     subset: Subset | None = None
     """The part of the images, poisons among them, that training sees; null: all."""
+
+    @model_validator(mode="after")
+    def _something_to_screen(self) -> Self:
+        if self.screening and not self.poisoning:
+            raise ValueError("'screening' is given, expected only with 'poisoning'")
+        return self
 
 
 class Snapshot(Settings):
@@ -153,6 +169,12 @@ class EncoderEntry(Settings):
         if self.snapshot:
             return self.snapshot.encoder
         return self.pretraining.start if self.pretraining else None
+
+    @property
+    def needed(self) -> list[str]:
+        """The encoders that have to be there before this one."""
+        screening = self.pretraining.screening if self.pretraining else None
+        return [name for name in (self.before, screening.encoder if screening else None) if name]
 
     @property
     def conversion(self) -> Conversion | None:
@@ -404,12 +426,9 @@ class Config(Settings):
     """The table of attacks on pre-training, `pretraining.csv`, and its figures; null: none."""
 
     def lineage(self, encoder: str) -> list[str]:
-        """An encoder, the one that it is made from, and so on. Raises ValueError where it is made from
-        itself."""
+        """An encoder, the one that it is made from, and so on."""
         found = [encoder]
         while (before := self.encoders[found[-1]].before) is not None:
-            if before in found:
-                raise ValueError(f"{' is made from '.join([*found, before])}, expected an end")
             found.append(before)
         return found
 
@@ -505,6 +524,8 @@ class Config(Settings):
             yield f"{key}.dataset", entry.pretraining.dataset, self.datasets
             if entry.pretraining.start is not None:
                 yield f"{key}.start", entry.pretraining.start, self.encoders
+            if entry.pretraining.screening:
+                yield f"{key}.screening.encoder", entry.pretraining.screening.encoder, self.encoders
             if poisoning := entry.pretraining.poisoning:
                 for name in poisoning.settings.targets:
                     yield f"{key}.poisoning.settings.targets", name, self.datasets
@@ -530,10 +551,7 @@ def check_pretraining(config: Config) -> None:
     """Raise ValueError, naming key, value and expectation, where encoders are made from what cannot be, or
     the table of attacks on pre-training compares what is not comparable. All names exist."""
     for name, entry in config.encoders.items():
-        try:
-            config.lineage(name)
-        except ValueError as error:
-            raise ValueError(f"encoders.{name}: {error}") from None
+        _check_order(config, [name])
         if entry.snapshot:
             trained = config.encoders[entry.snapshot.encoder].pretraining
             key = f"encoders.{name}.snapshot"
@@ -551,6 +569,15 @@ def check_pretraining(config: Config) -> None:
         _check_clean(config, "pretraining_table.clean", table.clean)
         for index, row in enumerate(table.rows):
             _check_row(config, table, row, f"pretraining_table.rows.{index}")
+
+
+def _check_order(config: Config, path: list[str]) -> None:
+    """Raises ValueError where an encoder, the last of `path`, is needed for one that it needs itself."""
+    for before in config.encoders[path[-1]].needed:
+        if before in path:
+            circle = " needs ".join([*path[path.index(before) :], before])
+            raise ValueError(f"encoders.{path[0]}: {circle}, expected an end")
+        _check_order(config, [*path, before])
 
 
 def _check_clean(config: Config, key: str, name: str) -> None:

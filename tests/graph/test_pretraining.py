@@ -124,11 +124,31 @@ def test_only_a_poisoned_encoder_was_exposed(steps):
     asked = of("clean", poisoned="continued-poisoned-0", dataset="cifar10-5k")
     assert steps.measure_options(asked) == []
     assert steps.measured_poisons(asked) == POISONS.format("continued-poisoned-0", 0)
-    assert steps.measured_images(asked) == IMAGES
+    assert steps.seen_files(asked) == []
     asked.encoder = "continued-tuned-1000"
     assert steps.measure_options(asked)[0] == "--exposure"
+    assert steps.seen_files(asked) == [IMAGES, POISONS.format("continued-poisoned-0", 0)]
     asked.poisoned = "continued-poisoned-1"  # not the one that it comes from
     assert steps.measure_options(asked) == []
+
+
+def test_a_screened_training_reads_what_is_left(values):
+    poisoned = values["encoders"]["continued-poisoned-1"]["pretraining"]
+    poisoned["screening"] = {"encoder": "embedded-simclr-cifar10", "share": 0.25}
+    steps, asked = Steps(config.parse(values, "x")), of("poisoned-1")
+    left = [f"data/screened/continued-poisoned-1/{name}.h5" for name in ("images", "poisons")]
+    options = steps.pretraining_options(asked)
+    assert options[:4] == ["--images", left[0], "--poisons", left[1]]
+    assert steps.screening_encoder(asked) == "data/encoders/embedded-simclr-cifar10.safetensors"
+    assert steps.screened == ["continued-poisoned-1", "continued-screened"]
+    declared = declared_settings(steps, left[1], "scripts/screen_pretraining.py")
+    assert declared == (
+        "encoders.continued-poisoned-1.pretraining.screening",
+        {"neighbours": 10, "share": 0.25},
+    )
+    measured = of("poisoned-1", poisoned="continued-poisoned-1", dataset="cifar10-5k")
+    assert steps.seen_files(measured) == left  # its cross pairs are those of what is left
+    assert steps.measured_poisons(measured) == POISONS.format("continued-poisoned-1", 1)  # and all targets
 
 
 def test_rows_say_what_tells_them_apart(values):
@@ -143,6 +163,7 @@ def test_rows_say_what_tells_them_apart(values):
         ("PoisonedEncoder", ""),
         ("Reference images alone", ""),
         ("Target images alone", ""),
+        ("PoisonedEncoder", "the densest 20 % left out"),
         ("PoisonedEncoder", "stopped after 4 of 12 epochs"),
         ("PoisonedEncoder", "stopped after 8 of 12 epochs"),
         ("PoisonedEncoder", "no crops"),
@@ -151,7 +172,7 @@ def test_rows_say_what_tells_them_apart(values):
         ("PoisonedEncoder", "fine-tuned on all images of cifar10-5k, 12 epochs"),
         ("PoisonedEncoder (halves resized)", "crops of 0.08 to 1"),
     ]
-    first, whole, bag = rows[0], rows[5], rows[6]
+    first, whole, bag = rows[0], rows[6], rows[7]
     place = "data/target_measures/cifar10-5k"
     assert first.measures == tuple(
         f"{place}/continued-poisoned-{seed}/continued-poisoned-{seed}.h5" for seed in (0, 1)

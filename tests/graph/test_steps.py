@@ -294,7 +294,12 @@ def test_settings_of_a_product_are_said_once_for_workflow_and_audit(steps, progr
 
 
 def test_programs_with_settings_are_all_looked_at():
-    elsewhere = {"pretrain_encoder", "poison_pretraining", "take_snapshot"}  # test_pretraining.py
+    elsewhere = {
+        "pretrain_encoder",
+        "poison_pretraining",
+        "screen_pretraining",
+        "take_snapshot",
+    }  # test_pretraining.py
     assert {program for program, _, _ in PRODUCTS} | elsewhere == set(SETTINGS)
 
 

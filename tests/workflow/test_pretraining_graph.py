@@ -40,6 +40,7 @@ def entries() -> dict:
     for number in range(3):
         made[f"bag-{number}"] = POISONED | {"subset": {"images": 60, "seed": number}}
     made["tuned"] = CLEAN | {"start": "poisoned-0", "subset": {"images": 32}}
+    made["screened"] = POISONED | {"screening": {"encoder": "clean", "neighbours": 3, "share": 0.3}}
     made["references"] = CLEAN | {"poisoning": ATTACK | {"attack": "reference-images"}}
     stopped = {"stopped": {"snapshot": {"encoder": "poisoned-0", "epoch": 1}}}
     return {name: {"pretraining": entry} for name, entry in made.items()} | stopped
@@ -48,6 +49,7 @@ def entries() -> dict:
 ROWS = [
     {"encoders": ["poisoned-0", "poisoned-1"]},
     {"encoders": ["references"]},
+    {"encoders": ["screened"]},
     {"encoders": ["stopped"]},
     {"encoders": ["whole"]},
     {"encoders": ["tuned"]},
@@ -78,15 +80,16 @@ def test_the_plan_has_every_step_once(tmp_path):
     planned = make(tmp_path).planned()
     assert planned == {
         "fetch_dataset": 1,
-        "poison_pretraining": 7,
-        "pretrain_encoder": 8,
+        "poison_pretraining": 8,
+        "screen_pretraining": 1,
+        "pretrain_encoder": 9,
         "pretrain_in_stages": 1,
         "take_snapshot": 1,
-        "extract_features": 10,
-        "train_heads": 10,
-        # Nine poisoned encoders, and the clean one with the targets of each of the four poisonings in rows
+        "extract_features": 11,
+        "train_heads": 11,
+        # Ten poisoned encoders, and the clean one with the targets of each of the five poisonings in rows
         # that do not vote, and of the first member of those that do.
-        "measure_targets": 9 + 5,
+        "measure_targets": 10 + 6,
         "collect_pretraining": 1,
         "render_pretraining": 1,
         "plot_success": 1,
@@ -135,6 +138,7 @@ def test_the_table_has_a_row_for_each_task_and_victim(made):
         for defence in (
             "",
             "",
+            "the densest 30 % left out",
             "stopped after 1 of 2 epochs",
             "no crops",
             "fine-tuned on 32 images of toy, 2 epochs",
@@ -143,13 +147,17 @@ def test_the_table_has_a_row_for_each_task_and_victim(made):
         for victim in ("sgd100", "converged")
     ]
     by_defence = {cell.defence: cell for cell in cells if cell.attack == "PoisonedEncoder"}
-    assert [cell.targets for cell in by_defence.values()] == [8, 4, 4, 4, 4]
+    assert [cell.targets for cell in by_defence.values()] == [8, 4, 4, 4, 4, 4]
     assert {cell.attack for cell in cells} == {"PoisonedEncoder", "Reference images alone"}
     whole, plain = by_defence["no crops"], by_defence[""]
     assert whole.cross_pairs == 0 < by_defence["stopped after 1 of 2 epochs"].cross_pairs < plain.cross_pairs
     assert by_defence["stopped after 1 of 2 epochs"].cross_pairs == pytest.approx(
         plain.cross_pairs / 2, rel=0.3
     )
+    screened = by_defence["the densest 30 % left out"]
+    left = store.read_attributes(made.folder / "data/screened/screened/poisons.h5")
+    assert (left["clean"], left["poisons"], left["clean_kept"] + left["poisons_kept"]) == (60, 30, 63)
+    assert screened.cross_pairs < plain.cross_pairs
     for cell in cells:
         assert 0 <= cell.success_low <= cell.success <= cell.success_high <= 100
         assert cell.accuracy_low <= cell.accuracy <= cell.accuracy_high

@@ -31,14 +31,11 @@ from featpoison.graph.paths import (
     POISON_SHARD,
     POISONED_FEATURES,
     POISONS,
-    PRETRAINING_POISONS,
     PUBLISHED,
     QUANTIZED_SHARD,
     REACH,
     RECONSTRUCTIONS,
-    SNAPSHOTS,
     TARGET,
-    TARGET_MEASURES,
     TARGET_OF_BUDGET,
     TRAJECTORY,
     VICTIMS,
@@ -61,8 +58,8 @@ PRETRAINING = PretrainingTables(CONFIG)
 PLANNED = planned.Resources(CONFIG)
 GPU, OUTPUT = PLANNED.gpu, CONFIG.output
 
-# Programs run in forks of an interpreter that has imported the libraries, on this machine and never in a
-# cluster's job. The call writes the benchmark file itself: Snakemake would measure the call, which only waits.
+# Programs run in forks of a warm interpreter, on this machine and never in a cluster's job. The call writes the
+# benchmark file itself: Snakemake would measure the call, which only waits.
 if os.environ.get("FEATPOISON_WARM") == "1" and sys.platform == "linux" and not workflow.remote_exec:
     shell.prefix('set -euo pipefail; python() {{ command python -I -S scripts/warm_python.py "$@"; }}; ')
     workflow.benchmark = lambda path: lambda rule: rule

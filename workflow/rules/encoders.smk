@@ -26,8 +26,8 @@ rule import_encoder:
 rule pretrain_encoder:
     """SimCLR without labels, on poisons where there are any; resumes from its last epoch."""
     input:
-        images=STEPS.pretraining_images,
-        poisons=STEPS.pretraining_poisons,
+        images=STEPS.trained_images,
+        poisons=STEPS.trained_poisons,
         start=STEPS.starting_encoder,
         code=code("pretrain_encoder.py"),
     output:

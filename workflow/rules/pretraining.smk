@@ -1,3 +1,12 @@
+from featpoison.graph.paths import (
+    PRETRAINING_POISONS,
+    SCREENED_IMAGES,
+    SCREENED_POISONS,
+    SNAPSHOTS,
+    TARGET_MEASURES,
+)
+
+
 rule poison_pretraining:
     """Images that an attacker puts among those of pre-training."""
     input:
@@ -21,11 +30,38 @@ rule poison_pretraining:
         "python scripts/poison_pretraining.py {params.options:q} -- {output} 2> {log}"
 
 
+rule screen_pretraining:
+    """What a screening leaves of images and poisons before pre-training."""
+    input:
+        images=STEPS.pretraining_images,
+        poisons=STEPS.pretraining_poisons,
+        encoder=STEPS.screening_encoder,
+        code=code("screen_pretraining.py"),
+    output:
+        SCREENED_IMAGES,
+        SCREENED_POISONS,
+    log:
+        "logs/screen_pretraining/{encoder}.log",
+    benchmark:
+        "benchmarks/screen_pretraining/{encoder}.jsonl"
+    wildcard_constraints:
+        encoder=one_of(STEPS.screened),
+    resources:
+        gpu=GPU,
+        mem_mb=PLANNED.memory(6, "screen_pretraining"),
+        runtime=PLANNED.minutes(30),
+    params:
+        settings=STEPS.settings("screen_pretraining"),
+    shell:
+        "python scripts/screen_pretraining.py --images {input.images} --poisons {input.poisons} --encoder "
+        "{input.encoder} --settings {params.settings:q} -- {output} 2> {log}"
+
+
 rule measure_targets:
     """What an encoder, and the clean heads on it, make of the targets of a poisoning."""
     input:
         poisons=STEPS.measured_poisons,
-        images=STEPS.measured_images,
+        seen=STEPS.seen_files,
         features=FEATURES,
         heads=CLEAN_HEADS,
         code=code("measure_targets.py"),
@@ -43,7 +79,7 @@ rule measure_targets:
     params:
         options=STEPS.measure_options,
     shell:
-        "python scripts/measure_targets.py --poisons {input.poisons} --images {input.images} --task "
+        "python scripts/measure_targets.py --poisons {input.poisons} --task "
         "{wildcards.dataset} --features {input.features} --heads {input.heads} {params.options:q}"
         " {output} 2> {log}"
 

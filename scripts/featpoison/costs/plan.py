@@ -195,6 +195,8 @@ def _pretraining(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
     pretraining = config.encoders[job.wildcards["encoder"]].pretraining
     assert pretraining is not None
     images = sizes.train + _pretraining_poisons(sizes, config, job)
+    if pretraining.screening:
+        images -= round(pretraining.screening.share * images)
     if pretraining.subset:
         images = pretraining.subset.images
     return Work(pretraining.simclr.epochs * images * 2 * training_pass(sizes.forward))
@@ -209,6 +211,17 @@ def _pretraining_poisons(sizes: Sizes, config: Config, job: PlannedJob) -> int:
 def _memory_of_pretraining(sizes: Sizes, config: Config, job: PlannedJob) -> float:
     """All images; a combination may be twice as large as an image."""
     return sizes.held(_pretraining_poisons(sizes, config, job), images=1, poisons=2)
+
+
+def _screening(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    """A pass of each image, and the cosine of each pair."""
+    n = sizes.train + _pretraining_poisons(sizes, config, job)
+    return Work(n * sizes.forward + 2 * n * n * sizes.features)
+
+
+def _memory_of_screening(sizes: Sizes, config: Config, job: PlannedJob) -> float:
+    """All images and what is kept of them, one byte a value, with features twice."""
+    return sizes.held(_pretraining_poisons(sizes, config, job), images=1, features=2, poisons=2, poisoned=2)
 
 
 def _memory_of_poisoning(sizes: Sizes, config: Config, job: PlannedJob) -> float:
@@ -269,6 +282,7 @@ def _emn_victims(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
 WORK: dict[str, Callable[[Sizes, Config, PlannedJob], Work]] = {
     "pretrain_encoder": _pretraining,
     "pretrain_in_stages": _pretraining,
+    "screen_pretraining": _screening,
     "extract_features": _extraction,
     "train_heads": lambda sizes, config, job: _heads(sizes, config, 1, 0),
     "train_trajectory": _trajectory,
@@ -300,6 +314,7 @@ MEMORY: dict[str, Callable[[Sizes, Config, PlannedJob], float]] = {
     "pretrain_encoder": _memory_of_pretraining,
     "pretrain_in_stages": _memory_of_pretraining,
     "poison_pretraining": _memory_of_poisoning,
+    "screen_pretraining": _memory_of_screening,
     "extract_features": lambda sizes, config, job: sizes.held(features=2) / config.feature_shards,
     "train_heads": lambda sizes, config, job: sizes.held(features=4),
     "train_trajectory": lambda sizes, config, job: sizes.held(features=4),

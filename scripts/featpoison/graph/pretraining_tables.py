@@ -92,7 +92,8 @@ class PretrainingTables:
         config, name = self.config, row.encoders[0]
         source = self._source(name)
         lineage = config.lineage(name)
-        words = [self._crops(source)] + ([self._bagging(row, source)] if row.vote else [])
+        words = [self._screening(source), self._crops(source)]
+        words += [self._bagging(row, source)] if row.vote else []
         for later in reversed(lineage[: lineage.index(source)]):
             entry = config.encoders[later]
             if entry.snapshot:
@@ -104,6 +105,11 @@ class PretrainingTables:
                 images = f"{part.images} images" if part else "all images"
                 words.append(f"fine-tuned on {images} of {own.dataset}, {own.simclr.epochs} epochs")
         return ", ".join(word for word in words if word)
+
+    def _screening(self, source: str) -> str:
+        pretraining = self.config.encoders[source].pretraining
+        screening = pretraining.screening if pretraining else None
+        return f"the densest {100 * screening.share:g} % left out" if screening else ""
 
     def _crops(self, source: str) -> str:
         """Crops other than those of the table's clean encoder, where that is trained here."""

@@ -15,7 +15,7 @@ from featpoison.attacks.attack import Attack, Need
 from featpoison.attacks.choices import Choice, number
 from featpoison.attacks.cross_pairs import Exposure
 from featpoison.common.settings import Settings
-from featpoison.config import Config, PoisoningOf
+from featpoison.config import Config, PoisoningOf, ScreeningBy
 from featpoison.defences import names as defences
 from featpoison.graph.paths import (
     CLEAN_HEADS,
@@ -29,6 +29,8 @@ from featpoison.graph.paths import (
     POISONED_FEATURES,
     POISONS,
     PRETRAINING_POISONS,
+    SCREENED_IMAGES,
+    SCREENED_POISONS,
     SNAPSHOTS,
     TARGET,
     TARGET_OF_BUDGET,
@@ -36,6 +38,7 @@ from featpoison.graph.paths import (
     code,
     wildcards_of,
 )
+from featpoison.pretraining.screening import Screening
 from featpoison.records import provenance
 
 Wildcards = Any
@@ -54,6 +57,7 @@ class Steps:
         self.snapshots = [name for name, entry in config.encoders.items() if entry.snapshot]
         self.kept_in_stages = [name for name in self.pretrained if config.snapshots_of(name)]
         self.trained_at_once = [name for name in self.pretrained if name not in self.kept_in_stages]
+        self.screened = [name for name in self.pretrained if self._screening(name)]
         self.poisoned = [name for name in self.pretrained if config.poisoning_of(name)]
         self.shardable = [
             name for name, one in attacks.load_all().items() if one.shardable and config.shards > 1
@@ -207,16 +211,39 @@ class Steps:
     def pretraining_options(self, wildcards: Wildcards) -> list[str]:
         """The arguments of a pre-training beside its settings and output: images, poisons, and the encoder
         that it begins with."""
-        options = ["--images", self.pretraining_images(wildcards)]
+        options = ["--images", self.trained_images(wildcards)]
         for name, paths in (
-            ("poisons", self.pretraining_poisons(wildcards)),
+            ("poisons", self.trained_poisons(wildcards)),
             ("start", self.starting_encoder(wildcards)),
         ):
             options += [part for path in paths for part in (f"--{name}", path)]
         return options
 
+    def _screening(self, encoder: str) -> ScreeningBy | None:
+        pretraining = self.config.encoders[encoder].pretraining
+        return pretraining.screening if pretraining else None
+
+    def trained_images(self, wildcards: Wildcards) -> str:
+        """The clean images that an encoder is trained on: what a screening left of them, where there is
+        one."""
+        if self._screening(wildcards.encoder):
+            return SCREENED_IMAGES.format(encoder=wildcards.encoder)
+        return self.pretraining_images(wildcards)
+
+    def trained_poisons(self, wildcards: Wildcards) -> list[str]:
+        """The poisons that an encoder is trained on, if any; likewise."""
+        if self._screening(wildcards.encoder):
+            return [SCREENED_POISONS.format(encoder=wildcards.encoder)]
+        return self.pretraining_poisons(wildcards)
+
+    def screening_encoder(self, wildcards: Wildcards) -> str:
+        """The encoder whose features a screening compares."""
+        screening = self._screening(wildcards.encoder)
+        assert screening is not None
+        return ENCODER.format(encoder=screening.encoder)
+
     def pretraining_poisons(self, wildcards: Wildcards) -> list[str]:
-        """The poisons that an encoder is pre-trained on, if any."""
+        """The poisons that were put among an encoder's images, if any."""
         if (poisoning := self.config.poisoning_of(wildcards.encoder)) is None:
             return []
         return [PRETRAINING_POISONS.format(encoder=wildcards.encoder, poisoning=poisoning.name)]
@@ -279,18 +306,18 @@ class Steps:
         """The poisons whose targets are measured."""
         return self.poisons_of(wildcards.poisoned)
 
-    def measured_images(self, wildcards: Wildcards) -> str:
-        """The clean images among which these poisons were put."""
-        pretraining = self.config.encoders[wildcards.poisoned].pretraining
-        assert pretraining is not None
-        return IMAGES.format(dataset=pretraining.dataset)
-
     def measure_options(self, wildcards: Wildcards) -> list[str]:
         """What the measured encoder saw of the poisons, for the command line; nothing for one that never saw
         any."""
         if self.config.poisoned_by(wildcards.encoder) != wildcards.poisoned:
             return []
-        return ["--exposure", self.exposure(wildcards.encoder).model_dump_json()]
+        source = SimpleNamespace(encoder=wildcards.poisoned)
+        seen = ["--seen-images", self.trained_images(source), "--seen-poisons", *self.trained_poisons(source)]
+        return ["--exposure", self.exposure(wildcards.encoder).model_dump_json(), *seen]
+
+    def seen_files(self, wildcards: Wildcards) -> list[str]:
+        """The images and poisons that the measured encoder was trained on, where it saw any poisons."""
+        return self.measure_options(wildcards)[3::2]
 
     def exposure(self, encoder: str) -> Exposure:
         """What an encoder that is poisoned, or made from one that is, saw of the poisons."""
@@ -426,6 +453,14 @@ def _snapshot_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Fo
     return f"encoders.{wildcards.encoder}.snapshot", epoch
 
 
+def _screening_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
+    """Without the encoder, which is told by the file that the product was made from."""
+    entry = config.encoders.get(wildcards.encoder)
+    found = entry.pretraining.screening if entry and entry.pretraining else None
+    own = Screening(**found.model_dump(exclude={"encoder"})) if found else None
+    return f"encoders.{wildcards.encoder}.pretraining.screening", own
+
+
 class _Epoch(Settings):
     """What the record of a snapshot holds."""
 
@@ -442,6 +477,7 @@ SETTINGS: dict[str, Callable[[Steps, Config, Wildcards], Found]] = {
     "import_encoder": _weights_settings,
     "pretrain_encoder": _pretraining_settings,
     "poison_pretraining": _poisoning_settings,
+    "screen_pretraining": _screening_settings,
     "take_snapshot": _snapshot_settings,
     "measure_reach": lambda steps, config, w: _settings_of("reachable", config),
     "measure_norms": lambda steps, config, w: ("longest_features", config.longest_features),

@@ -23,8 +23,11 @@ class PoisonFile:
         facts = store.read_attributes(path)
         self.tasks: list[str] = list(facts["tasks"])
         """The downstream data sets, whose positions the column `task` has."""
-        self.attack: str = store.read_provenance(path)["settings"]["attack"]
-        """Its name."""
+
+    @property
+    def attack(self) -> str:
+        """The name of the attack. Raises KeyError for what a screening left of a set."""
+        return store.read_provenance(self.path)["settings"]["attack"]
 
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
