@@ -53,17 +53,16 @@ def test_every_target_of_the_task_is_measured(files, poisons, heads, execute, tm
     }
 
 
-def test_half_of_what_was_seen_is_no_usage(files, poisons, heads, execute, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        execute(
-            "measure_targets",
-            *arguments_of(files, poisons, heads),
-            "--exposure",
-            EXPOSURE,
-            tmp_path / "out.h5",
-        )
-    assert "expected all of them or none" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        execute("measure_targets", *arguments_of(files, poisons, heads, "numbers"), tmp_path / "out.h5")
-    assert "--task: 'numbers', expected one of letters" in capsys.readouterr().err
-    assert not (tmp_path / "out.h5").exists()
+WRONG = [
+    ("letters", ["--exposure", EXPOSURE], "expected all of them or none"),
+    ("numbers", [], "--task: 'numbers', expected one of letters"),
+]
+
+
+def test_wrong_usage_is_named(files, poisons, heads, execute, capsys):
+    output = poisons.with_name("out.h5")
+    for task, more, message in WRONG:
+        with pytest.raises(SystemExit):
+            execute("measure_targets", *arguments_of(files, poisons, heads, task), *more, output)
+        assert message in capsys.readouterr().err
+    assert not output.exists()
