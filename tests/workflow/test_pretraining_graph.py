@@ -208,7 +208,11 @@ def test_everything_is_there_and_in_place(made):
 def test_the_audit_follows_a_number_to_the_archive_and_compares_settings(made):
     done = made.audit(f"{OUTPUT}.csv", "--configfile", "toy.yaml")
     assert done.returncode == 0, done.stderr
-    for name in ("data/pretraining_poisons/bag-2/", "data/snapshots/poisoned-0.safetensors", "archive"):
+    for name in (
+        "data/pretraining_poisons/bag-2/",
+        "data/snapshots/poisoned-0.safetensors",
+        "data/embedded/toy.tar",
+    ):
         assert name in done.stdout
 
 
