@@ -299,7 +299,7 @@ def test_programs_with_settings_are_all_looked_at():
         "poison_pretraining",
         "screen_pretraining",
         "take_snapshot",
-    }  # test_pretraining.py
+    }  # test_pretraining_steps.py
     assert {program for program, _, _ in PRODUCTS} | elsewhere == set(SETTINGS)
 
 
