@@ -172,6 +172,7 @@ def test_rows_say_what_tells_them_apart(values):
         ("PoisonedEncoder", "fine-tuned on all images of cifar10-5k, 12 epochs"),
         ("PoisonedEncoder (halves resized)", "crops of 0.08 to 1"),
     ]
+    assert [row.plain for row in rows] == [True] * 3 + [False] + [True] * 3 + [False] * 3 + [True]
     first, whole, bag = rows[0], rows[6], rows[7]
     place = "data/target_measures/cifar10-5k"
     assert first.measures == tuple(

@@ -28,6 +28,7 @@ CELL = TargetCell(
     references=50,
     epochs=800,
     smallest_crop=0.08,
+    plain=True,
     cross_pairs=412.3,
     success=40.0,
     success_low=12.2,
@@ -118,6 +119,8 @@ def test_a_panel_is_for_what_differs_and_shows_what_is_comparable():
     assert success.varied(cells) == ["cross_pairs", "references", "epochs"]
     assert success.comparable(cells, "epochs") == [base, shorter]
     assert success.comparable(cells, "references") == []
+    defended = row(source="e.h5", epochs=300, plain=False)[0]
+    assert success.comparable([*cells, defended], "epochs") == [base, shorter]
     assert success.comparable(cells, "cross_pairs") == cells
     assert success.varied([base, row(smallest_crop=None)[0]]) == ["cross_pairs"]
     figure = success.draw(cells)

@@ -50,6 +50,7 @@ def row(tmp_path):
         references=5,
         epochs=8,
         smallest_crop=None,
+        plain=True,
         vote=False,
         measures=tuple(str(tmp_path / f"p{seed}.h5") for seed in (0, 1)),
         clean=tuple(str(tmp_path / f"c{seed}.h5") for seed in (0, 1)),
@@ -131,6 +132,8 @@ def test_the_csv_is_read_back(row):
     again = from_csv(to_csv(cells))
     assert to_csv(again) == to_csv(cells)
     assert again[0].smallest_crop is None
+    assert again[0].plain is True
+    assert from_csv(to_csv([replace(cells[0], plain=False)]))[0].plain is False
     for one, other in zip(cells, again, strict=True):
         assert replace(one, success=0) != one or one.success == 0
         assert other.success == pytest.approx(one.success, rel=1e-5)

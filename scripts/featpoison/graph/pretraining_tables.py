@@ -55,6 +55,7 @@ class PretrainingTables:
             references=poisoning.settings.references,
             epochs=seen.epochs,
             smallest_crop=crops[0] if crops else None,
+            plain=self._plain(row),
             vote=row.vote,
             measures=tuple(
                 self._measures(task, name, source) for name, source in zip(row.encoders, sources, strict=True)
@@ -63,6 +64,17 @@ class PretrainingTables:
                 self._measures(task, row.clean or self._table.clean, source)
                 for source in (sources[:1] if row.vote else sources)
             ),
+        )
+
+    def _plain(self, row: PretrainingRow) -> bool:
+        """Whether nothing was done to the encoders beyond a poisoned training and its early end."""
+        lineage = self.config.lineage(row.encoders[0])
+        source = self._source(row.encoders[0])
+        pretraining = self.config.encoders[source].pretraining
+        assert pretraining is not None
+        later = [self.config.encoders[name] for name in lineage[: lineage.index(source)]]
+        return not (
+            row.vote or pretraining.screening or pretraining.subset or any(one.pretraining for one in later)
         )
 
     def _source(self, encoder: str) -> str:

@@ -23,8 +23,7 @@ HEADS = (
     "pairs",
 )
 WORDS = 3
-WIDTHS = (1.75, 2.3, 0.95, 1.35, 1.35, 0.6, 0.75, 1.25, 0.85, 0.95, 0.6)  # inches
-LINE_HEIGHT = 0.2
+LINE_HEIGHT, LETTER = 0.2, 0.066  # inches
 
 
 @dataclass(frozen=True)
@@ -99,8 +98,10 @@ def to_latex(cells: list[TargetCell], header: list[str]) -> str:
 
 def draw(cells: list[TargetCell]) -> Figure:
     """The table drawn in inches: rules as in booktabs, notes below."""
-    lines, total = lines_of(cells), sum(WIDTHS)
-    lefts = [sum(WIDTHS[:i]) for i in range(len(WIDTHS))]
+    lines = lines_of(cells)
+    columns = zip(HEADS, *(line.texts for line in lines), strict=True)
+    widths = [LETTER * max(map(len, column)) + 0.2 for column in columns]
+    total, lefts = sum(widths), [sum(widths[:i]) for i in range(len(widths))]
     notes = [text for note in notes_of(cells) for text in textwrap.wrap(note, int(total * 20))]
     height = LINE_HEIGHT * (len(lines) + 2) + 0.165 * len(notes) + 0.05
     figure = Figure(figsize=(total, height))
@@ -108,7 +109,7 @@ def draw(cells: list[TargetCell]) -> Figure:
     axes.set_axis_off()
 
     def write(texts: tuple[str, ...], y: float) -> None:
-        for i, (left, width, text) in enumerate(zip(lefts, WIDTHS, texts, strict=True)):
+        for i, (left, width, text) in enumerate(zip(lefts, widths, texts, strict=True)):
             place, side = (left + 0.06, "left") if i < WORDS else (left + width - 0.06, "right")
             axes.text(place, y, text, ha=side, va="center")
 

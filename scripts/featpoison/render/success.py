@@ -28,8 +28,8 @@ def varied(cells: list[TargetCell]) -> list[str]:
 
 
 def comparable(cells: list[TargetCell], name: str) -> list[TargetCell]:
-    """The cells that show what one column does: of each attack, task and victim, those that are like another
-    one in all columns of `AXES` but this one and what follows from it.
+    """The cells that show what one column does: of each attack, task and victim, those plain ones that are
+    like another one in all columns of `AXES` but this one and what follows from it.
 
     Along cross pairs, which follow from all the others, all are.
     """
@@ -40,8 +40,9 @@ def comparable(cells: list[TargetCell], name: str) -> list[TargetCell]:
         others = (getattr(cell, axis) for axis in AXES if axis not in (name, "cross_pairs"))
         return (cell.attack, cell.task, cell.victim, *others)
 
-    rests = [rest(cell) for cell in cells if getattr(cell, name) is not None]
-    return [cell for cell in cells if getattr(cell, name) is not None and rests.count(rest(cell)) > 1]
+    plain = [cell for cell in cells if cell.plain and getattr(cell, name) is not None]
+    rests = [rest(cell) for cell in plain]
+    return [cell for cell in plain if rests.count(rest(cell)) > 1]
 
 
 def draw(cells: list[TargetCell]) -> Figure:

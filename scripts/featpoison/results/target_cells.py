@@ -45,6 +45,9 @@ class TargetRow(Settings):
     """Of the poisoned pre-training."""
     smallest_crop: float | None
     """Smallest share of an image that a crop covers; null: no crops."""
+    plain: bool
+    """Whether rate, references, epochs and crops are all that sets it apart from other plain rows of its
+    attack: no screening, no subset, no fine-tuning, no vote."""
     vote: bool
     """Whether the encoders vote."""
     measures: Paths
@@ -70,6 +73,8 @@ class TargetCell:
     references: int
     epochs: int
     smallest_crop: float | None
+    plain: bool
+    """Whether these four are all that sets it apart from other plain rows of its attack."""
     cross_pairs: float
     """Expected cross pairs of a target in training, mean over targets."""
     success: float
@@ -146,9 +151,7 @@ def _cell(row: TargetRow, victim: str, poisoned: Sequence[Arrays], clean: Sequen
     loss, clean_loss = (contrast(of_images(perfect, one, STREAM)) for one in (right, clean_right))
     drop = contrast(of_images(clean_right, right, STREAM))
     return TargetCell(
-        **row.model_dump(
-            include={"attack", "defence", "task", "rate", "references", "epochs", "smallest_crop"}
-        ),
+        **row.model_dump(exclude={"vote", "measures", "clean"}),
         victim=victim,
         encoders=len(poisoned),
         targets=sum(len(one["target"]) for one in targets),
@@ -230,4 +233,6 @@ def _value(name: str, text: str) -> Any:
         return text
     if name in COUNTS:
         return int(text)
+    if name == "plain":
+        return text == "True"
     return float(text) if text else None
