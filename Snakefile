@@ -9,6 +9,7 @@ if not workflow.overwrite_configfiles:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/images.smk"
+include: "workflow/rules/pretraining.smk"
 include: "workflow/rules/encoders.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/heads.smk"
@@ -29,3 +30,4 @@ rule all:
         TABLES.table_files,
         SHOWN.figure_files,
         TABLES.claim_files,
+        PRETRAINING.files,

@@ -4,12 +4,12 @@ Targets and references are images of downstream data sets, each given as NAME=FI
 attack's settings.
 """
 
-import argparse
 from pathlib import Path
 
 from featpoison import store
 from featpoison.attacks.pretraining_attack import PretrainingRun
 from featpoison.programs import chosen, program
+from featpoison.programs.named import add_downstream, downstream_of
 
 
 def main() -> None:
@@ -17,14 +17,7 @@ def main() -> None:
     parser = program.parser(__doc__)
     parser.add_argument("--attack", required=True, help="name of a file in featpoison/attacks/, - for _")
     parser.add_argument("--images", type=Path, required=True, help="image file of the pre-training set")
-    parser.add_argument(
-        "--downstream",
-        type=_named_file,
-        nargs="+",
-        required=True,
-        metavar="NAME=FILE",
-        help="image files of the downstream tasks",
-    )
+    add_downstream(parser)
     parser.add_argument("--settings", required=True, help="JSON of the attack's settings, with its targets")
     parser.add_argument("--rate", type=float, required=True, help="poisons for each pre-training image")
     parser.add_argument("--seed", type=int, required=True, help="poison seed")
@@ -34,14 +27,7 @@ def main() -> None:
         attack, module = chosen.load("attacks", "PRETRAINING_ATTACK", args.attack)
     except ValueError as error:
         parser.error(f"--attack: {error}")
-    downstream = dict(args.downstream)
-    for name, path in downstream.items():
-        if not path.exists():
-            parser.error(f"--downstream: {path} of {name} does not exist")
-    if len(downstream) < len(args.downstream):
-        parser.error(
-            f"--downstream: {', '.join(name for name, _ in args.downstream)}, expected no name twice"
-        )
+    downstream = downstream_of(parser, args)
     settings = program.settings(attack.settings, args.settings)
     values = settings.model_dump() | {"attack": attack.name, "rate": args.rate, "poison_seed": args.seed}
     inputs = dict.fromkeys([args.images, *downstream.values()])  # the same file may serve for both
@@ -52,14 +38,6 @@ def main() -> None:
     except ValueError as error:
         raise SystemExit(f"{attack.name}: {error}") from None
     store.write(args.output, made.arrays, record, **made.facts)
-
-
-def _named_file(text: str) -> tuple[str, Path]:
-    """NAME=FILE -> its parts."""
-    name, _, path = text.partition("=")
-    if not name or not path:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected NAME=FILE")
-    return name, Path(path)
 
 
 if __name__ == "__main__":

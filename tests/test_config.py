@@ -261,7 +261,7 @@ def test_figures_show_an_attack_that_there_is(demo, change, message):
 
 def test_an_encoder_has_exactly_one_origin(demo):
     name = next(iter(demo["encoders"]))
-    with pytest.raises(ConfigError, match="exactly one of 'weights' and 'pretraining'"):
+    with pytest.raises(ConfigError, match="exactly one of 'weights', 'pretraining' and"):
         config.parse(put(demo, f"encoders.{name}.pretraining", {"dataset": "cifar10-5k"}), "demo.yaml")
 
 

@@ -5,16 +5,18 @@ import json
 import math
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
 import pydantic
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from featpoison.attacks import names as attacks
+from featpoison.attacks import pretraining_names
 from featpoison.attacks.attack import Attack
-from featpoison.attacks.choices import DEFAULT_TARGET, Choice, Set
+from featpoison.attacks.choices import DEFAULT_TARGET, Choice, Set, number
 from featpoison.attacks.longest_features import LongestFeatures
+from featpoison.attacks.pretraining_attack import PretrainingAttack
 from featpoison.common.settings import Settings
 from featpoison.datasets.downloads import Source
 from featpoison.datasets.sources import Dataset
@@ -25,7 +27,9 @@ from featpoison.downstream.trajectory import Trajectory
 from featpoison.downstream.victims import Victims
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.conversion import Conversion, Format, check_format
+from featpoison.pretraining.screening import Screening
 from featpoison.pretraining.simclr import SimCLR
+from featpoison.pretraining.training import Subset, Training
 from featpoison.records.provenance import ROOT
 from featpoison.results.rows import Row
 
@@ -37,6 +41,59 @@ class ConfigError(ValueError):
     """The configuration is wrong; the message names the file, the key, the value and what was expected."""
 
 
+class PoisoningOf(Settings):
+    """Images that somebody puts among those of a pre-training."""
+
+    attack: str
+    """What makes them."""
+    rate: Annotated[float, Field(gt=0, le=1)]
+    """Poisoning images for each clean pre-training image."""
+    seed: NonNegativeInt = 0
+    """Poison seed: targets, references, and how they are put together, as far as settings leave that open."""
+    settings: Any
+    """Settings of the attack, with its targets."""
+
+    @property
+    def name(self) -> str:
+        """Attack, rate and seed, as paths have them."""
+        return f"{self.attack}_rate{number(self.rate)}-seed{self.seed}"
+
+    @model_validator(mode="after")
+    def _has_targets(self) -> Self:
+        if not self.settings.targets:
+            raise ValueError("settings.targets: {}, expected the targets of at least one downstream data set")
+        return self
+
+
+def _poisoning(attack: PretrainingAttack) -> type[PoisoningOf]:
+    """The poisoning by one attack, with the settings that this one has."""
+    own: dict[str, Any] = {
+        "attack": (Literal[attack.name], Field(description=PoisoningOf.model_fields["attack"].description)),
+        "settings": (
+            attack.settings,
+            Field(description=PoisoningOf.model_fields["settings"].description),
+        ),
+    }
+    name = f"PoisoningBy{attack.settings.__name__}"
+    return pydantic.create_model(name, __base__=PoisoningOf, __doc__=f"{attack.title}.", **own)
+
+
+if TYPE_CHECKING:
+    Poisoning = PoisoningOf
+else:
+    Poisoning = Annotated[
+        Union[tuple(map(_poisoning, pretraining_names.load_all().values()))],  # noqa: UP007
+        Field(discriminator="attack"),
+    ]
+
+
+class ScreeningBy(Screening):
+    """A screening of the images before pre-training."""
+
+    encoder: Name
+    """Encoder whose features are compared."""
+
+
 class Pretraining(Settings):
     """An encoder trained here."""
 
@@ -44,15 +101,40 @@ class Pretraining(Settings):
     """Data set whose training images it sees, without labels."""
     simclr: SimCLR = SimCLR()
     """How it is trained."""
+    poisoning: Poisoning | None = None
+    """Images that an attacker adds to those of the data set; null: none."""
+    start: Name | None = None
+    """Encoder whose weights training begins with, as in fine-tuning; null: random weights."""
+    screening: ScreeningBy | None = None
+    """What is done against poisons before training; null: nothing."""
+    subset: Subset | None = None
+    """The part of the images, poisons among them, that training sees; null: all."""
+
+    @model_validator(mode="after")
+    def _something_to_screen(self) -> Self:
+        if self.screening and not self.poisoning:
+            raise ValueError("'screening' is given, expected only with 'poisoning'")
+        return self
+
+
+class Snapshot(Settings):
+    """An encoder as it was in the middle of a training, which so stopped early."""
+
+    encoder: Name
+    """Encoder that is trained here."""
+    epoch: PositiveInt
+    """The last epoch, counted from 1. The step size is that of the whole training up to there."""
 
 
 class EncoderEntry(Settings):
-    """Where an encoder comes from: weights or pre-training, exactly one of the two."""
+    """Where an encoder comes from: weights, pre-training or snapshot, exactly one of the three."""
 
     weights: Source | None = None
     """A file of weights."""
     pretraining: Pretraining | None = None
     """Trained by this workflow."""
+    snapshot: Snapshot | None = None
+    """An epoch of another encoder's training."""
     format: Literal["featpoison", Format] = "featpoison"
     """Of the weights: `featpoison` is a safetensors file of this project, which says what it holds; others
     are converted at import."""
@@ -61,8 +143,8 @@ class EncoderEntry(Settings):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if (self.weights is None) == (self.pretraining is None):
-            raise ValueError("expected exactly one of 'weights' and 'pretraining'")
+        if sum(origin is not None for origin in (self.weights, self.pretraining, self.snapshot)) != 1:
+            raise ValueError("expected exactly one of 'weights', 'pretraining' and 'snapshot'")
         return self
 
     @model_validator(mode="after")
@@ -80,6 +162,19 @@ class EncoderEntry(Settings):
             raise ValueError(f"'architecture' is missing, expected one for format {self.format!r}")
         check_format(self.format, self.architecture)
         return self
+
+    @property
+    def before(self) -> str | None:
+        """The encoder that this one is made from, if any."""
+        if self.snapshot:
+            return self.snapshot.encoder
+        return self.pretraining.start if self.pretraining else None
+
+    @property
+    def needed(self) -> list[str]:
+        """The encoders that have to be there before this one."""
+        screening = self.pretraining.screening if self.pretraining else None
+        return [name for name in (self.before, screening.encoder if screening else None) if name]
 
     @property
     def conversion(self) -> Conversion | None:
@@ -202,6 +297,36 @@ class Table(Settings):
         return self.budgets if row.budgets is None else row.budgets
 
 
+class PretrainingRow(Settings):
+    """A row of the table of attacks on pre-training."""
+
+    encoders: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Encoders that differ by seeds alone: each is poisoned, or made from one that is."""
+    clean: Name | None = None
+    """Encoder without poisons that they are compared with; null: the table's."""
+    vote: bool = False
+    """Whether the encoders are one victim, whose heads vote: bagging, with members that see different parts
+    of the images."""
+
+
+class PretrainingTable(Settings):
+    """The table and the figures of attacks on pre-training."""
+
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Downstream data sets, which all poisonings have targets in."""
+    clean: Name
+    """Encoder without poisons that rows are compared with."""
+    rows: Annotated[tuple[PretrainingRow, ...], Field(min_length=1)]
+    """Rows in order."""
+    shown_share: Annotated[float, Field(gt=0.5, le=1)] = 0.75
+    """How much of a crop has to lie in one half of a combination to show mostly that half. The expected
+    number of cross pairs depends on it, and nothing else."""
+    pictures: PositiveInt = 8
+    """Combinations in a row of the figure that shows them."""
+    picture_rows: PositiveInt = 6
+    """Its rows, one target each."""
+
+
 class Figures(Settings):
     """The figures: reconstructions, images, magnitudes and perturbations of poisons."""
 
@@ -301,6 +426,43 @@ class Config(Settings):
     """Whether tables and claims are made of the results that are already there, for a look at a run that is
     not finished. Tables then name what is missing. Usually given on the command line: `--config
     partial=true`."""
+    pretraining_table: PretrainingTable | None = None
+    """The table of attacks on pre-training, `pretraining.csv`, and its figures; null: none."""
+
+    def lineage(self, encoder: str) -> list[str]:
+        """An encoder, the one that it is made from, and so on."""
+        found = [encoder]
+        while (before := self.encoders[found[-1]].before) is not None:
+            found.append(before)
+        return found
+
+    def poisoned_by(self, encoder: str) -> str | None:
+        """The encoder whose pre-training was poisoned: this one, or one that it is made from; None where
+        there is none."""
+        for name in self.lineage(encoder):
+            if self.encoders[name].pretraining and self.poisoning_of(name):
+                return name
+        return None
+
+    def poisoning_of(self, encoder: str) -> PoisoningOf | None:
+        """The poisoning of an encoder's own pre-training."""
+        pretraining = self.encoders[encoder].pretraining
+        return pretraining.poisoning if pretraining else None
+
+    def snapshots_of(self, encoder: str) -> tuple[int, ...]:
+        """The epochs of an encoder's training that snapshots ask for."""
+        entries = (entry.snapshot for entry in self.encoders.values())
+        return tuple(sorted({one.epoch for one in entries if one and one.encoder == encoder}))
+
+    def training_of(self, encoder: str) -> SimCLR:
+        """The settings of the step that trains an encoder: plain ones for a plain training."""
+        pretraining = self.encoders[encoder].pretraining
+        assert pretraining is not None
+        snapshots = self.snapshots_of(encoder)
+        if pretraining.subset is None and not snapshots:
+            return pretraining.simclr
+        own = {name: getattr(pretraining.simclr, name) for name in SimCLR.model_fields}
+        return Training(**own, subset=pretraining.subset, snapshots=snapshots)
 
     def settings_of(self, part: Attack | Defence) -> Settings:
         """The settings of an attack or a defence."""
@@ -316,6 +478,7 @@ class Config(Settings):
                 raise ValueError(
                     f"the {kind} {name} does not exist, expected a path relative to the repository"
                 )
+        check_pretraining(self)
         shown = self.figures
         for beta in (*shown.betas, *shown.transfer_betas):
             try:
@@ -341,19 +504,43 @@ class Config(Settings):
             yield f"scenarios.{name}.dataset", scenario.dataset, self.datasets
             yield f"scenarios.{name}.encoder", scenario.encoder, self.encoders
         for name, entry in self.encoders.items():
-            if entry.pretraining:
-                yield f"encoders.{name}.pretraining.dataset", entry.pretraining.dataset, self.datasets
+            yield from self._references_of_encoder(f"encoders.{name}", entry)
         for name, table in self.tables.items():
             yield f"tables.{name}.scenario", table.scenario, self.scenarios
             for index, row in enumerate(table.rows):
                 if row.scenario is not None:
                     yield f"tables.{name}.rows.{index}.scenario", row.scenario, self.scenarios
-        yield "figures.scenario", self.figures.scenario, self.scenarios
+        if self.tables:  # without any there are no such figures
+            yield "figures.scenario", self.figures.scenario, self.scenarios
         for name in self.figures.emn:
             yield "figures.emn", name, self.scenarios
+        if self.pretraining_table:
+            yield from self._references_of_pretraining(self.pretraining_table)
         for key in ("transfer", "examples"):
             if name := getattr(self.figures, key):
                 yield f"figures.{key}", name, self.scenarios
+
+    def _references_of_encoder(self, key: str, entry: EncoderEntry):
+        if entry.snapshot:
+            yield f"{key}.snapshot.encoder", entry.snapshot.encoder, self.encoders
+        if entry.pretraining:
+            key = f"{key}.pretraining"
+            yield f"{key}.dataset", entry.pretraining.dataset, self.datasets
+            if entry.pretraining.start is not None:
+                yield f"{key}.start", entry.pretraining.start, self.encoders
+            if entry.pretraining.screening:
+                yield f"{key}.screening.encoder", entry.pretraining.screening.encoder, self.encoders
+            if poisoning := entry.pretraining.poisoning:
+                for name in poisoning.settings.targets:
+                    yield f"{key}.poisoning.settings.targets", name, self.datasets
+
+    def _references_of_pretraining(self, table: PretrainingTable):
+        for name in table.tasks:
+            yield "pretraining_table.tasks", name, self.datasets
+        yield "pretraining_table.clean", table.clean, self.encoders
+        for index, row in enumerate(table.rows):
+            for name in (*row.encoders, *([row.clean] if row.clean else [])):
+                yield f"pretraining_table.rows.{index}", name, self.encoders
 
     def _local_files(self):
         for dataset in self.datasets.values():
@@ -362,6 +549,75 @@ class Config(Settings):
         for entry in self.encoders.values():
             if entry.weights:
                 yield entry.weights.path, "file"
+
+
+def check_pretraining(config: Config) -> None:
+    """Raise ValueError, naming key, value and expectation, where encoders are made from what cannot be, or
+    the table of attacks on pre-training compares what is not comparable. All names exist."""
+    for name, entry in config.encoders.items():
+        _check_order(config, [name])
+        if entry.snapshot:
+            trained = config.encoders[entry.snapshot.encoder].pretraining
+            key = f"encoders.{name}.snapshot"
+            if trained is None:
+                raise ValueError(
+                    f"{key}.encoder: {entry.snapshot.encoder!r} has no 'pretraining', expected an encoder "
+                    "that is trained here"
+                )
+            if entry.snapshot.epoch > trained.simclr.epochs:
+                raise ValueError(
+                    f"{key}.epoch: {entry.snapshot.epoch}, expected at most the {trained.simclr.epochs} "
+                    f"epochs of {entry.snapshot.encoder}"
+                )
+    if table := config.pretraining_table:
+        _check_clean(config, "pretraining_table.clean", table.clean)
+        for index, row in enumerate(table.rows):
+            _check_row(config, table, row, f"pretraining_table.rows.{index}")
+
+
+def _check_order(config: Config, path: list[str]) -> None:
+    """Raises ValueError where an encoder, the last of `path`, is needed for one that it needs itself."""
+    for before in config.encoders[path[-1]].needed:
+        if before in path:
+            circle = " needs ".join([*path[path.index(before) :], before])
+            raise ValueError(f"encoders.{path[0]}: {circle}, expected an end")
+        _check_order(config, [*path, before])
+
+
+def _check_clean(config: Config, key: str, name: str) -> None:
+    if (poisoned := config.poisoned_by(name)) is not None:
+        raise ValueError(f"{key}: {name!r}, which {poisoned!r} poisons, expected an encoder without poisons")
+
+
+def _check_row(config: Config, table: PretrainingTable, row: PretrainingRow, key: str) -> None:
+    """Raises ValueError where the encoders of a row differ by more than seeds, or aim at other tasks."""
+    if row.clean is not None:
+        _check_clean(config, f"{key}.clean", row.clean)
+    found = []
+    for name in row.encoders:
+        source = config.poisoned_by(name)
+        if source is None:
+            raise ValueError(f"{key}.encoders: {name!r} was not poisoned, nor was what it is made from")
+        poisoning = config.poisoning_of(source)
+        assert poisoning is not None
+        if missing := [task for task in table.tasks if task not in poisoning.settings.targets]:
+            raise ValueError(
+                f"{key}.encoders: {name!r} has targets in {sorted(poisoning.settings.targets)}, expected in "
+                f"{missing[0]!r} too, one of the table's tasks"
+            )
+        found.append(poisoning)
+    seeds = [one.seed for one in found]
+    if row.vote and (len(set(row.encoders)) < 2 or len(set(seeds)) > 1):
+        raise ValueError(
+            f"{key}.encoders: {list(row.encoders)} of poison seeds {seeds}, expected at least two encoders "
+            "of one poison seed, because they vote"
+        )
+    if not row.vote and len(set(seeds)) < len(seeds):
+        raise ValueError(f"{key}.encoders: poison seeds {seeds}, expected none twice")
+    if any(one.model_copy(update={"seed": 0}) != found[0].model_copy(update={"seed": 0}) for one in found):
+        raise ValueError(
+            f"{key}.encoders: {list(row.encoders)}, expected poisonings that differ by seed alone"
+        )
 
 
 def parse(values: dict, origin: str) -> Config:

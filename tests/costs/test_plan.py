@@ -122,7 +122,9 @@ def test_every_attack_costs_something_and_grows_with_the_training_set(name):
     bigger_training_sets_cost_more(job_of(name), whole)
 
 
-STAGES = [rule for rule in plan.WORK if rule not in ("pretrain_encoder", "evaluate_emn")]
+OF_AN_ENCODER = ("pretrain_encoder", "pretrain_in_stages", "poison_pretraining", "screen_pretraining")
+"""Rules whose data set is not in their path."""
+STAGES = [rule for rule in plan.WORK if rule not in (*OF_AN_ENCODER, "evaluate_emn")]
 
 
 @pytest.mark.parametrize("rule", STAGES)
@@ -133,6 +135,53 @@ def test_every_stage_costs_something_and_grows_with_the_training_set(rule):
 def test_pretraining_grows_with_its_images():
     job = PlannedJob("pretrain_encoder", {"encoder": "simclr-resnet18-cifar10"})
     bigger_training_sets_cost_more(job, PAPER)
+
+
+POISONING = load(ROOT / "workflow/config/poisoned-encoder-paper.yaml")
+
+
+def liu(name, rule="pretrain_encoder"):
+    """A job of the second publication's plan."""
+    return PlannedJob(rule, {"encoder": f"liu2022-{name}"})
+
+
+def test_pretraining_costs_two_views_of_every_image_that_it_sees():
+    """Poisons are images too, and a subset leaves some out; three passes' worth a view."""
+    epochs = {"clean": 800, "poisoned-0": 800, "bag-1": 800, "tuned-5000": 100, "screened": 800}
+    images = {"clean": 5000, "poisoned-0": 5050, "bag-1": 20_000, "tuned-5000": 5000, "screened": 4545}
+    for name, count in images.items():
+        expected = epochs[name] * count * 2 * 3 * SIZES.forward
+        assert plan.work_of(liu(name), POISONING, lambda *_: SIZES) == Work(expected), name
+    stages = liu("poisoned-0", "pretrain_in_stages")
+    assert plan.work_of(stages, POISONING, lambda *_: SIZES) == plan.work_of(
+        liu("poisoned-0"), POISONING, lambda *_: SIZES
+    )
+
+
+def test_poisons_are_held_beside_the_images():
+    clean, poisoned = (
+        plan.memory_of(liu(name), POISONING, lambda *_: SIZES) for name in ("clean", "poisoned-0")
+    )
+    assert poisoned - clean == 50 * 2 * 3 * 32 * 32 * 4
+    for name, rule in (
+        ("poisoned-0", "poison_pretraining"),
+        ("references-alone", "poison_pretraining"),
+        ("screened", "screen_pretraining"),
+    ):
+        job = liu(name, rule)
+        small, large = (plan.memory_of(job, POISONING, lambda *_, n=n: sizes(n)) for n in (5000, 10_000))
+        assert 0 < small < large
+
+
+def test_a_screening_costs_a_pass_of_each_image_and_a_cosine_of_each_pair():
+    found = plan.work_of(liu("screened", "screen_pretraining"), POISONING, lambda *_: SIZES)
+    assert found == Work(5050 * SIZES.forward + 2 * 5050 * 5050 * SIZES.features)
+
+
+def test_a_snapshot_has_the_architecture_of_its_training():
+    places = ("cifar10", "liu2022-stopped-100"), ("cifar10", "liu2022-poisoned-0")
+    one, other = (plan.sizes_of(POISONING, *place) for place in places)
+    assert one == other
 
 
 @pytest.mark.parametrize("rule", ["make_emn_noise", "evaluate_emn"])
@@ -200,7 +249,7 @@ JOBS |= {name: job_of(name) for name in names.load_all()}
 JOBS |= {"poison_shard": PlannedJob("poison_shard", MATCHING)}
 
 
-@pytest.mark.parametrize("name", [name for name in JOBS if name != "pretrain_encoder"])
+@pytest.mark.parametrize("name", [name for name in JOBS if name not in OF_AN_ENCODER])
 def test_memory_grows_with_the_data_and_is_shared_by_shards(name):
     whole = DEMO.model_copy(update={"attacks": PAPER.attacks})  # EMN on all images
 

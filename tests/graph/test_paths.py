@@ -24,6 +24,8 @@ VALUES = {
     "budget": "1e-05",
     "seed": "12",
     "kind": "end-to-end",
+    "poisoning": "poisoned-encoder_rate0.01-seed3",
+    "poisoned": "simclr.v2-poisoned",
 }
 
 

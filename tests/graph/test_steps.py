@@ -294,7 +294,13 @@ def test_settings_of_a_product_are_said_once_for_workflow_and_audit(steps, progr
 
 
 def test_programs_with_settings_are_all_looked_at():
-    assert {program for program, _, _ in PRODUCTS} | {"pretrain_encoder"} == set(SETTINGS)
+    elsewhere = {
+        "pretrain_encoder",
+        "poison_pretraining",
+        "screen_pretraining",
+        "take_snapshot",
+    }  # test_pretraining_steps.py
+    assert {program for program, _, _ in PRODUCTS} | elsewhere == set(SETTINGS)
 
 
 def test_what_is_no_longer_configured_has_no_settings(values, steps):

@@ -3,11 +3,15 @@ import subprocess
 import sys
 
 from featpoison.attacks import names as attacks
+from featpoison.attacks import pretraining_names
 from featpoison.records import provenance
 from helpers import ROOT
 
 ATTACKS = {name: provenance.module_file(attacks.module_of(name)) for name in attacks.NAMES}
 DEFENCES = sorted((provenance.PACKAGE / "defences").glob("*.py"))
+PRETRAINING_ATTACKS = [
+    provenance.module_file(pretraining_names.module_of(name)) for name in pretraining_names.NAMES
+]
 PLANNERS = {"plan_cost.py", "write_schema.py"}  # read the settings of all of these, and make no product
 
 
@@ -74,7 +78,7 @@ def test_closure_holds_every_module_that_the_interpreter_loads():
             program = "defend_poisons.py" if "defences" in name else "poison_images.py"
             expected = names(program, modules[name])
         elif name in PLANNERS:
-            expected = names(name, *ATTACKS.values(), *DEFENCES)
+            expected = names(name, *ATTACKS.values(), *PRETRAINING_ATTACKS, *DEFENCES)
         else:
             expected = names(name)
         assert {provenance.relative(path) for path in files} <= expected, name

@@ -44,6 +44,7 @@ from featpoison.graph.paths import (
     segments_making,
     segments_of,
 )
+from featpoison.graph.pretraining_tables import PretrainingTables
 from featpoison.graph.steps import Steps
 from featpoison.graph.tables import Tables
 
@@ -53,11 +54,12 @@ except configuration.ConfigError as error:
     raise WorkflowError(str(error))
 
 STEPS, TABLES, SHOWN = Steps(CONFIG), Tables(CONFIG), Figures(CONFIG)
+PRETRAINING = PretrainingTables(CONFIG)
 PLANNED = planned.Resources(CONFIG)
 GPU, OUTPUT = PLANNED.gpu, CONFIG.output
 
-# Programs run in forks of an interpreter that has imported the libraries, on this machine and never in a
-# cluster's job. The call writes the benchmark file itself: Snakemake would measure the call, which only waits.
+# Programs run in forks of a warm interpreter, on this machine and never in a cluster's job. The call writes the
+# benchmark file itself: Snakemake would measure the call, which only waits.
 if os.environ.get("FEATPOISON_WARM") == "1" and sys.platform == "linux" and not workflow.remote_exec:
     shell.prefix('set -euo pipefail; python() {{ command python -I -S scripts/warm_python.py "$@"; }}; ')
     workflow.benchmark = lambda path: lambda rule: rule
@@ -83,6 +85,11 @@ localrules:
     plot_reach,
     plot_frontier,
     judge_claims,
+    take_snapshot,
+    collect_pretraining,
+    render_pretraining,
+    plot_success,
+    plot_combinations,
 
 
 scattergather:

@@ -24,9 +24,11 @@ rule import_encoder:
 
 
 rule pretrain_encoder:
-    """SimCLR without labels; resumes from its last epoch."""
+    """SimCLR without labels, on poisons where there are any; resumes from its last epoch."""
     input:
-        images=STEPS.pretraining_images,
+        images=STEPS.trained_images,
+        poisons=STEPS.trained_poisons,
+        start=STEPS.starting_encoder,
         code=code("pretrain_encoder.py"),
     output:
         ENCODER,
@@ -35,7 +37,7 @@ rule pretrain_encoder:
     benchmark:
         "benchmarks/pretrain_encoder/{encoder}.jsonl"
     wildcard_constraints:
-        encoder=one_of(STEPS.pretrained),
+        encoder=one_of(STEPS.trained_at_once),
     threads: 8
     resources:
         gpu=GPU,
@@ -43,9 +45,40 @@ rule pretrain_encoder:
         runtime=PLANNED.minutes(30, "pretrain_encoder"),
     params:
         settings=STEPS.settings("pretrain_encoder"),
+        options=STEPS.pretraining_options,
     shell:
-        "python scripts/pretrain_encoder.py --threads {threads} --images {input.images} --settings "
-        "{params.settings:q} {output} 2> {log}"
+        "python scripts/pretrain_encoder.py --threads {threads} {params.options:q} --settings "
+        "{params.settings:q} -- {output} 2> {log}"
+
+
+use rule pretrain_encoder as pretrain_in_stages with:
+    output:
+        ENCODER,
+        SNAPSHOTS,
+    wildcard_constraints:
+        encoder=one_of(STEPS.kept_in_stages),
+
+
+rule take_snapshot:
+    """The encoder of a pre-training that stopped early."""
+    input:
+        snapshots=STEPS.snapshots_file,
+        code=code("take_snapshot.py"),
+    output:
+        ENCODER,
+    log:
+        "logs/take_snapshot/{encoder}.log",
+    benchmark:
+        "benchmarks/take_snapshot/{encoder}.jsonl"
+    wildcard_constraints:
+        encoder=one_of(STEPS.snapshots),
+    resources:
+        mem_mb=PLANNED.memory(4),
+        runtime=PLANNED.minutes(10),
+    params:
+        epoch=STEPS.snapshot_epoch,
+    shell:
+        "python scripts/take_snapshot.py --snapshots {input.snapshots} --epoch {params.epoch} {output} 2> {log}"
 
 
 rule describe_encoder:

@@ -38,9 +38,13 @@ The mean over s and t is computed here on a grid of midpoints; a test draws crop
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
+from pydantic import Field, PositiveInt
 
+from featpoison import store
+from featpoison.common.settings import Settings
 from featpoison.pretraining.augment import CROP_TRIES, Augmentation
 
 GRID = 1000
@@ -54,11 +58,14 @@ def half_probabilities(
 
     `size` is the combination's height and width in pixels. Its halves are the left and the right one, or the
     upper and the lower one where `stacked`. `share` is a, how much of a crop has to lie in a half. The two
-    differ only by crops in the middle that are an odd number of pixels away from both ends. Raises ValueError
-    for a share that is not above 1/2 and at most 1.
+    differ only by crops in the middle that are an odd number of pixels away from both ends. Both are 0 where
+    the settings have no crops, because every view then shows both halves. Raises ValueError for a share that
+    is not above 1/2 and at most 1.
     """
     if not 0.5 < share <= 1:
         raise ValueError(f"'share' is {share}, expected more than 0.5 and at most 1")
+    if settings.crop_scale is None:
+        return 0.0, 0.0
     rows, columns = size
     middle = (np.arange(GRID) + 0.5) / GRID
     low, high = settings.crop_scale
@@ -95,3 +102,42 @@ def expected_cross_pairs(combinations: float, epochs: int, probability: float) -
     gives a pair of views in each epoch, but for the few that are left out because they fill no batch.
     """
     return combinations * epochs * probability
+
+
+class Exposure(Settings):
+    """What a training saw of its poisons."""
+
+    epochs: PositiveInt
+    """Passes over its images."""
+    augmentation: Augmentation
+    """The crops among others."""
+    subset: PositiveInt | None
+    """So many of all images were drawn at random; null: all."""
+    share: float = Field(gt=0.5, le=1)
+    """How much of a crop has to lie in a half to show mostly that half."""
+
+
+SIDES = {"images_beside": False, "images_stacked": True}
+"""The datasets of combinations in a poisoning set, and whether their halves lie one above the other."""
+
+
+def expected_by_image(poisons: Path, clean: int, seen: Exposure) -> np.ndarray:
+    """The cross pairs that a training is expected to see of each image of a poisoning set, float64 (n,).
+
+    The images are in the order of the set's columns. `clean` is the number of clean images that they were put
+    among, of which a subset takes its part too. Images that are no combinations have no cross pairs.
+    """
+    counts = {
+        name: count for name, count in sorted(store.lengths(poisons).items()) if name.startswith("images")
+    }
+    total = clean + sum(counts.values())
+    part = 1.0 if seen.subset is None else seen.subset / total
+    expected = []
+    for name, count in counts.items():
+        probability = 0.0
+        if name in SIDES and count:
+            with store.rows(poisons, name) as images:
+                size = (images.shape[2], images.shape[3])
+            probability = cross_probability(size, seen.augmentation, stacked=SIDES[name], share=seen.share)
+        expected.append(np.full(count, expected_cross_pairs(part, seen.epochs, probability)))
+    return np.concatenate(expected)

@@ -28,11 +28,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from featpoison import store
 from featpoison.attacks.attack import Made
 from featpoison.attacks.operations import Sizes
-from featpoison.attacks.pretraining_attack import PretrainingAttack, PretrainingRun, image_count
-from featpoison.attacks.pretraining_targets import Targets, check_sizes, find_aims, shared_out
+from featpoison.attacks.pretraining_attack import PretrainingAttack, PretrainingRun
+from featpoison.attacks.pretraining_targets import Targets, assignment, check_sizes, read_pictures
 from featpoison.common.seeds import stream
 
 Halves = Literal["whole", "resized", "cropped"]
@@ -86,41 +85,29 @@ def run(given: PretrainingRun) -> Made:
     Everything is checked before an image is read. Raises ValueError naming key, value and expectation.
     """
     settings: PoisonedEncoder = given.settings
-    count = image_count(given.rate, store.lengths(given.images)["train_images"])
     size = check_sizes(given.images, given.downstream)
     if settings.halves != "whole" and (size[0] % 2 or size[1] % 2):
         raise ValueError(
             f"'halves' is {settings.halves!r}, expected 'whole' for images of {size[0]} x {size[1]} px: an "
             "odd side has no half"
         )
-    aims = find_aims(settings, given.downstream, given.seed)
-    if count < len(aims):
-        raise ValueError(
-            f"'rate' is {given.rate:g}, which makes {count} images, expected at least one for each of "
-            f"{len(aims)} targets"
-        )
-    aim, reference = shared_out(aims, count)
+    planned = assignment(given)
+    count = len(planned.columns["task"])
     stacked = _drawn(count, settings.arrangement, "beside", "stacked", stream(given.seed, 2, 0, device=CPU))
     first = _drawn(
         count, settings.order, "reference-first", "target-first", stream(given.seed, 3, 0, device=CPU)
     )
-    columns = {
-        "task": np.array([one.task for one in aims])[aim],
-        "target": np.array([one.row for one in aims])[aim],
-        "reference": reference,
-        "label": np.array([one.label for one in aims])[aim],
-        "target_first": first,
-    }
+    columns = planned.columns | {"target_first": first}
     parts = {
         name: {key: column[stacked == is_stacked] for key, column in columns.items()}
         for name, is_stacked in (("images_beside", False), ("images_stacked", True))
     }
     arrays = {
-        name: _combinations(given, part, size, axis)
+        name: _combinations(given, part, axis)
         for (name, part), axis in zip(parts.items(), (ACROSS, DOWN), strict=True)
     }
     arrays |= {key: np.concatenate([part[key] for part in parts.values()]) for key in columns}
-    return Made(arrays, {"rate": given.rate, "tasks": sorted(given.downstream), "targets": len(aims)})
+    return Made(arrays, {"rate": given.rate, "tasks": planned.tasks, "targets": planned.targets})
 
 
 def _drawn(count: int, choice: str, no: str, yes: str, generator: torch.Generator) -> np.ndarray:
@@ -131,19 +118,9 @@ def _drawn(count: int, choice: str, no: str, yes: str, generator: torch.Generato
     return torch.randint(2, (count,), generator=generator).numpy() == 1
 
 
-def _combinations(
-    given: PretrainingRun, columns: dict[str, np.ndarray], size: tuple[int, int], axis: int
-) -> np.ndarray:
-    """The combinations that `columns` (k,) describe, of images of this size put together along `axis`."""
-    k = len(columns["task"])
-    targets, references = (np.empty((k, 3, *size), np.uint8) for _ in range(2))
-    for task, name in enumerate(sorted(given.downstream)):
-        own = np.flatnonzero(columns["task"] == task)
-        for images, part, column in (
-            (targets, "test_images", "target"),
-            (references, "train_images", "reference"),
-        ):
-            images[own] = store.read(given.downstream[name], part, rows=columns[column][own])[part]
+def _combinations(given: PretrainingRun, columns: dict[str, np.ndarray], axis: int) -> np.ndarray:
+    """The combinations that `columns` (k,) describe, put together along `axis`."""
+    targets, references = read_pictures(given, columns, "target"), read_pictures(given, columns, "reference")
     first = columns["target_first"][:, None, None, None]
     return combine(
         np.where(first, targets, references),

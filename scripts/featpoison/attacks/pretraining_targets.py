@@ -8,13 +8,14 @@ Everything is checked, with labels and shapes alone, before an image is read.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from featpoison import store
+from featpoison.attacks.pretraining_attack import PretrainingRun, image_count
 from featpoison.common.seeds import stream
 from featpoison.common.settings import Settings
 from featpoison.datasets.stored import class_names
@@ -112,6 +113,58 @@ def find_aims(settings: Targets, downstream: Mapping[str, Path], seed: int) -> l
             kept = found[order][: settings.references if target.references is None else None]
             aims.append(Aim(place, target.row, target.label, kept))
     return aims
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which target and which reference each poisoning image is made of."""
+
+    size: tuple[int, int]
+    """Height and width of the data sets' images in pixels."""
+    tasks: list[str]
+    """The downstream data sets, whose positions `columns` has."""
+    targets: int
+    """How many there are."""
+    columns: dict[str, np.ndarray]
+    """A row for each image, int64 (n,): `task`; `target`, a row of the test images; `reference`, a row of the
+    training images; `label`, the wanted class."""
+
+
+def assignment(given: PretrainingRun) -> Assignment:
+    """What the settings of an attack, a kind of `Targets`, and its rate ask for; targets are shared out
+    evenly.
+
+    Raises ValueError naming key, value and expectation, before an image is read.
+    """
+    count = image_count(given.rate, store.lengths(given.images)["train_images"])
+    size = check_sizes(given.images, given.downstream)
+    aims = find_aims(given.settings, given.downstream, given.seed)
+    if count < len(aims):
+        raise ValueError(
+            f"'rate' is {given.rate:g}, which makes {count} images, expected at least one for each of "
+            f"{len(aims)} targets"
+        )
+    aim, reference = shared_out(aims, count)
+    columns = {
+        "task": np.array([one.task for one in aims])[aim],
+        "target": np.array([one.row for one in aims])[aim],
+        "reference": reference,
+        "label": np.array([one.label for one in aims])[aim],
+    }
+    return Assignment(size, sorted(given.downstream), len(aims), columns)
+
+
+def read_pictures(
+    given: PretrainingRun, columns: dict[str, np.ndarray], part: Literal["target", "reference"]
+) -> np.ndarray:
+    """The targets or the references of the images that `columns` (n,) describe, uint8 (n, 3, h, w)."""
+    stored = {"target": "test_images", "reference": "train_images"}[part]
+    height, width = _shape(given.images, "train_images")
+    pictures = np.empty((len(columns["task"]), 3, height, width), np.uint8)
+    for task, name in enumerate(sorted(given.downstream)):
+        own = np.flatnonzero(columns["task"] == task)
+        pictures[own] = store.read(given.downstream[name], stored, rows=columns[part][own])[stored]
+    return pictures
 
 
 def check_sizes(images: Path, downstream: Mapping[str, Path]) -> tuple[int, int]:

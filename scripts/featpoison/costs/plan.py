@@ -17,7 +17,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from featpoison import store
-from featpoison.attacks import choices, emn
+from featpoison.attacks import choices, emn, pretraining_names
 from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack
 from featpoison.attacks.operations import Sizes, Work, hessian_product, training_pass
@@ -56,7 +56,7 @@ def sizes_of(config: Config, dataset: str, encoder: str) -> Sizes:
     """The sizes of a data set of `config` seen through one of its encoders, from what is here or from what is
     known before a download."""
     train, test, side, classes = _sizes(dataset, config.datasets[dataset])
-    forward, features = forward_flops(_architecture(config.encoders[encoder]), side)
+    forward, features = forward_flops(_architecture(config, encoder), side)
     return Sizes(train, test, side, classes, features, forward)
 
 
@@ -83,7 +83,10 @@ def _sizes(name: str, dataset: Dataset) -> tuple[int, int, int, int]:
     return dataset.train_images or train, test, dataset.side or side, classes
 
 
-def _architecture(entry: EncoderEntry) -> Architecture:
+def _architecture(config: Config, encoder: str) -> Architecture:
+    entry: EncoderEntry = config.encoders[encoder]
+    if entry.snapshot:
+        return _architecture(config, entry.snapshot.encoder)
     if entry.pretraining:
         return entry.pretraining.simclr.architecture
     if entry.architecture:
@@ -188,9 +191,44 @@ def _shards(job: PlannedJob, config: Config) -> int:
 
 
 def _pretraining(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    """Two views of every image; poisons are images like others, and a subset leaves some out."""
     pretraining = config.encoders[job.wildcards["encoder"]].pretraining
     assert pretraining is not None
-    return Work(pretraining.simclr.epochs * sizes.train * 2 * training_pass(sizes.forward))
+    images = sizes.train + _pretraining_poisons(sizes, config, job)
+    if pretraining.screening:
+        images -= round(pretraining.screening.share * images)
+    if pretraining.subset:
+        images = pretraining.subset.images
+    return Work(pretraining.simclr.epochs * images * 2 * training_pass(sizes.forward))
+
+
+def _pretraining_poisons(sizes: Sizes, config: Config, job: PlannedJob) -> int:
+    """The images that poison the pre-training of a job's encoder."""
+    poisoning = config.poisoning_of(job.wildcards["encoder"])
+    return round(poisoning.rate * sizes.train) if poisoning else 0
+
+
+def _memory_of_pretraining(sizes: Sizes, config: Config, job: PlannedJob) -> float:
+    """All images; a combination may be twice as large as an image."""
+    return sizes.held(_pretraining_poisons(sizes, config, job), images=1, poisons=2)
+
+
+def _screening(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    """A pass of each image, and the cosine of each pair."""
+    n = sizes.train + _pretraining_poisons(sizes, config, job)
+    return Work(n * sizes.forward + 2 * n * n * sizes.features)
+
+
+def _memory_of_screening(sizes: Sizes, config: Config, job: PlannedJob) -> float:
+    """All images and what is kept of them, one byte a value, with features twice."""
+    return sizes.held(_pretraining_poisons(sizes, config, job), images=1, features=2, poisons=2, poisoned=2)
+
+
+def _memory_of_poisoning(sizes: Sizes, config: Config, job: PlannedJob) -> float:
+    poisoning = config.poisoning_of(job.wildcards["encoder"])
+    assert poisoning is not None
+    attack = pretraining_names.load(poisoning.attack)
+    return attack.memory(sizes, poisoning.settings, _pretraining_poisons(sizes, config, job))
 
 
 def _extraction(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
@@ -243,6 +281,8 @@ def _emn_victims(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
 
 WORK: dict[str, Callable[[Sizes, Config, PlannedJob], Work]] = {
     "pretrain_encoder": _pretraining,
+    "pretrain_in_stages": _pretraining,
+    "screen_pretraining": _screening,
     "extract_features": _extraction,
     "train_heads": lambda sizes, config, job: _heads(sizes, config, 1, 0),
     "train_trajectory": _trajectory,
@@ -271,7 +311,10 @@ def _memory_of_emn(sizes: Sizes, config: Config, job: PlannedJob) -> float:
 
 
 MEMORY: dict[str, Callable[[Sizes, Config, PlannedJob], float]] = {
-    "pretrain_encoder": lambda sizes, config, job: sizes.held(images=1),
+    "pretrain_encoder": _memory_of_pretraining,
+    "pretrain_in_stages": _memory_of_pretraining,
+    "poison_pretraining": _memory_of_poisoning,
+    "screen_pretraining": _memory_of_screening,
     "extract_features": lambda sizes, config, job: sizes.held(features=2) / config.feature_shards,
     "train_heads": lambda sizes, config, job: sizes.held(features=4),
     "train_trajectory": lambda sizes, config, job: sizes.held(features=4),

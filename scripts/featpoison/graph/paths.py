@@ -11,6 +11,11 @@ from featpoison.records import provenance
 ARCHIVES = "data/downloads"
 IMAGES = "data/images/{dataset}.h5"
 ENCODER = "data/encoders/{encoder}.safetensors"
+SNAPSHOTS = "data/snapshots/{encoder}.safetensors"
+PRETRAINING_POISONS = "data/pretraining_poisons/{encoder}/{poisoning}.h5"
+SCREENED_IMAGES = "data/screened/{encoder}/images.h5"
+SCREENED_POISONS = "data/screened/{encoder}/poisons.h5"
+TARGET_MEASURES = "data/target_measures/{dataset}/{encoder}/{poisoned}.h5"
 ENCODER_FACTS = "data/encoders/{encoder}.on-{dataset}.json"
 FEATURES = "data/features/{dataset}/{encoder}.h5"
 FEATURE_SHARD = "data/features/{dataset}/{encoder}.shards/{scatteritem}.h5"
@@ -34,6 +39,11 @@ PUBLISHED = "data/published/published_results.csv"
 PATTERNS = (
     IMAGES,
     ENCODER,
+    SNAPSHOTS,
+    PRETRAINING_POISONS,
+    SCREENED_IMAGES,
+    SCREENED_POISONS,
+    TARGET_MEASURES,
     FEATURES,
     CLEAN_HEADS,
     TRAJECTORY,

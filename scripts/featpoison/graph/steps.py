@@ -9,12 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from featpoison.attacks import choices
+from featpoison.attacks import choices, pretraining_names
 from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack, Need
-from featpoison.attacks.choices import Choice
+from featpoison.attacks.choices import Choice, number
+from featpoison.attacks.cross_pairs import Exposure
 from featpoison.common.settings import Settings
-from featpoison.config import Config
+from featpoison.config import Config, PoisoningOf, ScreeningBy
 from featpoison.defences import names as defences
 from featpoison.graph.paths import (
     CLEAN_HEADS,
@@ -27,12 +28,17 @@ from featpoison.graph.paths import (
     PAIRS,
     POISONED_FEATURES,
     POISONS,
+    PRETRAINING_POISONS,
+    SCREENED_IMAGES,
+    SCREENED_POISONS,
+    SNAPSHOTS,
     TARGET,
     TARGET_OF_BUDGET,
     TRAJECTORY,
     code,
     wildcards_of,
 )
+from featpoison.pretraining.screening import Screening
 from featpoison.records import provenance
 
 Wildcards = Any
@@ -48,6 +54,11 @@ class Steps:
         self.config = config
         self.pretrained = [name for name, entry in config.encoders.items() if entry.pretraining]
         self.imported = [name for name, entry in config.encoders.items() if entry.weights]
+        self.snapshots = [name for name, entry in config.encoders.items() if entry.snapshot]
+        self.kept_in_stages = [name for name in self.pretrained if config.snapshots_of(name)]
+        self.trained_at_once = [name for name in self.pretrained if name not in self.kept_in_stages]
+        self.screened = [name for name in self.pretrained if self._screening(name)]
+        self.poisoned = [name for name in self.pretrained if config.poisoning_of(name)]
         self.shardable = [
             name for name, one in attacks.load_all().items() if one.shardable and config.shards > 1
         ]
@@ -195,6 +206,140 @@ class Steps:
         """Where base images are looked for, for the command line."""
         return "--within-class" if wildcards.pairing == "within-class" else ""
 
+    # Pre-training.
+
+    def pretraining_options(self, wildcards: Wildcards) -> list[str]:
+        """The arguments of a pre-training beside its settings and output: images, poisons, and the encoder
+        that it begins with."""
+        options = ["--images", self.trained_images(wildcards)]
+        for name, paths in (
+            ("poisons", self.trained_poisons(wildcards)),
+            ("start", self.starting_encoder(wildcards)),
+        ):
+            options += [part for path in paths for part in (f"--{name}", path)]
+        return options
+
+    def _screening(self, encoder: str) -> ScreeningBy | None:
+        pretraining = self.config.encoders[encoder].pretraining
+        return pretraining.screening if pretraining else None
+
+    def trained_images(self, wildcards: Wildcards) -> str:
+        """The clean images that an encoder is trained on: what a screening left of them, where there is
+        one."""
+        if self._screening(wildcards.encoder):
+            return SCREENED_IMAGES.format(encoder=wildcards.encoder)
+        return self.pretraining_images(wildcards)
+
+    def trained_poisons(self, wildcards: Wildcards) -> list[str]:
+        """The poisons that an encoder is trained on, if any; likewise."""
+        if self._screening(wildcards.encoder):
+            return [SCREENED_POISONS.format(encoder=wildcards.encoder)]
+        return self.pretraining_poisons(wildcards)
+
+    def screening_encoder(self, wildcards: Wildcards) -> str:
+        """The encoder whose features a screening compares."""
+        screening = self._screening(wildcards.encoder)
+        assert screening is not None
+        return ENCODER.format(encoder=screening.encoder)
+
+    def pretraining_poisons(self, wildcards: Wildcards) -> list[str]:
+        """The poisons that were put among an encoder's images, if any."""
+        if (poisoning := self.config.poisoning_of(wildcards.encoder)) is None:
+            return []
+        return [PRETRAINING_POISONS.format(encoder=wildcards.encoder, poisoning=poisoning.name)]
+
+    def starting_encoder(self, wildcards: Wildcards) -> list[str]:
+        """The encoder that a pre-training begins with, if any."""
+        pretraining = self.config.encoders[wildcards.encoder].pretraining
+        start = pretraining.start if pretraining else None
+        return [] if start is None else [ENCODER.format(encoder=start)]
+
+    def snapshots_file(self, wildcards: Wildcards) -> str:
+        """The snapshots that an encoder is one of."""
+        snapshot = self.config.encoders[wildcards.encoder].snapshot
+        assert snapshot is not None
+        return SNAPSHOTS.format(encoder=snapshot.encoder)
+
+    def snapshot_epoch(self, wildcards: Wildcards) -> int:
+        """The epoch after which an encoder was taken."""
+        snapshot = self.config.encoders[wildcards.encoder].snapshot
+        assert snapshot is not None
+        return snapshot.epoch
+
+    def poisoning(self, wildcards: Wildcards) -> PoisoningOf:
+        """The poisoning of a path's encoder. Raises ValueError where the path names another one."""
+        found = self.config.poisoning_of(wildcards.encoder)
+        if found is None or wildcards.poisoning != found.name:
+            expected = found.name if found else "none"
+            raise ValueError(f"poisoning {wildcards.poisoning} of {wildcards.encoder}, expected {expected}")
+        return found
+
+    def downstream_images(self, wildcards: Wildcards) -> list[str]:
+        """The images of the downstream tasks that a poisoning aims at."""
+        names = sorted(self.poisoning(wildcards).settings.targets)
+        return [IMAGES.format(dataset=name) for name in names]
+
+    def poisoning_options(self, wildcards: Wildcards) -> list[str]:
+        """The arguments of the program that makes poisons of pre-training, without the output."""
+        poisoning = self.poisoning(wildcards)
+        named = [
+            f"{name}={path}"
+            for name, path in zip(
+                sorted(poisoning.settings.targets), self.downstream_images(wildcards), strict=True
+            )
+        ]
+        options = ["--attack", poisoning.attack, "--images", self.pretraining_images(wildcards)]
+        options += ["--settings", poisoning.settings.model_dump_json(), "--rate", number(poisoning.rate)]
+        return [*options, "--seed", str(poisoning.seed), "--downstream", *named]
+
+    def poisoning_code(self, wildcards: Wildcards) -> list[str]:
+        """The code of the program that makes poisons of pre-training: of the attacks, that one alone."""
+        return code("poison_pretraining.py", pretraining_names.module_of(self.poisoning(wildcards).attack))
+
+    def poisons_of(self, encoder: str) -> str:
+        """The poisons of an encoder whose pre-training was poisoned."""
+        poisoning = self.config.poisoning_of(encoder)
+        assert poisoning is not None
+        return PRETRAINING_POISONS.format(encoder=encoder, poisoning=poisoning.name)
+
+    def measured_poisons(self, wildcards: Wildcards) -> str:
+        """The poisons whose targets are measured."""
+        return self.poisons_of(wildcards.poisoned)
+
+    def measure_options(self, wildcards: Wildcards) -> list[str]:
+        """What the measured encoder saw of the poisons, for the command line; nothing for one that never saw
+        any."""
+        if self.config.poisoned_by(wildcards.encoder) != wildcards.poisoned:
+            return []
+        source = SimpleNamespace(encoder=wildcards.poisoned)
+        seen = ["--seen-images", self.trained_images(source), "--seen-poisons", *self.trained_poisons(source)]
+        return ["--exposure", self.exposure(wildcards.encoder).model_dump_json(), *seen]
+
+    def seen_files(self, wildcards: Wildcards) -> list[str]:
+        """The images and poisons that the measured encoder was trained on, where it saw any poisons."""
+        return self.measure_options(wildcards)[3::2]
+
+    def exposure(self, encoder: str) -> Exposure:
+        """What an encoder that is poisoned, or made from one that is, saw of the poisons."""
+        table = self.config.pretraining_table
+        assert table is not None
+        lineage = self.config.lineage(encoder)
+        source = self.config.poisoned_by(encoder)
+        assert source is not None
+        pretraining = self.config.encoders[source].pretraining
+        assert pretraining is not None
+        epochs = pretraining.simclr.epochs
+        before = lineage.index(source) - 1
+        if before >= 0 and (snapshot := self.config.encoders[lineage[before]].snapshot):
+            epochs = snapshot.epoch
+        subset = pretraining.subset.images if pretraining.subset else None
+        return Exposure(
+            epochs=epochs,
+            augmentation=pretraining.simclr.augmentation,
+            subset=subset,
+            share=table.shown_share,
+        )
+
     # What victims are trained on.
 
     def poison_files(self, wildcards: Wildcards) -> list[str]:
@@ -290,8 +435,36 @@ def _weights_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Fou
 
 def _pretraining_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
     entry = config.encoders.get(wildcards.encoder)
-    simclr = entry.pretraining.simclr if entry and entry.pretraining else None
-    return f"encoders.{wildcards.encoder}.pretraining.simclr", simclr
+    training = config.training_of(wildcards.encoder) if entry and entry.pretraining else None
+    return f"encoders.{wildcards.encoder}.pretraining.simclr", training
+
+
+def _poisoning_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
+    poisoning = config.poisoning_of(wildcards.encoder) if wildcards.encoder in config.encoders else None
+    same = poisoning is not None and poisoning.name == wildcards.poisoning
+    key = f"encoders.{wildcards.encoder}.pretraining.poisoning.settings"
+    return key, poisoning.settings if poisoning and same else None
+
+
+def _snapshot_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
+    """The epoch; the encoder that it is one of is told by the file that the product was made from."""
+    entry = config.encoders.get(wildcards.encoder)
+    epoch = _Epoch(epoch=entry.snapshot.epoch) if entry and entry.snapshot else None
+    return f"encoders.{wildcards.encoder}.snapshot", epoch
+
+
+def _screening_settings(steps: Steps, config: Config, wildcards: Wildcards) -> Found:
+    """Without the encoder, which is told by the file that the product was made from."""
+    entry = config.encoders.get(wildcards.encoder)
+    found = entry.pretraining.screening if entry and entry.pretraining else None
+    own = Screening(**found.model_dump(exclude={"encoder"})) if found else None
+    return f"encoders.{wildcards.encoder}.pretraining.screening", own
+
+
+class _Epoch(Settings):
+    """What the record of a snapshot holds."""
+
+    epoch: int
 
 
 def _settings_of(name: str, config: Config) -> Found:
@@ -303,6 +476,9 @@ SETTINGS: dict[str, Callable[[Steps, Config, Wildcards], Found]] = {
     "fetch_dataset": lambda steps, config, w: (f"datasets.{w.dataset}", config.datasets.get(w.dataset)),
     "import_encoder": _weights_settings,
     "pretrain_encoder": _pretraining_settings,
+    "poison_pretraining": _poisoning_settings,
+    "screen_pretraining": _screening_settings,
+    "take_snapshot": _snapshot_settings,
     "measure_reach": lambda steps, config, w: _settings_of("reachable", config),
     "measure_norms": lambda steps, config, w: ("longest_features", config.longest_features),
     "train_trajectory": lambda steps, config, w: ("trajectory", config.trajectory),

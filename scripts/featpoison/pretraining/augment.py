@@ -22,9 +22,10 @@ LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, torchvision's weights
 class Augmentation(Settings):
     """Strengths of the SimCLR augmentations."""
 
-    crop_scale: tuple[float, float] = (0.08, 1.0)
+    crop_scale: tuple[float, float] | None = (0.08, 1.0)
     """Share of the image's area that a crop covers (SimCLR: 0.08 to 1). A crop that does not fit into the
-    image is drawn again, as torchvision's RandomResizedCrop does."""
+    image is drawn again, as torchvision's RandomResizedCrop does. Null: no crops, every view shows its whole
+    image. (1, 1) is something else: of an image that is not square it is a crop in the middle."""
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     """Aspect ratio of a crop, width over height, drawn on the logarithmic scale."""
     jitter_probability: float = 0.8
@@ -50,10 +51,14 @@ def random_crops(
     """A random crop of each image, every other one mirrored: (n, 3, h, w) -> (n, 3, *size).
 
     A crop is drawn in its image's own pixels, with the same settings for images of every size, and then
-    resized to `size`.
+    resized to `size`. Where the settings have no crops, the whole image is.
     """
     n, device = len(images), images.device
-    top, left, height, width = draw_crops(n, (images.shape[2], images.shape[3]), settings, generator)
+    if settings.crop_scale is None:
+        top = left = torch.zeros(n, device=device)
+        height = width = torch.ones(n, device=device)
+    else:
+        top, left, height, width = draw_crops(n, (images.shape[2], images.shape[3]), settings, generator)
     flip = torch.empty(n, device=device).uniform_(0, 1, generator=generator) < 0.5
     return crop_and_flip(images, size, top=top, left=left, height=height, width=width, flip=flip)
 
@@ -84,8 +89,11 @@ def draw_crops(
 
     The distribution is that of torchvision's RandomResizedCrop. `size` is the image's height and width in
     pixels, and crops lie on whole pixels. Of `CROP_TRIES` draws the first that fits into the image counts;
-    where none fits, the crop is the largest one in the middle whose aspect ratio is allowed.
+    where none fits, the crop is the largest one in the middle whose aspect ratio is allowed. Raises
+    ValueError for settings without crops.
     """
+    if settings.crop_scale is None:
+        raise ValueError("'crop_scale' is null, expected two shares of an image's area")
     device, (rows, columns) = generator.device, size
 
     def uniform(low: float, high: float) -> Tensor:

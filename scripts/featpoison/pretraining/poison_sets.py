@@ -16,12 +16,12 @@ PREFIX = "images"
 
 
 def read_poison_sets(path: Path) -> list[Tensor]:
-    """The images, in one tensor uint8 (n, 3, h, w) for each size.
+    """The images, in one tensor uint8 (n, 3, h, w) for each size; none where a screening left none.
 
-    Raises FileNotFoundError, or StoreError where the file is damaged or holds no images.
+    Raises FileNotFoundError, or StoreError where the file is damaged or is no poisoning set.
     """
     lengths = store.lengths(path)
-    names = sorted(name for name, count in lengths.items() if name.startswith(PREFIX) and count)
-    if not names:
+    if not any(name.startswith(PREFIX) for name in lengths):
         raise store.StoreError(f"{path}: no images; it holds {', '.join(lengths)}")
-    return [torch.from_numpy(array) for array in store.read(path, *names).values()]
+    names = sorted(name for name, count in lengths.items() if name.startswith(PREFIX) and count)
+    return [torch.from_numpy(array) for array in store.read(path, *names).values()] if names else []

@@ -5,7 +5,7 @@ Two views of one image are pulled together, and all other views are pushed away.
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -119,18 +119,25 @@ def pretrain(
     device: torch.device,
     checkpoint: Checkpoint,
     poisons: Sequence[Tensor] = (),
+    start: Encoder | None = None,
+    after_epoch: Callable[[int, Encoder], None] | None = None,
 ) -> tuple[Encoder, list[float]]:
     """The trained, frozen encoder, on `device`, and the mean loss of each epoch.
 
     `images` uint8 (n, 3, h, w) are kept on the device as a whole. `poisons` are further training images in
     sets uint8 (p, 3, ., .), each set of one size, which may be another than that of `images`: crops are drawn
-    in an image's own pixels and resized to the size of `images`. After an epoch the state is saved where that
-    is due, and a run that was cut off goes on from there. Raises ValueError for images of another shape or
-    type and where there are fewer than a batch has, and FloatingPointError naming the epoch whose loss is not
-    finite.
+    in an image's own pixels and resized to the size of `images`. Training begins at the weights of `start`,
+    whose architecture has to be that of the settings, or at random ones; the projection head is always new.
+    After an epoch the state is saved where that is due, and a run that was cut off goes on from there.
+    `after_epoch` is given the number of the epoch, from 1, and the encoder before that; it has to leave the
+    encoder as it is, and is called again for an epoch whose state was not saved. Raises ValueError for images
+    of another shape or type, where there are fewer than a batch has and for a start of another architecture,
+    and FloatingPointError naming the epoch whose loss is not finite.
     """
     steps = _steps((images, *poisons), settings.batch_size)
-    network = _network(settings).to(device).to(memory_format=torch.channels_last)
+    network = _network(settings, start).to(device).to(memory_format=torch.channels_last)
+    encoder = network[0]
+    assert isinstance(encoder, Encoder)
     optimizer = torch.optim.SGD(
         network.parameters(), momentum=settings.momentum, weight_decay=settings.weight_decay
     )
@@ -162,10 +169,10 @@ def pretrain(
         if not math.isfinite(losses[-1]):
             raise FloatingPointError(f"epoch {epoch + 1}: the mean loss over {steps} steps is {losses[-1]}")
         log.info("epoch %d of %d: loss %.4f", epoch + 1, settings.epochs, losses[-1])
+        if after_epoch:
+            after_epoch(epoch + 1, encoder)
         if checkpoint.due():
             _save(checkpoint, network, optimizer, losses)
-    encoder = network[0]
-    assert isinstance(encoder, Encoder)
     return encoder.freeze(), losses
 
 
@@ -182,11 +189,19 @@ def _steps(sets: Sequence[Tensor], batch_size: int) -> int:
     return count // batch_size
 
 
-def _network(settings: SimCLR) -> nn.Sequential:
-    """The encoder and the projection head with the seed's weights."""
+def _network(settings: SimCLR, start: Encoder | None = None) -> nn.Sequential:
+    """The encoder with the weights of `start` or the seed's, and the projection head with the seed's.
+
+    Raises ValueError for a start of another architecture.
+    """
+    if start is not None and start.architecture != settings.architecture:
+        found, wanted = (one.model_dump_json() for one in (start.architecture, settings.architecture))
+        raise ValueError(f"'start' is an encoder of {found}, expected 'architecture' {wanted}")
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)  # module initialisation has no generator argument
         encoder = Encoder(settings.architecture)
+        if start is not None:
+            encoder.trunk.load_state_dict(start.trunk.state_dict())
         d = encoder.dimension
         projection = nn.Linear(d, d), nn.ReLU(inplace=True), nn.Linear(d, settings.projection)
         return nn.Sequential(encoder, *projection)

@@ -1,13 +1,18 @@
 """Grids of images."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
 INCHES = 0.62
 
 
-def draw(rows: list[tuple[str, np.ndarray]], note: str) -> Figure:
-    """One labelled row per (label, images (k, 3, h, w) in [0, 1]), and a note under all of them."""
+def draw(rows: Sequence[tuple[str, np.ndarray | list[np.ndarray]]], note: str) -> Figure:
+    """One labelled row per (label, images (k, 3, h, w) in [0, 1]), and a note under all of them.
+
+    Images (3, h, w) of several sizes come in a list.
+    """
     count = max(len(images) for _, images in rows)
     figure = Figure(figsize=(INCHES * count + 1.0, INCHES * len(rows) + 0.35))
     axes = figure.subplots(len(rows), count, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.06})

@@ -1,0 +1,161 @@
+from featpoison.graph.paths import (
+    PRETRAINING_POISONS,
+    SCREENED_IMAGES,
+    SCREENED_POISONS,
+    SNAPSHOTS,
+    TARGET_MEASURES,
+)
+
+
+rule poison_pretraining:
+    """Images that an attacker puts among those of pre-training."""
+    input:
+        images=STEPS.pretraining_images,
+        downstream=STEPS.downstream_images,
+        code=STEPS.poisoning_code,
+    output:
+        PRETRAINING_POISONS,
+    log:
+        "logs/poison_pretraining/{encoder}/{poisoning}.log",
+    benchmark:
+        "benchmarks/poison_pretraining/{encoder}/{poisoning}.jsonl"
+    wildcard_constraints:
+        encoder=one_of(STEPS.poisoned),
+    resources:
+        mem_mb=PLANNED.memory(4, "poison_pretraining"),
+        runtime=PLANNED.minutes(15),
+    params:
+        options=STEPS.poisoning_options,
+    shell:
+        "python scripts/poison_pretraining.py {params.options:q} -- {output} 2> {log}"
+
+
+rule screen_pretraining:
+    """What a screening leaves of images and poisons before pre-training."""
+    input:
+        images=STEPS.pretraining_images,
+        poisons=STEPS.pretraining_poisons,
+        encoder=STEPS.screening_encoder,
+        code=code("screen_pretraining.py"),
+    output:
+        SCREENED_IMAGES,
+        SCREENED_POISONS,
+    log:
+        "logs/screen_pretraining/{encoder}.log",
+    benchmark:
+        "benchmarks/screen_pretraining/{encoder}.jsonl"
+    wildcard_constraints:
+        encoder=one_of(STEPS.screened),
+    resources:
+        gpu=GPU,
+        mem_mb=PLANNED.memory(6, "screen_pretraining"),
+        runtime=PLANNED.minutes(30),
+    params:
+        settings=STEPS.settings("screen_pretraining"),
+    shell:
+        "python scripts/screen_pretraining.py --images {input.images} --poisons {input.poisons} --encoder "
+        "{input.encoder} --settings {params.settings:q} -- {output} 2> {log}"
+
+
+rule measure_targets:
+    """What an encoder, and the clean heads on it, make of the targets of a poisoning."""
+    input:
+        poisons=STEPS.measured_poisons,
+        seen=STEPS.seen_files,
+        features=FEATURES,
+        heads=CLEAN_HEADS,
+        code=code("measure_targets.py"),
+    output:
+        TARGET_MEASURES,
+    log:
+        "logs/measure_targets/{dataset}/{encoder}/{poisoned}.log",
+    benchmark:
+        "benchmarks/measure_targets/{dataset}/{encoder}/{poisoned}.jsonl"
+    wildcard_constraints:
+        poisoned=one_of(STEPS.poisoned),
+    resources:
+        mem_mb=PLANNED.memory(4, "train_heads"),
+        runtime=PLANNED.minutes(10),
+    params:
+        options=STEPS.measure_options,
+    shell:
+        "python scripts/measure_targets.py --poisons {input.poisons} --task "
+        "{wildcards.dataset} --features {input.features} --heads {input.heads} {params.options:q}"
+        " {output} 2> {log}"
+
+
+rule collect_pretraining:
+    """The numbers of the table of attacks on pre-training, one row a task and a victim."""
+    input:
+        measures=PRETRAINING.measure_files,
+        code=code("collect_pretraining.py"),
+    output:
+        f"{OUTPUT}/pretraining.csv",
+    log:
+        f"logs/collect_pretraining/{OUTPUT}.log",
+    benchmark:
+        f"benchmarks/collect_pretraining/{OUTPUT}.jsonl"
+    params:
+        rows=PRETRAINING.rows_json,
+    shell:
+        "python scripts/collect_pretraining.py --rows {params.rows:q} {output} 2> {log}"
+
+
+rule render_pretraining:
+    """The table of attacks on pre-training for the paper (tex) and for the eye (pdf, png)."""
+    input:
+        numbers=f"{OUTPUT}/pretraining.csv",
+        code=code("render_pretraining.py"),
+    output:
+        report(
+            multiext(f"{OUTPUT}/pretraining", ".tex", ".pdf", ".png"),
+            category="Tables",
+            caption="../report/pretraining.rst",
+        ),
+    log:
+        f"logs/render_pretraining/{OUTPUT}.log",
+    benchmark:
+        f"benchmarks/render_pretraining/{OUTPUT}.jsonl"
+    shell:
+        "python scripts/render_pretraining.py --numbers {input.numbers} {output} 2> {log}"
+
+
+rule plot_success:
+    """Success on targets against what differs between rows: cross pairs, rate, references, epochs, crops."""
+    input:
+        numbers=f"{OUTPUT}/pretraining.csv",
+        code=code("plot_success.py"),
+    output:
+        report(
+            multiext(f"{OUTPUT}/success", ".pdf", ".png"),
+            category="Figures",
+            caption="../report/success.rst",
+        ),
+    log:
+        f"logs/plot_success/{OUTPUT}.log",
+    benchmark:
+        f"benchmarks/plot_success/{OUTPUT}.jsonl"
+    shell:
+        "python scripts/plot_success.py --numbers {input.numbers} {output} 2> {log}"
+
+
+rule plot_combinations:
+    """Targets and the images that poison pre-training for them."""
+    input:
+        poisons=PRETRAINING.shown_poisons,
+        downstream=PRETRAINING.shown_images,
+        code=code("plot_combinations.py"),
+    output:
+        report(
+            multiext(f"{OUTPUT}/combinations", ".pdf", ".png"),
+            category="Figures",
+            caption="../report/combinations.rst",
+        ),
+    log:
+        f"logs/plot_combinations/{OUTPUT}.log",
+    benchmark:
+        f"benchmarks/plot_combinations/{OUTPUT}.jsonl"
+    params:
+        options=PRETRAINING.shown_options,
+    shell:
+        "python scripts/plot_combinations.py --poisons {input.poisons} {params.options:q} -- {output} 2> {log}"
