@@ -163,3 +163,23 @@ def test_the_threshold_beside_a_row_is_that_of_its_own_target(tmp_path):
     request = read_files(world.json).results[0]
     cells = cells_of(request, world.samples.scenario(request), None)
     assert {one.tau for one in cells} == {0.25}
+
+
+def test_a_partial_table_shows_what_is_there_and_names_the_rest(demo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where there is nothing
+    partial = Tables(demo.config.model_copy(update={"partial": True}))
+    assert partial.table_files == partial.claim_files == []
+
+    ready = [one for one in demo.requests("table1") if one.row.method in ("reachable", "exact-feature")][:3]
+    for one in ready:
+        Path(one.source).parent.mkdir(parents=True, exist_ok=True)
+        Path(one.source).touch()
+    assert partial.requests("table1") == ready
+    assert {path.split("/")[-1].split(".")[0] for path in partial.table_files} == {"table1"}
+    assert [one["source"] for one in partial.judged()["results"]] == [one.source for one in ready]
+
+    missing = partial.missing(SimpleNamespace(table="table1"))
+    assert "Exact bilevel, features (ours) norm 1 at eps_d = 0.1" in missing
+    assert "Permuted head (ours) at eps_d = 0.03 and 0.1" in missing
+    assert not any(line.startswith("Reachable target (ours)") for line in missing)
+    assert demo.missing(SimpleNamespace(table="table1")) == []

@@ -68,3 +68,10 @@ def test_tables_of_noise_have_columns_of_their_own():
     assert line.cells == (("6.30", "1.50 [0.50, 2.50]", "", "", "60.00"),)
     assert layout.columns_of([*CELLS, network]) == layout.columns_of(CELLS)
     assert layout.budgets_of([network]) == [pytest.approx(float("inf"))]
+
+
+def test_notes_name_what_is_not_run():
+    missing = ("GC-input free reachable at eps_d = 0.5 and 1", "EMN at eps_d = inf")
+    facts = dataclasses.replace(FACTS, missing=missing)
+    assert layout.notes_of(CELLS, facts)[-1] == f"Not run yet: {'; '.join(missing)}."
+    assert not any("Not run yet" in note for note in layout.notes_of(CELLS, FACTS))

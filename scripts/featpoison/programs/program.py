@@ -62,7 +62,7 @@ def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> arg
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
             # Filling new tensors, before they are written, finds errors and costs memory bandwidth.
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
             torch.backends.cudnn.allow_tf32 = False  # float32 means float32
     # Imports live until exit: not sorting through them again there saves a short job half a second.
     gc.freeze()
