@@ -425,7 +425,7 @@ class Config(Settings):
     partial: bool = False
     """Whether tables and claims are made of the results that are already there, for a look at a run that is
     not finished. Tables then name what is missing. Usually given on the command line: `--config
-    partial=true`."""
+    partial=True`."""
     pretraining_table: PretrainingTable | None = None
     """The table of attacks on pre-training, `pretraining.csv`, and its figures; null: none."""
 
