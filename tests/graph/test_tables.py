@@ -170,10 +170,17 @@ def test_a_partial_table_shows_what_is_there_and_names_the_rest(demo, tmp_path, 
     partial = Tables(demo.config.model_copy(update={"partial": True}))
     assert partial.table_files == partial.claim_files == []
 
-    ready = [one for one in demo.requests("table1") if one.row.method in ("reachable", "exact-feature")][:3]
-    for one in ready:
+    first, second, *others = (
+        one for one in demo.requests("table1") if one.row.method in ("reachable", "exact-feature")
+    )
+    assert [one.eps_d for one in (first, second, others[0])] == [0.03, 0.1, 0.03]
+    for one in (first, second):
         Path(one.source).parent.mkdir(parents=True, exist_ok=True)
         Path(one.source).touch()
+    assert partial.requests("table1") == []  # target heads without victims
+    Path(others[0].source).parent.mkdir(parents=True)
+    Path(others[0].source).touch()
+    ready = [first, others[0]]
     assert partial.requests("table1") == ready
     assert {path.split("/")[-1].split(".")[0] for path in partial.table_files} == {"table1"}
     assert [one["source"] for one in partial.judged()["results"]] == [one.source for one in ready]
@@ -181,5 +188,5 @@ def test_a_partial_table_shows_what_is_there_and_names_the_rest(demo, tmp_path, 
     missing = partial.missing(SimpleNamespace(table="table1"))
     assert "Exact bilevel, features (ours) norm 1 at eps_d = 0.1" in missing
     assert "Permuted head (ours) at eps_d = 0.03 and 0.1" in missing
-    assert not any(line.startswith("Reachable target (ours)") for line in missing)
+    assert "Reachable target (ours) at eps_d = 0.1" in missing
     assert demo.missing(SimpleNamespace(table="table1")) == []

@@ -68,16 +68,19 @@ class Tables:
 
     def requests(self, table: str) -> list[Request]:
         """The cells that a table shows: those that are declared, and of a `partial` configuration only those
-        whose result file is there."""
-        found = self.declared(table)
-        return [one for one in found if Path(one.source).exists()] if self.config.partial else found
+        whose result file is there, at budgets at which there are victims and not target heads alone."""
+        if not self.config.partial:
+            return self.declared(table)
+        there = [one for one in self.declared(table) if Path(one.source).exists()]
+        budgets = {one.eps_d for one in there if one.makes != "target"}
+        return [one for one in there if one.eps_d in budgets]
 
     def missing(self, wildcards: Wildcards) -> list[str]:
         """What a table declares and does not show, for its notes: rows with their budgets."""
-        shown = {one.source for one in self.requests(wildcards.table)}
+        shown = self.requests(wildcards.table)
         budgets: dict[str, list[str]] = {}
         for one in self.declared(wildcards.table):
-            if one.source not in shown:
+            if one not in shown:
                 words = (one.title, set_words(one.row.set, one.row.cap), one.row.target)
                 budgets.setdefault(" ".join(filter(None, words)), []).append(f"{one.eps_d:g}")
         return [f"{row} at eps_d = {' and '.join(values)}" for row, values in budgets.items()]
