@@ -131,6 +131,7 @@ def test_a_wrong_poisoning_stops_before_any_job(tmp_path):
     assert "found 1.5" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_for_each_task_and_victim(made):
     cells = from_csv((made.folder / f"{OUTPUT}.csv").read_text())
     assert [(cell.defence, cell.victim) for cell in cells] == [
@@ -164,6 +165,7 @@ def test_the_table_has_a_row_for_each_task_and_victim(made):
         assert cell.drop == pytest.approx(cell.clean_accuracy - cell.accuracy, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_numbers_of_the_table_are_those_of_the_heads(made):
     """Counted anew from features, heads and poisons."""
     cell = from_csv((made.folder / f"{OUTPUT}.csv").read_text())[0]
@@ -185,6 +187,7 @@ def test_numbers_of_the_table_are_those_of_the_heads(made):
     assert cell.accuracy == pytest.approx(100 * np.mean(rights))
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_the_encoder_of_a_shorter_training(made):
     """One that goes on afterwards: the first epoch of two, not a training of one epoch, whose steps
     shrink."""
@@ -197,6 +200,7 @@ def test_a_snapshot_is_the_encoder_of_a_shorter_training(made):
     assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_everything_is_there_and_in_place(made):
     names = {path.name for path in (made.folder / "figures/toy").iterdir()}
     for stem, forms in (("pretraining", ("csv", "tex", "pdf", "png")), ("success", ("pdf", "png"))):
@@ -205,6 +209,7 @@ def test_everything_is_there_and_in_place(made):
     assert made.planned() == {}
 
 
+@pytest.mark.slow
 def test_the_audit_follows_a_number_to_the_archive_and_compares_settings(made):
     done = made.audit(f"{OUTPUT}.csv", "--configfile", "toy.yaml")
     assert done.returncode == 0, done.stderr
@@ -216,6 +221,7 @@ def test_the_audit_follows_a_number_to_the_archive_and_compares_settings(made):
         assert name in done.stdout
 
 
+@pytest.mark.slow
 def test_the_audit_names_a_setting_that_was_changed(made, tmp_path):
     changed = made.copied(tmp_path / "changed")
     values = changed.config
@@ -233,6 +239,7 @@ def test_the_audit_names_a_setting_that_was_changed(made, tmp_path):
         assert text in done.stderr
 
 
+@pytest.mark.slow
 def test_an_edit_of_the_attack_reruns_what_it_poisons(made, tmp_path):
     changed = made.copied(tmp_path / "changed")
     changed.append("scripts/featpoison/attacks/reference_images.py")
@@ -243,6 +250,7 @@ def test_an_edit_of_the_attack_reruns_what_it_poisons(made, tmp_path):
     assert {path for path in remade if "encoders" in path} == {"data/encoders/references.safetensors"}
 
 
+@pytest.mark.slow
 def test_poisons_are_exported(made, tmp_path):
     poisons = "data/pretraining_poisons/poisoned-0/poisoned-encoder_rate0.5-seed0.h5"
     arguments = ("--poisons", poisons, "--downstream", "toy=data/images/toy.h5")
