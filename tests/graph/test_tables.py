@@ -169,6 +169,8 @@ def test_a_partial_table_shows_what_is_there_and_names_the_rest(demo, tmp_path, 
     monkeypatch.chdir(tmp_path)  # where there is nothing
     partial = Tables(demo.config.model_copy(update={"partial": True}))
     assert partial.table_files == partial.claim_files == []
+    with pytest.raises(ValueError, match="table1: none of its results is there yet"):
+        partial.table_json(SimpleNamespace(table="table1"))
 
     first, second, *others = (
         one for one in demo.requests("table1") if one.row.method in ("reachable", "exact-feature")

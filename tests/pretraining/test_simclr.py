@@ -82,6 +82,24 @@ def test_training_lowers_the_loss_and_resumes_bit_for_bit(images, tmp_path):
         assert torch.equal(value, resumed.state_dict()[key]), key
 
 
+def test_the_state_is_saved_after_the_epochs_where_that_is_due(images):
+    class Second(Forgetful):
+        """Due at the second question; keeps how many epochs each save had."""
+
+        asked, saved = 0, ()
+
+        def due(self):
+            self.asked += 1
+            return self.asked == 2
+
+        def save(self, tensors, **facts):
+            self.saved += (len(facts["losses"]),)
+
+    checkpoint = Second()
+    pretrain(torch.from_numpy(images), SMALL, device=CPU, checkpoint=checkpoint)
+    assert (checkpoint.asked, checkpoint.saved) == (3, (2,))
+
+
 def test_too_few_images_for_a_batch_is_an_error(images, tmp_path):
     with pytest.raises(ValueError, match="60 images are fewer than one batch of 512"):
         pretrain(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from disks import full_disk
 from featpoison.common.files import NotWritten
+from featpoison.records import checkpoints
 from featpoison.records.checkpoints import Checkpoint, load_optimizer, optimizer_tensors, pack, unpack
 from helpers import RECORD, ROOT
 
@@ -32,6 +33,19 @@ def test_a_state_that_vanishes_or_is_torn_means_a_new_start(tmp_path, encoder):
         assert state.load() is None
     state.path.write_bytes(content)
     assert state.load() is not None
+
+
+def test_a_save_is_due_a_minute_after_the_last_one(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now)
+    checkpoint = Checkpoint(tmp_path / "out", RECORD)
+    assert not checkpoint.due()
+    now += checkpoints.INTERVAL_SECONDS
+    assert checkpoint.due()
+    checkpoint.save({"a": torch.ones(1)})
+    assert not checkpoint.due()
+    now += checkpoints.INTERVAL_SECONDS
+    assert checkpoint.due()
 
 
 def test_state_of_other_settings_is_ignored(tmp_path):

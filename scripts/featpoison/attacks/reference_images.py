@@ -4,39 +4,21 @@ Whatever they move is not due to the combinations: they make the wanted classes 
 more.
 """
 
-from typing import Any
+from functools import partial
 
-from featpoison.attacks.attack import Made
-from featpoison.attacks.operations import Sizes
-from featpoison.attacks.pretraining_attack import PretrainingAttack, PretrainingRun
-from featpoison.attacks.pretraining_targets import Targets, assignment, read_pictures
+from featpoison.attacks.pretraining_attack import PretrainingAttack
+from featpoison.attacks.pretraining_targets import Targets
+from featpoison.attacks.whole_images import copies, memory
 
 
 class ReferenceImages(Targets):
     """Settings of the baseline with references alone."""
 
 
-def run(given: PretrainingRun) -> Made:
-    """Images of pre-training and of downstream tasks -> copies of the references.
-
-    The arrays are `images_whole`, uint8 (n, 3, h, w), and for each image `task`, `target`, `reference` and
-    `label` (n,) as PoisonedEncoder has them for the same settings, rate and seed. Raises ValueError naming
-    key, value and expectation, before an image is read.
-    """
-    planned = assignment(given)
-    arrays = {"images_whole": read_pictures(given, planned.columns, "reference")} | planned.columns
-    return Made(arrays, {"rate": given.rate, "tasks": planned.tasks, "targets": planned.targets})
-
-
-def memory(sizes: Sizes, settings: Any, n: float) -> float:
-    """Two images of one byte a value for each copy."""
-    return sizes.held(n, poisons=0.5)
-
-
 PRETRAINING_ATTACK = PretrainingAttack(
     name="reference-images",
     title="Reference images alone",
     settings=ReferenceImages,
-    run=run,
+    run=partial(copies, part="reference"),
     memory=memory,
 )

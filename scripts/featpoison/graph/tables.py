@@ -97,6 +97,8 @@ class Tables:
         """The cells of a table, and the files that those of a scenario share; EMN's results bring their own
         clean heads."""
         requests = self.requests(table)
+        if not requests:
+            raise ValueError(f"{table}: none of its results is there yet, expected one for a partial table")
         compared = {request.row.scenario for request in requests if request.makes != "noise"}
         return self._of(
             requests, lambda scenario: ("features", *(("clean",) if scenario in compared else ()))
