@@ -145,11 +145,12 @@ def objective(nu, problem, settings):
     return (settings.gamma * distance + BETA * stay) / 2
 
 
-def test_accelerated_steps_are_fista_with_restarts(matching):
-    """In float64, image by image, against the published recurrences."""
+@pytest.mark.parametrize("step_size", [0.1, 2.0])
+def test_accelerated_steps_are_fista_with_restarts(matching, step_size):
+    """In float64, image by image, against the published recurrences; also where steps prove too long."""
     zeta, base, folded = matching
     folded = folded.double()
-    settings = FULL.model_copy(update={"optimizer": "accelerated", "progress": 0.0})
+    settings = FULL.model_copy(update={"optimizer": "accelerated", "progress": 0.0, "step_size": step_size})
     ours, _ = match(zeta.double()[:3], base.double()[:3], folded, settings, beta=BETA)
     for z, mu, found in zip(zeta.double()[:3], base.double()[:3], ours, strict=True):
         expected = slow.accelerated_matching(z, mu, folded, settings, BETA)
@@ -162,6 +163,17 @@ def test_accelerated_steps_reach_lower_in_fewer(demos_matching):
     fast = settings.model_copy(update={"optimizer": "accelerated", "steps": 40})
     ours, _ = match(*problem, fast, beta=BETA)
     assert objective(ours, problem, settings).mean() < objective(plain, problem, settings).mean()
+
+
+@pytest.mark.parametrize("factor", [3, 10])
+def test_steps_that_are_too_long_end_near_those_that_are_not(demos_matching, factor):
+    settings, problem = demos_matching
+    F = {}
+    for step_size in (0.1, 0.1 * factor):
+        update = {"optimizer": "accelerated", "steps": 100, "step_size": step_size, "precision": "float32"}
+        nu, _ = match(*problem, settings.model_copy(update=update), beta=BETA)
+        F[step_size] = objective(nu, problem, settings).mean().item()
+    assert F[0.1 * factor] == pytest.approx(F[0.1], rel=0.05)
 
 
 def test_images_stop_where_accelerated_steps_no_longer_help(demos_matching):

@@ -48,7 +48,9 @@ def feature_matching(zeta: Tensor, base: Tensor, encoder, settings, beta: float)
 
 def accelerated_matching(z: Tensor, mu: Tensor, encoder, settings, beta: float) -> Tensor:
     """FISTA for one image (Beck and Teboulle, 2009, section 4, for F = f + g with g the term of beta),
-    restarted by the gradient scheme (O'Donoghue and Candes, 2015, section 3.2); the lowest point counts."""
+    restarted by the gradient scheme (O'Donoghue and Candes, 2015, section 3.2); the lowest point counts.
+
+    Where F rises to 1.1 times the lowest, it starts again from there with half the step."""
     import math
 
     x, y, t, eta = mu.clone(), mu.clone(), 1.0, settings.step_size
@@ -57,6 +59,9 @@ def accelerated_matching(z: Tensor, mu: Tensor, encoder, settings, beta: float) 
         leaf = y.clone().requires_grad_(True)
         f = settings.gamma / 2 * (encoder(leaf[None])[0] - z).square().sum()
         F = f.item() + beta / 2 * (y - mu).square().sum().item()
+        if F > 1.1 * lowest:
+            x, y, t, eta = best, best, 1.0, eta / 2
+            continue
         if lowest > F:
             best, lowest = y, F
         forward = y - eta * torch.autograd.grad(f, leaf)[0]

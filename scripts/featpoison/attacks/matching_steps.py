@@ -4,16 +4,22 @@ Both take the point at which they want grad F of each image, and images never in
 step of size eta is nu <- nu - a grad F(nu), a = eta / (1 + eta beta).
 """
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from featpoison.common.schedules import half_cosine
 
+Size = TypeVar("Size", float, Tensor)
 PATIENCE = 10
 """Steps over which an image is watched before it may stop."""
+RISE = 1.1
+"""Times its lowest F at which an image's step is too long. Less, and the ripples of momentum shorten good steps;
+more, and steps are wasted before one is shortened. From 1.03 to 1.2 the mean F after 100 steps differs by 1 %."""
 
 
-def rate(eta: float, beta: float) -> float:
+def rate(eta: Size, beta: float) -> Size:
     """a = eta / (1 + eta beta) of a step size eta."""
     return eta / (1 + eta * beta)
 
@@ -54,15 +60,18 @@ class Accelerated:
     """FISTA (Beck and Teboulle, SIAM Journal on Imaging Sciences, 2009) with the gradient-based restart of
     O'Donoghue and Candes (Foundations of Computational Mathematics, 2015), for each image.
 
-    The image with the lowest F of all points counts: F of a deep encoder is not convex.
+    The image with the lowest F of all points counts: F of a deep encoder is not convex. How long a step may be
+    differs between encoders and images by a factor of ten. So an image whose F rises to `RISE` times its lowest
+    goes back to its best point, without momentum, and takes steps of half the length from then on.
     """
 
     def __init__(self, start: Tensor, step_size: float, beta: float, progress: float) -> None:
-        """From the images `start` (n, 3, h, w), by steps of one size. An image is finished when its lowest F
-        fell by at most the share `progress` over the last PATIENCE steps."""
-        self.rate, self.progress, self.step = rate(step_size, beta), progress, 0
+        """From the images `start` (n, 3, h, w), by steps of `step_size` at first. An image is finished when its
+        lowest F fell by at most the share `progress` over the last PATIENCE steps."""
+        self.progress, self.step = progress, 0
         self.point = self.image = self.found = start
         self.momentum = start.new_ones(len(start), 1, 1, 1)
+        self.step_size, self.beta = step_size * self.momentum, beta  # (n, 1, 1, 1)
         self.lowest = start.new_full((PATIENCE + 1, len(start)), torch.inf)  # a ring, by step
 
     def update(self, gradient: Tensor, F: Tensor) -> None:
@@ -70,13 +79,17 @@ class Accelerated:
         before = self.lowest[(self.step - 1) % (PATIENCE + 1)]
         self.found = torch.where((before > F).view(-1, 1, 1, 1), self.point, self.found)
         self.lowest[self.step % (PATIENCE + 1)] = torch.minimum(before, F)
-        image = self.point - self.rate * gradient
+        image = self.point - rate(self.step_size, self.beta) * gradient
         moved = image - self.image
         uphill = ((gradient * moved).sum((1, 2, 3)) > 0).view(-1, 1, 1, 1)
         last = self.momentum.masked_fill(uphill, 1)
-        self.momentum = (1 + (1 + 4 * last.square()).sqrt()) / 2
-        self.point = image + (last - 1) / self.momentum * moved  # after a restart last = 1: a plain step
-        self.image = image
+        momentum = (1 + (1 + 4 * last.square()).sqrt()) / 2
+        point = image + (last - 1) / momentum * moved  # after a restart last = 1: a plain step
+        back = (F > RISE * before).view(-1, 1, 1, 1)
+        self.point = torch.where(back, self.found, point)
+        self.image = torch.where(back, self.found, image)
+        self.momentum = momentum.masked_fill(back, 1)
+        self.step_size = torch.where(back, self.step_size / 2, self.step_size)
         self.step += 1
 
     def finished(self) -> Tensor:
@@ -87,4 +100,5 @@ class Accelerated:
     def keep(self, rows: Tensor) -> None:
         """Go on with the images of these rows (n,) bool."""
         self.point, self.image, self.found = self.point[rows], self.image[rows], self.found[rows]
-        self.momentum, self.lowest = self.momentum[rows], self.lowest[:, rows]
+        self.momentum, self.step_size = self.momentum[rows], self.step_size[rows]
+        self.lowest = self.lowest[:, rows]
