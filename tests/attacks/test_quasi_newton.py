@@ -73,72 +73,69 @@ def test_no_result_leaves_its_set(seed, radius, nonnegative):
         assert not nonnegative or found.min() >= 0
 
 
-@pytest.fixture
-def spied(monkeypatch):
-    """What is handed to scipy: the objective in its own variables."""
-    handed = {}
-
-    def keep(objective, start, **options):
-        handed.update(options, objective=objective)
-        return quasi_newton.optimize.OptimizeResult(x=start, fun=objective(start)[0])
-
-    monkeypatch.setattr(quasi_newton.optimize, "minimize", keep)
-    return handed
-
-
 @pytest.mark.parametrize("nonnegative", [False, True])
-def test_the_gradient_under_the_change_of_variables_is_that_of_autograd_and_of_differences(
-    spied, nonnegative
-):
+def test_the_gradient_under_the_change_of_variables_is_that_of_autograd_and_of_differences(nonnegative):
     """For rows inside of the ball, outside of it, and the row of zeros."""
     X, labels, head = random_problem(6, 4, 3)
     G = softmax.head_gradient(*random_problem(40, 4, 3, seed=1)[:2], head)
-    canceling, radius = CancelingLoss(labels, head, G), 1.5
-    minimise(canceling, X, within=NormBall(radius, nonnegative), **USUAL)
-    u = X.abs() if nonnegative else X.clone()
-    u *= (torch.tensor([0.3, 0.9, 1.1, 4.0, 50.0, 0.0]) * radius / u.norm(dim=1)).unsqueeze(1)
-    on_the_sphere = {"within": NormBall(radius, nonnegative), **USUAL}
-    value, gradient = spied["objective"](u.flatten().numpy())
-    leaf = u[:5].clone().requires_grad_(True)
-    zeta = leaf * (radius / leaf.norm(dim=1, keepdim=True)).clamp(max=1)
-    whole = torch.cat([zeta, torch.zeros(1, 4, dtype=torch.float64)])
-    loss = 0.5 * (G + softmax.head_gradient(whole, labels, head)).square().sum()
+    canceling, within = CancelingLoss(labels, head, G), NormBall(1.5, nonnegative)
+    u = X * (torch.tensor([0.3, 0.9, 1.1, 4.0, 50.0, 1.0]) * 1.5 / X.norm(dim=1)).unsqueeze(1)
+    if not nonnegative:
+        u[5] = 0  # an edge of the orthant, on which the gradient is one-sided
+    ours = quasi_newton.pulled_back(u, canceling(within.project(u))[1], within)
+    leaf = u.clone().requires_grad_(True)
+    v = leaf.clamp(min=0) if nonnegative else leaf
+    norms = v.square().sum(1, keepdim=True).add(1e-300).sqrt()
+    loss = 0.5 * (G + softmax.head_gradient(v * (1.5 / norms).clamp(max=1), labels, head)).square().sum()
     (oracle,) = torch.autograd.grad(loss, leaf)
-    assert value == pytest.approx(loss.item(), rel=1e-12)
-    torch.testing.assert_close(torch.from_numpy(gradient).view(6, 4)[:5], oracle, rtol=1e-9, atol=1e-9)
-    for place in range(24):
-        step = np.zeros(24)
+    torch.testing.assert_close(ours, oracle, rtol=1e-9, atol=1e-9)
+    for place in np.ndindex(6, 4):
+        step = torch.zeros(6, 4, dtype=torch.float64)
         step[place] = 1e-5
-        above, below = (spied["objective"](u.flatten().numpy() + sign * step)[0] for sign in (1, -1))
-        assert gradient[place] == pytest.approx((above - below) / 2e-5, rel=1e-4, abs=1e-4)
-    # On the sphere: inwards where the objective falls inwards, along the sphere where it falls outwards.
-    place = torch.full((1, 4), 0.5, dtype=torch.float64) * radius
-    for sign in (1, -1):
-        minimise(lambda Z, sign=sign: (sign * Z.sum(), sign * torch.ones_like(Z)), place, **on_the_sphere)
-        _, gradient = spied["objective"](place.flatten().numpy())
-        np.testing.assert_allclose(gradient, max(sign, 0), atol=1e-12)
-    if nonnegative:
-        assert (spied["bounds"].lb, spied["bounds"].ub) == (0, math.inf)
-    else:
-        assert spied["bounds"] is None
+        above, below = (canceling(within.project(u + sign * step))[0].item() for sign in (1, -1))
+        assert ours[place].item() == pytest.approx((above - below) / 2e-5, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_on_an_edge_the_gradient_is_that_of_the_side_to_which_the_objective_falls(sign):
+    gradient = sign * torch.ones(1, 4, dtype=torch.float64)
+    on_the_sphere = torch.full((1, 4), 0.75, dtype=torch.float64)
+    for nonnegative in (False, True):
+        pulled = quasi_newton.pulled_back(on_the_sphere, gradient, NormBall(1.5, nonnegative))
+        torch.testing.assert_close(pulled, gradient.clamp(min=0))
+    zeros = torch.zeros(1, 4, dtype=torch.float64)
+    pulled = quasi_newton.pulled_back(zeros, gradient, NormBall(1.5, nonnegative=True))
+    torch.testing.assert_close(pulled, gradient.clamp(max=0))
 
 
 def test_it_ends_at_the_first_value_below_the_threshold():
     objective, _ = quadratic(0, 7, 5)
-    seen, threshold = [], 1e-3
-    found = minimise(
+    seen = []
+
+    def watched(Z):
+        loss, gradient = objective(Z)
+        seen.append(loss.item())
+        return loss, gradient
+
+    found = minimise(watched, torch.zeros(7, 5), within=FREE, **USUAL | {"threshold": 1e-3})
+    assert found.value == seen[-1] < 1e-3 <= min(seen[:-1])
+    assert found.value == objective(found.features)[0].item()
+    whole = minimise(objective, torch.zeros(7, 5), within=FREE, **USUAL)
+    assert 0 < found.iterations < whole.iterations
+
+
+def test_rounds_are_reported():
+    objective, _ = quadratic(0, 7, 5)
+    seen = []
+    minimise(
         objective,
         torch.zeros(7, 5),
         within=FREE,
-        **USUAL | {"threshold": threshold},
-        report=lambda step, value: seen.append((step, value)),
+        **USUAL | {"iterations": 45},
+        report=lambda taken, value: seen.append((taken, value)),
     )
-    values = [value for _, value in seen]
-    assert [step for step, _ in seen] == list(range(1, found.iterations + 1))
-    assert values[-1] < threshold <= min(values[:-1])
-    assert found.value == values[-1]
-    whole = minimise(objective, torch.zeros(7, 5), within=FREE, **USUAL)
-    assert found.iterations < whole.iterations
+    assert [taken for taken, _ in seen] == [25, 45]
+    assert seen[0][1] > seen[1][1]
 
 
 def test_it_takes_no_more_steps_than_allowed():

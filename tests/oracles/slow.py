@@ -59,7 +59,7 @@ def accelerated_matching(z: Tensor, mu: Tensor, encoder, settings, beta: float) 
         leaf = y.clone().requires_grad_(True)
         f = settings.gamma / 2 * (encoder(leaf[None])[0] - z).square().sum()
         F = f.item() + beta / 2 * (y - mu).square().sum().item()
-        if F > 1.1 * lowest:
+        if 1.1 * lowest < F:
             x, y, t, eta = best, best, 1.0, eta / 2
             continue
         if lowest > F:

@@ -37,8 +37,8 @@ class GCFeature(Settings):
     """Stop at L below this, L on sums (paper: 1). L = 1/2 ||R||^2 with R over weights and bias; the public
     code of gradient canceling stops at ||R||^2 < 1 on the weights alone, without the bias."""
     optimizer: Rule | Literal["best"] = "best"
-    """Step rule. L-BFGS (scipy's L-BFGS-B, in float64) ends at residuals that a fixed number of Adam's steps
-    does not see; `best` runs both and keeps the smaller final L. The paper's code uses Adam."""
+    """Step rule. L-BFGS (torch's, in float64: quasi_newton.py) ends at residuals that a fixed number of
+    Adam's steps does not see; `best` runs both and keeps the smaller final L. The paper's code uses Adam."""
     step_size: PositiveFloat = 0.1
     """First step size of Adam and of gradient descent, in units of a feature for Adam; half a cosine takes it
     to zero."""

@@ -1,28 +1,35 @@
-"""L-BFGS-B (Byrd, Lu, Nocedal and Zhu, 1995; scipy's implementation) over features that stay in a set.
+"""L-BFGS (Liu and Nocedal, 1989; torch's implementation) over features that stay in a set.
 
-Bounds keep entries from becoming negative. A norm cap enters by a change of variables: a row u stands for the
-feature z = u min(1, r / ||u||), the projection of u to the ball. By the chain rule the gradient in u is the
-gradient g in z inside of the ball, and outside of it
+The set enters by a change of variables: a row u stands for the feature z = P(u), its projection to the set
+(constraints.py). Where entries may not be negative, v = max(u, 0), else v = u; and z = v min(1, r / ||v||)
+for a norm cap r. By the chain rule the gradient in v is the gradient g in z inside of the ball, and outside
+of it
 
-    r / ||u|| (g - u_hat <u_hat, g>),   u_hat = u / ||u||.
+    r / ||v|| (g - v_hat <v_hat, g>),   v_hat = v / ||v||,
 
-Outside of the ball nothing pulls a row back inwards, even where features inside have a lower objective. So
-L-BFGS begins again from the projected rows, until that finds no lower value. On the sphere the gradient is
-that of the inside for a row whose objective falls inwards, and that of the outside for any other.
+and the gradient in u is that in v where u > 0, and zero where u < 0.
+
+Outside of the set nothing pulls a row back, even where features inside have a lower objective. So every
+`ROUND` iterations L-BFGS begins again from the projected rows, if any row has left the set. On the edge of
+the set the gradient is that of the inside for a row or an entry whose objective falls inwards, and that of
+the outside for any other.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy import optimize
 from torch import Tensor
 
 from featpoison.attacks.constraints import NormBall
 
 EDGE = 1e-12
 """Relative distance from the sphere at which a row counts as on it: rounding leaves projected rows there."""
+ROUND = 25
+"""Iterations after which rows outside of the set are projected to it. Measured at caps, with and without
+negative entries: rounds of 10 to 50 end within 6 % of each other after 100 iterations, one long round up to
+12 % higher."""
 LossAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From features (n, d) to the objective () and its gradient (n, d)."""
 
@@ -34,6 +41,10 @@ class Minimum:
     features: Tensor
     value: float
     iterations: int
+
+
+class _BelowThreshold(Exception):
+    """The way out of torch's loop."""
 
 
 def minimise(
@@ -48,50 +59,66 @@ def minimise(
 ) -> Minimum:
     """Minimise over features (n, d) from `start`, in float64, on the device of `start`.
 
-    Ends below `threshold`, after `iterations`, or where float64 finds no lower value. `history`: pairs of
-    steps and gradients kept, of n d numbers twice each. `report(iteration, value)` is called after each
-    iteration. Raises FloatingPointError where the objective is not finite.
+    Ends at the first value below `threshold`, after `iterations`, or where a round finds no lower value.
+    `history`: pairs of steps and gradients kept, of n d numbers twice each. `report(iterations, value)` is
+    called after each round. Raises FloatingPointError where the objective is not finite.
     """
-    best = Minimum(within.project(start.double()), np.inf, 0)
+    best, lowest, taken = within.project(start.double()), math.inf, 0
+    u, optimizer = best, None
 
-    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        u = torch.from_numpy(flat).view_as(start).to(start.device)
-        norms = u.norm(dim=1, keepdim=True)
-        shrink = (within.radius / norms).clamp(max=1)  # 0 / 0 is NaN only for a radius of 0, which no row has
-        loss, gradient = loss_and_gradient(u * shrink)
+    def closure() -> float:
+        nonlocal best, lowest
+        zeta = within.project(u.detach())
+        loss, gradient = loss_and_gradient(zeta)
         value = loss.item()
-        if not np.isfinite(value):
+        if not math.isfinite(value):
             raise FloatingPointError(f"L-BFGS: the objective is {value}")
-        along = (u * gradient).sum(1, keepdim=True) / norms.square()
-        beyond, below = norms > within.radius * (1 + EDGE), norms < within.radius * (1 - EDGE)
-        along = torch.where(beyond, along, torch.where(below, 0.0, along.clamp(max=0)))
-        return value, (shrink * (gradient - along * u)).flatten().cpu().numpy()
-
-    taken = 0
-
-    def after(intermediate_result: optimize.OptimizeResult) -> None:
-        nonlocal taken
-        taken += 1
-        report(taken, intermediate_result.fun)
-        if intermediate_result.fun < threshold:
-            raise StopIteration
+        if value < lowest:
+            best, lowest = zeta, value
+        if value < threshold:
+            raise _BelowThreshold
+        u.grad = pulled_back(u.detach(), gradient, within)
+        return value
 
     while taken < iterations:
-        left = iterations - taken
-        found = optimize.minimize(
-            objective,
-            best.features.flatten().cpu().numpy(),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=optimize.Bounds(0, np.inf) if within.nonnegative else None,
-            callback=after,
-            # the callback alone ends it early: no tolerance on the value or on the gradient
-            options={"maxiter": left, "maxfun": 2 * left, "maxcor": history, "ftol": 0, "gtol": 0},
-        )
-        features = within.project(torch.from_numpy(found.x).view_as(start).to(start.device))
-        lower = found.fun < best.value
-        if lower:
-            best = Minimum(features, float(found.fun), taken)
-        if not lower or found.fun < threshold:
+        if optimizer is None:
+            u = best.clone().requires_grad_()
+            optimizer = torch.optim.LBFGS(
+                [u],
+                history_size=history,
+                line_search_fn="strong_wolfe",
+                # the objective alone ends it early
+                tolerance_grad=0,
+                tolerance_change=0,
+            )
+            counted = 0
+        most = min(ROUND, iterations - taken)
+        optimizer.param_groups[0] |= {"max_iter": most, "max_eval": 2 * most}
+        before = lowest
+        try:
+            optimizer.step(closure)
+        except _BelowThreshold:
+            taken += optimizer.state[u]["n_iter"] - counted
             break
-    return best
+        taken, counted = taken + optimizer.state[u]["n_iter"] - counted, optimizer.state[u]["n_iter"]
+        report(taken, lowest)
+        if not lowest < before:
+            break
+        if not torch.equal(within.project(u.detach()), u):
+            optimizer = None
+    return Minimum(best, lowest, taken)
+
+
+def pulled_back(u: Tensor, gradient: Tensor, within: NormBall) -> Tensor:
+    """The gradient in u (n, d) from that in the features z = P(u), (n, d): the chain rule at the head of this
+    module."""
+    v = u.clamp(min=0) if within.nonnegative else u
+    norms = v.norm(dim=1, keepdim=True)
+    shrink = (within.radius / norms).clamp(max=1)  # 0 / 0 is NaN only for a radius of 0, which no row has
+    along = (v * gradient).sum(1, keepdim=True) / norms.square()
+    beyond, below = norms > within.radius * (1 + EDGE), norms < within.radius * (1 - EDGE)
+    along = torch.where(beyond, along, torch.where(below, 0.0, along.clamp(max=0)))
+    result = shrink * (gradient - along * v)
+    if within.nonnegative:
+        result = torch.where(u > 0, result, torch.where(u < 0, 0.0, result.clamp(max=0)))
+    return result
