@@ -157,7 +157,8 @@ def test_rows_say_what_tells_them_apart(values):
         "poisoning": {"attack": "poisoned-encoder", "rate": 0.1, "settings": settings | {"halves": "resized"}}
     }
     values["encoders"]["resized"] = {"pretraining": resized}
-    values["pretraining_table"]["rows"].append({"encoders": ["resized"]})
+    values["encoders"]["twins"] = {"pretraining": resized | {"simclr": {"barlow_twins": {}}}}
+    values["pretraining_table"]["rows"] += [{"encoders": ["resized"]}, {"encoders": ["twins"]}]
     rows = PretrainingTables(config.parse(values, "x")).rows()
     assert [(row.attack, row.defence) for row in rows] == [
         ("PoisonedEncoder", ""),
@@ -171,8 +172,9 @@ def test_rows_say_what_tells_them_apart(values):
         ("PoisonedEncoder", "fine-tuned on 1000 images of cifar10-5k, 12 epochs"),
         ("PoisonedEncoder", "fine-tuned on all images of cifar10-5k, 12 epochs"),
         ("PoisonedEncoder (halves resized)", "crops of 0.08 to 1"),
+        ("PoisonedEncoder (halves resized)", "loss of Barlow Twins, crops of 0.08 to 1"),
     ]
-    assert [row.plain for row in rows] == [True] * 3 + [False] + [True] * 3 + [False] * 3 + [True]
+    assert [row.plain for row in rows] == [True] * 3 + [False] + [True] * 3 + [False] * 3 + [True, False]
     first, whole, bag = rows[0], rows[6], rows[7]
     place = "data/target_measures/cifar10-5k"
     assert first.measures == tuple(

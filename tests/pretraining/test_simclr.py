@@ -5,6 +5,7 @@ import torch
 from featpoison.common.seeds import stream
 from featpoison.encoders.encoder import Architecture, Encoder
 from featpoison.pretraining.augment import Augmentation, augment
+from featpoison.pretraining.barlow_twins import BarlowTwins
 from featpoison.pretraining.simclr import SimCLR, learning_rate, nt_xent, pretrain, two_views
 from featpoison.records.checkpoints import Checkpoint, unpack
 from helpers import Forgetful, Fragile, Killed
@@ -80,6 +81,15 @@ def test_training_lowers_the_loss_and_resumes_bit_for_bit(images, tmp_path):
     assert again == losses
     for key, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_the_loss_of_barlow_twins_falls_in_training_too(images):
+    settings = SMALL.model_copy(update={"barlow_twins": BarlowTwins(), "learning_rate": 0.1})
+    encoder, losses = pretrain(torch.from_numpy(images), settings, device=CPU, checkpoint=Forgetful())
+    assert losses[-1] < losses[0]
+    usual = settings.model_copy(update={"barlow_twins": None})
+    other, _ = pretrain(torch.from_numpy(images), usual, device=CPU, checkpoint=Forgetful())
+    assert not same_weights(encoder, other.state_dict())
 
 
 def test_the_state_is_saved_after_the_epochs_where_that_is_due(images):

@@ -74,7 +74,11 @@ class PretrainingTables:
         assert pretraining is not None
         later = [self.config.encoders[name] for name in lineage[: lineage.index(source)]]
         return not (
-            row.vote or pretraining.screening or pretraining.subset or any(one.pretraining for one in later)
+            row.vote
+            or pretraining.screening
+            or pretraining.subset
+            or pretraining.simclr.barlow_twins
+            or any(one.pretraining for one in later)
         )
 
     def _source(self, encoder: str) -> str:
@@ -104,7 +108,7 @@ class PretrainingTables:
         config, name = self.config, row.encoders[0]
         source = self._source(name)
         lineage = config.lineage(name)
-        words = [self._screening(source), self._crops(source)]
+        words = [self._screening(source), self._loss(source), self._crops(source)]
         words += [self._bagging(row, source)] if row.vote else []
         for later in reversed(lineage[: lineage.index(source)]):
             entry = config.encoders[later]
@@ -122,6 +126,10 @@ class PretrainingTables:
         pretraining = self.config.encoders[source].pretraining
         screening = pretraining.screening if pretraining else None
         return f"the densest {100 * screening.share:g} % left out" if screening else ""
+
+    def _loss(self, source: str) -> str:
+        pretraining = self.config.encoders[source].pretraining
+        return "loss of Barlow Twins" if pretraining and pretraining.simclr.barlow_twins else ""
 
     def _crops(self, source: str) -> str:
         """Crops other than those of the table's clean encoder, where that is trained here."""

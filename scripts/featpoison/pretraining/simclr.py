@@ -1,15 +1,24 @@
 """SimCLR (Chen et al., 2020, https://arxiv.org/abs/2002.05709): contrastive pre-training of an encoder.
 
-Two views of one image are pulled together, and all other views are pushed away.
+Two views of one image are pulled together, and all other views are pushed away. With the loss of Barlow Twins
+in its place the rest of the training stays what it is.
 """
 
 import logging
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from torch import Tensor, nn
 
 from featpoison.common.precision import Precision, resolve
@@ -20,6 +29,7 @@ from featpoison.common.settings import Settings
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder
 from featpoison.pretraining.augment import Augmentation, random_colours, random_crops
+from featpoison.pretraining.barlow_twins import BarlowTwins, barlow_twins
 from featpoison.records.checkpoints import Checkpoint, load_optimizer, optimizer_tensors, pack, unpack
 
 log = logging.getLogger(__name__)
@@ -49,6 +59,8 @@ class SimCLR(Settings):
     """L2 penalty."""
     temperature: PositiveFloat = 0.5
     """tau of the NT-Xent loss."""
+    barlow_twins: BarlowTwins | None = None
+    """The loss of Barlow Twins instead of NT-Xent; null: NT-Xent."""
     projection: PositiveInt = 128
     """Output dimension of the projection head, a perceptron of two layers that training throws away."""
     precision: Precision = "auto"
@@ -60,6 +72,15 @@ class SimCLR(Settings):
     """The two random views."""
     seed: int = 0
     """Seed of weights, order of images, and views."""
+
+    @model_serializer(mode="wrap")
+    def _loss_where_it_is_another(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a second loss the settings are written as if there were none to choose, so that records of
+        SimCLR stay the same."""
+        values = handler(self)
+        if self.barlow_twins is None:
+            values.pop("barlow_twins", None)
+        return values
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
@@ -74,6 +95,13 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     logits.fill_diagonal_(-math.inf)
     partner = torch.arange(2 * n, device=views.device).roll(n)
     return F.cross_entropy(logits, partner)
+
+
+def pair_loss(first: Tensor, second: Tensor, settings: SimCLR) -> Tensor:
+    """The loss that the settings choose, of the projections (n, p) each of two views of n images, ()."""
+    if settings.barlow_twins is not None:
+        return barlow_twins(first, second, settings.barlow_twins)
+    return nt_xent(first, second, settings.temperature)
 
 
 def learning_rate(settings: SimCLR, step: int, steps: int) -> float:
@@ -158,7 +186,7 @@ def pretrain(
             views = two_views(sets, rows, settings.augmentation, generator)
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 first, second = forward(views.contiguous(memory_format=torch.channels_last)).chunk(2)
-            loss = nt_xent(first, second, settings.temperature)
+            loss = pair_loss(first, second, settings)
             optimizer.param_groups[0]["lr"] = learning_rate(settings, epoch * steps + step, steps)
             optimizer.zero_grad()
             loss.backward()

@@ -47,7 +47,7 @@ class TargetRow(Settings):
     """Smallest share of an image that a crop covers; null: no crops."""
     plain: bool
     """Whether rate, references, epochs and crops are all that sets it apart from other plain rows of its
-    attack: no screening, no subset, no fine-tuning, no vote."""
+    attack: SimCLR's loss, no screening, no subset, no fine-tuning, no vote."""
     vote: bool
     """Whether the encoders vote."""
     measures: Paths
