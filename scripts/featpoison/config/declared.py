@@ -21,6 +21,9 @@ from featpoison.downstream.victims import Victims
 from featpoison.pretraining.simclr import SimCLR
 from featpoison.pretraining.training import Training
 
+Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")]
+"""A folder within the repository, of names that a shell takes as they are."""
+
 
 def _sections(name: str, parts: Collection[Attack | Defence], documentation: str) -> type[Settings]:
     """Settings of attacks or defences: one field for each section that one of them names, with its
@@ -44,8 +47,8 @@ Defences = _sections("Defences", defences.load_all().values(), "Settings of the 
 class Declared(Settings):
     """What a configuration declares, before its parts are compared with each other."""
 
-    output: str
-    """Folder of tables and figures."""
+    output: Folder
+    """Folder of tables and figures, relative to the repository."""
     gpu: bool
     """Whether rules of heavy arithmetic ask for a GPU (they run on a CPU all the same)."""
     datasets: dict[Name, Dataset]
@@ -90,6 +93,9 @@ class Declared(Settings):
     """Whether tables and claims are made of the results that are already there, for a look at a run that is
     not finished. Tables then name what is missing. Usually given on the command line: `--config
     partial=True`."""
+    replace: bool = False
+    """Whether products that another configuration made with other settings may be replaced. Given on the
+    command line, for one run: `--config replace=True`."""
     pretraining_table: PretrainingTable | None = None
     """The table of attacks on pre-training, `pretraining.csv`, and its figures; null: none."""
 
