@@ -260,7 +260,7 @@ def test_poisons_are_exported(made, tmp_path):
     assert len((tmp_path / "out/poisons.csv").read_text().splitlines()) == 31
 
 
-@pytest.mark.parametrize("name", ["poisoned-encoder", "poisoned-encoder-paper"])
+@pytest.mark.parametrize("name", ["poisoned-encoder", "poisoned-encoder-cifar10", "poisoned-encoder-paper"])
 def test_the_configurations_plan(name):
     command = [sys.executable, "scripts/plan_cost.py", "--configfile", f"workflow/config/{name}.yaml"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
