@@ -94,6 +94,8 @@ def test_the_plan_has_every_step_once(tmp_path):
         "render_pretraining": 1,
         "plot_success": 1,
         "plot_combinations": 1,
+        "plot_neighbours": 1,
+        "judge_statements": 1,
     }
 
 
@@ -205,7 +207,10 @@ def test_everything_is_there_and_in_place(made):
     names = {path.name for path in (made.folder / "figures/toy").iterdir()}
     for stem, forms in (("pretraining", ("csv", "tex", "pdf", "png")), ("success", ("pdf", "png"))):
         assert {f"{stem}.{form}" for form in forms} <= names
-    assert {"combinations.pdf", "combinations.png"} <= names
+    assert {"combinations.pdf", "combinations.png", "neighbours.pdf", "neighbours.png"} <= names
+    page = (made.folder / "figures/toy/statements.md").read_text()
+    assert "| PoisonedEncoder, 50 % > `clean` | toy | 8 |" in page
+    assert "| PoisonedEncoder, 50 % > PoisonedEncoder, 50 %, no crops | toy | 4 |" in page
     assert made.planned() == {}
 
 
