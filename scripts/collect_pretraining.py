@@ -3,27 +3,21 @@ and victim."""
 
 from pathlib import Path
 
-import pydantic
 from featpoison.programs import program
 from featpoison.programs.output import write_text
+from featpoison.programs.target_rows import add_rows, files_of, rows_of
 from featpoison.results.bootstrap import DRAWS, STREAM
-from featpoison.results.target_cells import MeasureError, TargetRow, cells_of, to_csv
+from featpoison.results.target_cells import MeasureError, cells_of, to_csv
 
 
 def main() -> None:
     """Measures of targets -> CSV."""
     parser = program.parser(__doc__, compute=False)
-    parser.add_argument(
-        "--rows", required=True, help="JSON: a list of rows, with the files of their measures"
-    )
+    add_rows(parser)
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    try:
-        rows = pydantic.TypeAdapter(list[TargetRow]).validate_json(args.rows)
-    except pydantic.ValidationError as error:
-        raise SystemExit(f"--rows: {error}") from None
-    inputs = dict.fromkeys(Path(path) for row in rows for path in (*row.measures, *row.clean))
-    record = program.record(args, inputs, {"draws": DRAWS, "stream": STREAM})
+    rows = rows_of(args)
+    record = program.record(args, files_of(rows), {"draws": DRAWS, "stream": STREAM})
     try:
         cells = [cell for row in rows for cell in cells_of(row)]
     except MeasureError as error:

@@ -5,14 +5,10 @@ The encoder may be the poisoned one, one that was made from it, or a clean one f
 
 from pathlib import Path
 
-import numpy as np
-import torch
 from featpoison import store
-from featpoison.attacks.cross_pairs import Exposure, expected_by_image
-from featpoison.downstream.target_measures import VICTIMS, TargetInputs, measure
-from featpoison.downstream.task import read_task
-from featpoison.pretraining.poison_files import PoisonFile
+from featpoison.attacks.cross_pairs import Exposure
 from featpoison.programs import program
+from featpoison.results.measured_targets import Seen, measured
 
 
 def main() -> None:
@@ -30,34 +26,19 @@ def main() -> None:
     args = program.start(parser)
     if not bool(args.exposure) == bool(args.seen_images) == bool(args.seen_poisons):
         parser.error("--exposure, --seen-images and --seen-poisons: expected all of them or none")
-    seen = program.settings(Exposure, args.exposure) if args.exposure else None
-    values = {"task": args.task, "exposure": seen.model_dump() if seen else None}
+    seen = None
+    if args.exposure:
+        seen = Seen(program.settings(Exposure, args.exposure), args.seen_images, args.seen_poisons)
+    values = {"task": args.task, "exposure": seen.exposure.model_dump() if seen else None}
     inputs = [args.poisons, args.features, args.heads, args.seen_images, args.seen_poisons]
     record = program.record(args, dict.fromkeys(path for path in inputs if path), values)
-    poisons = PoisonFile(args.poisons)
-    if args.task not in poisons.tasks:
-        parser.error(f"--task: {args.task!r}, expected one of {', '.join(poisons.tasks)}")
-    place = poisons.tasks.index(args.task)
-    own = [(row, label) for task, row, label in poisons.targets() if task == place]
-    rows, labels = np.array(own, np.int64).T
-    arrays = {"target": rows, "label": labels, "cross_pairs": np.zeros(len(own))}
-    if seen:
-        clean = store.lengths(args.seen_images)["train_images"]
-        expected, trained = expected_by_image(args.seen_poisons, clean, seen), PoisonFile(args.seen_poisons)
-        arrays["cross_pairs"] = np.array([expected[trained.rows_of(place, *one)].sum() for one in own])
-    task = read_task(args.features)
-    stored = store.read(args.heads, *(f"{name}_omega" for name in VICTIMS))
-    heads = {
-        "sgd100": torch.from_numpy(stored["sgd100_omega"][0]),  # (V, C, d+1)
-        "converged": torch.from_numpy(stored["converged_omega"]),  # (1, C, d+1)
-    }
-    targets = TargetInputs(torch.from_numpy(rows.copy()), torch.from_numpy(labels.copy()))
     try:
-        arrays |= measure(task, heads, targets)
+        arrays, classes = measured(
+            args.poisons, args.task, features=args.features, heads=args.heads, seen=seen
+        )
     except ValueError as error:
-        raise SystemExit(f"{args.features}: {error}") from None
-    arrays["test_labels"] = task.test_labels.numpy()
-    store.write(args.output, arrays, record, classes=task.classes)
+        raise SystemExit(f"{args.output}: {error}") from None
+    store.write(args.output, arrays, record, classes=classes)
 
 
 if __name__ == "__main__":

@@ -156,6 +156,7 @@ def test_rows_say_what_tells_them_apart(values):
     resized = {"dataset": "cifar10-5k"} | {
         "poisoning": {"attack": "poisoned-encoder", "rate": 0.1, "settings": settings | {"halves": "resized"}}
     }
+    del values["encoders"]["continued-tuned-5000"]["pretraining"]["subset"]
     values["encoders"]["resized"] = {"pretraining": resized}
     values["encoders"]["twins"] = {"pretraining": resized | {"simclr": {"barlow_twins": {}}}}
     values["pretraining_table"]["rows"] += [{"encoders": ["resized"]}, {"encoders": ["twins"]}]
@@ -169,12 +170,23 @@ def test_rows_say_what_tells_them_apart(values):
         ("PoisonedEncoder", "stopped after 8 of 12 epochs"),
         ("PoisonedEncoder", "no crops"),
         ("PoisonedEncoder", "bagging, 3 encoders on 2000 images each"),
-        ("PoisonedEncoder", "fine-tuned on 1000 images of cifar10-5k, 12 epochs"),
-        ("PoisonedEncoder", "fine-tuned on all images of cifar10-5k, 12 epochs"),
+        *(
+            ("PoisonedEncoder", f"fine-tuned on {count} images of cifar10-5k, 12 epochs")
+            for count in (300, 1000, 2500, "all")
+        ),
         ("PoisonedEncoder (halves resized)", "crops of 0.08 to 1"),
         ("PoisonedEncoder (halves resized)", "loss of Barlow Twins, crops of 0.08 to 1"),
     ]
-    assert [row.plain for row in rows] == [True] * 3 + [False] + [True] * 3 + [False] * 3 + [True, False]
+    assert [row.plain for row in rows] == [True] * 3 + [False] + [True] * 3 + [False] + [True] * 3 + [
+        False,
+        True,
+        False,
+    ]
+    assert [row.tuning_images for row in rows[7:]] == [0, 300, 1000, 2500, 0, 0, 0]
+    assert {row.loss for row in rows[:-1]} == {"NT-Xent"}
+    assert rows[-1].loss == "Barlow Twins"
+    assert rows[6].clean_encoder == "continued-clean-no-crops"
+    assert {row.clean_encoder for row in rows if row is not rows[6]} == {"continued-clean"}
     first, whole, bag = rows[0], rows[6], rows[7]
     place = "data/target_measures/cifar10-5k"
     assert first.measures == tuple(
@@ -189,7 +201,7 @@ def test_rows_say_what_tells_them_apart(values):
 
 def test_without_a_table_there_are_no_files(values):
     made = PretrainingTables(config.parse(values, "x"))
-    assert len(made.files) == 4 + 2 + 2
+    assert len(made.files) == 4 + 3 * 2 + 1
     assert set(made.measure_files(SimpleNamespace())) >= set(made.rows()[0].measures)
     del values["pretraining_table"]
     bare = PretrainingTables(config.parse(values, "x"))
@@ -198,9 +210,16 @@ def test_without_a_table_there_are_no_files(values):
         bare.rows()
 
 
-def test_the_picture_is_of_the_first_row(steps):
+def test_the_pictures_are_of_the_first_row(steps):
     made = PretrainingTables(steps.config)
     none = SimpleNamespace()
+    files = made.neighbour_files(none)
+    assert [files[name] for name in ("before", "after")] == [
+        f"data/features/cifar10-5k/continued-{name}.h5" for name in ("clean", "poisoned-0")
+    ]
+    options = made.neighbour_options(none)
+    assert options[:4] == ["--task", "cifar10-5k", "--poisons", made.shown_poisons(none)]
+    assert options[-4:] == ["--count", "8", "--rows", "6"]
     assert made.shown_poisons(none) == POISONS.format("continued-poisoned-0", 0)
     assert made.shown_images(none) == [IMAGES]
     assert made.shown_options(none) == ["--count", "8", "--rows", "6", "--downstream", f"cifar10-5k={IMAGES}"]

@@ -55,14 +55,14 @@ def test_every_target_of_the_task_is_measured(files, poisons, heads, execute, tm
 
 WRONG = [
     ("letters", ["--exposure", EXPOSURE], "expected all of them or none"),
-    ("numbers", [], "--task: 'numbers', expected one of letters"),
+    ("numbers", [], "'task' is 'numbers', expected one of letters"),
 ]
 
 
 def test_wrong_usage_is_named(files, poisons, heads, execute, capsys):
     output = poisons.with_name("out.h5")
     for task, more, message in WRONG:
-        with pytest.raises(SystemExit):
+        with pytest.raises(SystemExit) as stopped:
             execute("measure_targets", *arguments_of(files, poisons, heads, task), *more, output)
-        assert message in capsys.readouterr().err
+        assert message in capsys.readouterr().err + str(stopped.value)
     assert not output.exists()

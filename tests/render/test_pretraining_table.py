@@ -1,7 +1,6 @@
 """The table, the figures and the export of attacks on pre-training."""
 
 import csv
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,56 +12,18 @@ from featpoison.render.export import ExportError
 from featpoison.render.export_pretraining import export
 from featpoison.render.pretraining_table import HEADS, draw, lines_of, notes_of, to_latex
 from featpoison.render.style import save
-from featpoison.results.target_cells import TargetCell
 from helpers import RECORD
 from PIL import Image
-
-CELL = TargetCell(
-    attack="PoisonedEncoder",
-    defence="",
-    task="letters",
-    victim="sgd100",
-    encoders=2,
-    targets=10,
-    rate=0.01,
-    references=50,
-    epochs=800,
-    smallest_crop=0.08,
-    plain=True,
-    cross_pairs=412.3,
-    success=40.0,
-    success_low=12.2,
-    success_high=73.8,
-    clean_success=10.0,
-    clean_success_low=0.3,
-    clean_success_high=44.5,
-    accuracy=61.23,
-    accuracy_low=59.1,
-    accuracy_high=63.3,
-    clean_accuracy=62.03,
-    clean_accuracy_low=60.0,
-    clean_accuracy_high=64.0,
-    drop=0.8,
-    drop_low=-0.2,
-    drop_high=1.8,
-    probability=0.37,
-    clean_probability=0.09,
-    rank=2.04,
-    clean_rank=5.1,
-    cosine=0.71,
-    clean_cosine=0.42,
-    source="a.h5 b.h5",
-)
-
-
-def row(**changes):
-    """The two cells of a row."""
-    first = replace(CELL, **changes)
-    return [first, replace(first, victim="converged", success=30.0, success_low=6.7, success_high=65.2)]
+from target_rows import row
 
 
 def test_a_line_holds_both_victims():
-    (line,) = lines_of(row())
+    line, *missing = lines_of(row())
+    assert [one.texts[:2] for one in missing] == [
+        ("ICP", "not defined here"),
+        ("Witches' Brew", "not defined here"),
+    ]
+    assert all(len(one.texts) == len(HEADS) for one in missing)
     assert dict(zip(HEADS, line.texts, strict=True)) == {
         "Attack": "PoisonedEncoder, 1 %",
         "Defence": "none",
@@ -80,23 +41,27 @@ def test_a_line_holds_both_victims():
 
 def test_rows_of_one_title_stay_apart():
     """Two rows may differ in a setting that no word says, such as references."""
-    assert len(lines_of(row() + row(source="c.h5", references=5) + row(task="numbers"))) == 3
+    assert len(lines_of(row() + row(source="c.h5", references=5) + row(task="numbers"))) == 3 + 2
 
 
 def test_notes_say_how_many_targets_and_what_clean_encoders_reach():
     text = " ".join(notes_of(row() + row(source="c.h5", targets=50)))
     assert "over 10 to 50 targets" in text
-    assert text.count("letters 62.0 [60.0, 64.0] %") == 1
+    assert "Clean encoder: twin, 62.0 [60.0, 64.0] % on letters." in text
+    other = row(source="d.h5", clean_encoder="wide", defence="no crops", clean_accuracy=57.0)
+    text = " ".join(notes_of(row() + other + row(source="e.h5", clean_accuracy=62.1)))
+    assert "twin, 62.0 [60.0, 64.0] % on letters; wide, 57.0" in text
+    assert "for the rows of defence no crops." in text
+    assert "Witches' Brew: it poisons labelled images" in text
 
 
 def test_latex_has_a_line_for_each_and_escapes_percent():
     text = to_latex(row() + row(task="numbers", defence="no crops"), ["a.csv sha256 0"])
     assert text.startswith("% a.csv sha256 0\n")
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
-    assert len(body) == 2
-    for line in body:
-        assert line.count(" & ") == len(HEADS) - 1
-        assert r"1 \%" in line
+    assert len(body) == 2 + 2
+    assert all(line.count(" & ") == len(HEADS) - 1 for line in body)
+    assert all(r"1 \%" in line for line in body[:2])
     assert "no crops" in body[1]
 
 
@@ -122,6 +87,9 @@ def test_a_panel_is_for_what_differs_and_shows_what_is_comparable():
     defended = row(source="e.h5", epochs=300, plain=False)[0]
     assert success.comparable([*cells, defended], "epochs") == [base, shorter]
     assert success.comparable(cells, "cross_pairs") == cells
+    tuned = row(source="f.h5", tuning_images=100)[0]
+    assert success.comparable([*cells, tuned], "tuning_images") == [base, tuned]
+    assert success.comparable([*cells, tuned], "epochs") == [base, shorter]
     assert success.varied([base, row(smallest_crop=None)[0]]) == ["cross_pairs"]
     figure = success.draw(cells)
     assert [axes.get_xlabel() for axes in figure.axes] == [
@@ -185,8 +153,8 @@ def test_exported_images_are_exact_and_named_in_the_table(poisons, tmp_path):
         "reference": "3",
         "target_first": "1",
     }
-    for row, image in zip(rows, poisons.images(np.arange(5)), strict=True):
-        found = np.asarray(Image.open(tmp_path / "out" / row["file"])).transpose(2, 0, 1)
+    for line, image in zip(rows, poisons.images(np.arange(5)), strict=True):
+        found = np.asarray(Image.open(tmp_path / "out" / line["file"])).transpose(2, 0, 1)
         np.testing.assert_array_equal(found, image)
     assert read_record(tmp_path / "out/poisons.csv")["program"] == RECORD["program"]
     with pytest.raises(ExportError, match="not an empty folder"):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from featpoison import store
 from featpoison.results.bootstrap import STREAM, contrast, of_images
-from featpoison.results.target_cells import MeasureError, TargetRow, cells_of, from_csv, majority, to_csv
+from featpoison.results.target_cells import MeasureError, cells_of, from_csv, majority, to_csv
 from helpers import RECORD
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
+from target_rows import target_row
 
 M, V = 60, 2
 LABELS = np.arange(M) % 3
@@ -42,16 +43,8 @@ def row(tmp_path):
     for seed, (targets, wanted) in enumerate(TARGETS):
         measures(tmp_path / f"p{seed}.h5", seed, targets, wanted)
         measures(tmp_path / f"c{seed}.h5", 9, targets, wanted, right=0.9)
-    return TargetRow(
-        attack="PoisonedEncoder",
-        defence="",
-        task="letters",
-        rate=0.01,
-        references=5,
-        epochs=8,
+    return target_row(
         smallest_crop=None,
-        plain=True,
-        vote=False,
         measures=tuple(str(tmp_path / f"p{seed}.h5") for seed in (0, 1)),
         clean=tuple(str(tmp_path / f"c{seed}.h5") for seed in (0, 1)),
     )

@@ -94,6 +94,8 @@ def test_the_plan_has_every_step_once(tmp_path):
         "render_pretraining": 1,
         "plot_success": 1,
         "plot_combinations": 1,
+        "plot_neighbours": 1,
+        "judge_statements": 1,
     }
 
 
@@ -205,7 +207,10 @@ def test_everything_is_there_and_in_place(made):
     names = {path.name for path in (made.folder / "figures/toy").iterdir()}
     for stem, forms in (("pretraining", ("csv", "tex", "pdf", "png")), ("success", ("pdf", "png"))):
         assert {f"{stem}.{form}" for form in forms} <= names
-    assert {"combinations.pdf", "combinations.png"} <= names
+    assert {"combinations.pdf", "combinations.png", "neighbours.pdf", "neighbours.png"} <= names
+    page = (made.folder / "figures/toy/statements.md").read_text()
+    assert "| PoisonedEncoder, 50 % > `clean` | toy | 8 |" in page
+    assert "| PoisonedEncoder, 50 % > PoisonedEncoder, 50 %, no crops | toy | 4 |" in page
     assert made.planned() == {}
 
 
@@ -260,7 +265,7 @@ def test_poisons_are_exported(made, tmp_path):
     assert len((tmp_path / "out/poisons.csv").read_text().splitlines()) == 31
 
 
-@pytest.mark.parametrize("name", ["poisoned-encoder", "poisoned-encoder-paper"])
+@pytest.mark.parametrize("name", ["poisoned-encoder", "poisoned-encoder-cifar10", "poisoned-encoder-paper"])
 def test_the_configurations_plan(name):
     command = [sys.executable, "scripts/plan_cost.py", "--configfile", f"workflow/config/{name}.yaml"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -94,6 +94,8 @@ localrules:
     render_pretraining,
     plot_success,
     plot_combinations,
+    plot_neighbours,
+    judge_statements,
 
 
 scattergather:

@@ -159,3 +159,46 @@ rule plot_combinations:
         options=PRETRAINING.shown_options,
     shell:
         "python scripts/plot_combinations.py --poisons {input.poisons:q} {params.options:q} -- {output:q} 2> {log:q}"
+
+
+rule plot_neighbours:
+    """The training images nearest to targets, on the clean and on the poisoned encoder."""
+    input:
+        unpack(PRETRAINING.neighbour_files),
+        code=code("plot_neighbours.py"),
+    output:
+        report(
+            multiext(f"{OUTPUT}/neighbours", ".pdf", ".png"),
+            category="Figures",
+            caption="../report/neighbours.rst",
+        ),
+    log:
+        f"logs/plot_neighbours/{OUTPUT}.log",
+    benchmark:
+        f"benchmarks/plot_neighbours/{OUTPUT}.jsonl"
+    params:
+        options=PRETRAINING.neighbour_options,
+    shell:
+        "python scripts/plot_neighbours.py {params.options:q} -- {output:q} 2> {log:q}"
+
+
+rule judge_statements:
+    """What a review states of PoisonedEncoder, judged by the intervals of our own numbers."""
+    input:
+        measures=PRETRAINING.measure_files,
+        numbers=f"{OUTPUT}/pretraining.csv",
+        code=code("judge_statements.py"),
+    output:
+        report(
+            f"{OUTPUT}/statements.md",
+            category="Claims",
+            caption="../report/statements.rst",
+        ),
+    log:
+        f"logs/judge_statements/{OUTPUT}.log",
+    benchmark:
+        f"benchmarks/judge_statements/{OUTPUT}.jsonl"
+    params:
+        rows=PRETRAINING.rows_json,
+    shell:
+        "python scripts/judge_statements.py --rows {params.rows:q} --numbers {input.numbers:q} {output:q} 2> {log:q}"

@@ -3,8 +3,8 @@ measures that their numbers come from."""
 
 from featpoison.attacks import pretraining_names
 from featpoison.attacks.choices import number
-from featpoison.config import Config, PoisoningOf, PretrainingRow, PretrainingTable
-from featpoison.graph.paths import IMAGES, TARGET_MEASURES
+from featpoison.config import Config, PoisoningOf, Pretraining, PretrainingRow, PretrainingTable
+from featpoison.graph.paths import FEATURES, IMAGES, TARGET_MEASURES
 from featpoison.graph.steps import Steps, Wildcards
 from featpoison.records import provenance
 from featpoison.results.target_cells import TargetRow
@@ -13,6 +13,8 @@ FORMATS = {
     "pretraining": ("csv", "tex", "pdf", "png"),
     "success": ("pdf", "png"),
     "combinations": ("pdf", "png"),
+    "neighbours": ("pdf", "png"),
+    "statements": ("md",),
 }
 """What there is of the table and of each figure."""
 
@@ -55,7 +57,10 @@ class PretrainingTables:
             references=poisoning.settings.references,
             epochs=seen.epochs,
             smallest_crop=crops[0] if crops else None,
+            tuning_images=sum(tuning.subset.images for tuning in self._tunings(row) if tuning.subset),
+            loss="Barlow Twins" if self._pretraining(sources[0]).simclr.barlow_twins else "NT-Xent",
             plain=self._plain(row),
+            clean_encoder=row.clean or self._table.clean,
             vote=row.vote,
             measures=tuple(
                 self._measures(task, name, source) for name, source in zip(row.encoders, sources, strict=True)
@@ -67,19 +72,30 @@ class PretrainingTables:
         )
 
     def _plain(self, row: PretrainingRow) -> bool:
-        """Whether nothing was done to the encoders beyond a poisoned training and its early end."""
-        lineage = self.config.lineage(row.encoders[0])
-        source = self._source(row.encoders[0])
-        pretraining = self.config.encoders[source].pretraining
-        assert pretraining is not None
-        later = [self.config.encoders[name] for name in lineage[: lineage.index(source)]]
+        """Whether nothing was done to the encoders beyond a poisoned training, its early end, and one
+        fine-tuning on so many images."""
+        pretraining = self._pretraining(self._source(row.encoders[0]))
+        tunings = self._tunings(row)
         return not (
             row.vote
             or pretraining.screening
             or pretraining.subset
             or pretraining.simclr.barlow_twins
-            or any(one.pretraining for one in later)
+            or len(tunings) > 1
+            or any(tuning.subset is None for tuning in tunings)
         )
+
+    def _tunings(self, row: PretrainingRow) -> list[Pretraining]:
+        """The trainings between the poisoned one and the encoder of the row, the last one first."""
+        name = row.encoders[0]
+        lineage = self.config.lineage(name)
+        later = (self.config.encoders[one] for one in lineage[: lineage.index(self._source(name))])
+        return [entry.pretraining for entry in later if entry.pretraining]
+
+    def _pretraining(self, encoder: str) -> Pretraining:
+        pretraining = self.config.encoders[encoder].pretraining
+        assert pretraining is not None
+        return pretraining
 
     def _source(self, encoder: str) -> str:
         """The encoder that was poisoned, where this one is or comes from one."""
@@ -113,8 +129,7 @@ class PretrainingTables:
         for later in reversed(lineage[: lineage.index(source)]):
             entry = config.encoders[later]
             if entry.snapshot:
-                trained = config.encoders[entry.snapshot.encoder].pretraining
-                assert trained is not None
+                trained = self._pretraining(entry.snapshot.encoder)
                 words.append(f"stopped after {entry.snapshot.epoch} of {trained.simclr.epochs} epochs")
             elif entry.pretraining:
                 own, part = entry.pretraining, entry.pretraining.subset
@@ -123,28 +138,23 @@ class PretrainingTables:
         return ", ".join(word for word in words if word)
 
     def _screening(self, source: str) -> str:
-        pretraining = self.config.encoders[source].pretraining
-        screening = pretraining.screening if pretraining else None
+        screening = self._pretraining(source).screening
         return f"the densest {100 * screening.share:g} % left out" if screening else ""
 
     def _loss(self, source: str) -> str:
-        pretraining = self.config.encoders[source].pretraining
-        return "loss of Barlow Twins" if pretraining and pretraining.simclr.barlow_twins else ""
+        return "loss of Barlow Twins" if self._pretraining(source).simclr.barlow_twins else ""
 
     def _crops(self, source: str) -> str:
         """Crops other than those of the table's clean encoder, where that is trained here."""
         clean = self.config.encoders[self._table.clean].pretraining
-        poisoned = self.config.encoders[source].pretraining
-        assert poisoned is not None
-        own = poisoned.simclr.augmentation.crop_scale
+        own = self._pretraining(source).simclr.augmentation.crop_scale
         if clean and own == clean.simclr.augmentation.crop_scale:
             return ""
         return "crops of {} to {}".format(*map(number, own)) if own else "no crops"
 
     def _bagging(self, row: PretrainingRow, source: str) -> str:
-        pretraining = self.config.encoders[source].pretraining
-        assert pretraining is not None
-        part = f" on {pretraining.subset.images} images each" if pretraining.subset else ""
+        subset = self._pretraining(source).subset
+        part = f" on {subset.images} images each" if subset else ""
         return f"bagging, {len(row.encoders)} encoders{part}"
 
     def rows_json(self, wildcards: Wildcards) -> str:
@@ -155,7 +165,7 @@ class PretrainingTables:
         """All files that the table's numbers come from."""
         return sorted({path for row in self.rows() for path in (*row.measures, *row.clean)})
 
-    # The figure with combinations: those of the first encoder of the first row.
+    # The figures with combinations and with neighbours: those of the first encoder of the first row.
 
     @property
     def _shown(self) -> str:
@@ -176,3 +186,23 @@ class PretrainingTables:
         named = [f"{name}={IMAGES.format(dataset=name)}" for name in names]
         count, rows = self._table.pictures, self._table.picture_rows
         return ["--count", str(count), "--rows", str(rows), "--downstream", *named]
+
+    def neighbour_files(self, wildcards: Wildcards) -> dict[str, str]:
+        """What the figure with neighbours reads, by the names of its program's arguments: targets and images
+        of the first task, and its features under the clean and the poisoned encoder."""
+        task, row = self._table.tasks[0], self._table.rows[0]
+        before, after = row.clean or self._table.clean, row.encoders[0]
+        return {
+            "poisons": self.steps.poisons_of(self._shown),
+            "images": IMAGES.format(dataset=task),
+            "before": FEATURES.format(dataset=task, encoder=before),
+            "after": FEATURES.format(dataset=task, encoder=after),
+        }
+
+    def neighbour_options(self, wildcards: Wildcards) -> list[str]:
+        """The arguments of the figure's program."""
+        named = [
+            part for name, path in self.neighbour_files(wildcards).items() for part in (f"--{name}", path)
+        ]
+        count, rows = self._table.pictures, self._table.picture_rows
+        return ["--task", self._table.tasks[0], *named, "--count", str(count), "--rows", str(rows)]

@@ -29,6 +29,12 @@ class PoisonFile:
         """The name of the attack. Raises KeyError for what a screening left of a set."""
         return store.read_provenance(self.path)["settings"]["attack"]
 
+    def place_of(self, task: str) -> int:
+        """The position of a downstream data set. Raises ValueError for one that has no targets."""
+        if task not in self.tasks:
+            raise ValueError(f"'task' is {task!r}, expected one of {', '.join(self.tasks)}")
+        return self.tasks.index(task)
+
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
         """What is known of each image, (n,) each, by name: `task`, `target`, `reference` and `label`, and of

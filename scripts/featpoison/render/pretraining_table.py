@@ -6,6 +6,7 @@ from itertools import groupby
 
 from matplotlib.figure import Figure
 
+from featpoison.papers.liu2022 import NOT_DEFINED
 from featpoison.render.latex import escape
 from featpoison.results.target_cells import TargetCell
 
@@ -34,7 +35,8 @@ class Line:
 
 
 def lines_of(cells: list[TargetCell]) -> list[Line]:
-    """The lines of the table in the order of its cells, whose two victims stand in one line."""
+    """The lines of the table in the order of its cells, whose two victims stand in one line, and one for each
+    attack of the publication that is not defined here."""
     lines = []
     for _, group in groupby(cells, key=lambda cell: (cell.attack, cell.defence, cell.task, cell.source)):
         by_victim = {cell.victim: cell for cell in group}
@@ -56,24 +58,26 @@ def lines_of(cells: list[TargetCell]) -> list[Line]:
                 )
             )
         )
-    return lines
+    dashes = ("–",) * (len(HEADS) - 2)
+    return lines + [Line((one.title, "not defined here", *dashes)) for one in NOT_DEFINED]
 
 
 def notes_of(cells: list[TargetCell]) -> list[str]:
     """What a reader has to know under the table."""
     counts = sorted({cell.targets for cell in cells})
     targets = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    clean = dict.fromkeys(_clean_accuracy(cell) for cell in cells if cell.victim == "sgd100")
+    missing = "; ".join(f"{one.title}: {one.reason}" for one in NOT_DEFINED)
     return [
         "Success: targets that a head gives the class that the attacker wants, in percent, with the exact "
         f"95 % interval over {targets} targets a row; for sgd100, for the exact minimiser (converged), and "
         "on the clean encoder (sgd100).",
         "Accuracy: of sgd100 on the poisoned encoder, on test inputs that are no targets; drop: what it is "
         "below the clean encoder, in points, with the 95 % interval over encoders, victim seeds and test "
-        f"inputs. Clean encoders: {'; '.join(clean)}.",
+        f"inputs. {_clean_encoders(cells)}",
         "Rank of the wanted class, from 1, and cosine between a target's feature and the mean of that class: "
         "on the clean and the poisoned encoder, mean over targets. Pairs: expected number of times that "
         "training saw a target in one view and its reference in the other, for each target.",
+        f"Not defined here, of the attacks that the publication compares with. {missing}.",
     ]
 
 
@@ -128,9 +132,22 @@ def draw(cells: list[TargetCell]) -> Figure:
     return figure
 
 
-def _clean_accuracy(cell: TargetCell) -> str:
-    ends = cell.clean_accuracy_low, cell.clean_accuracy_high
-    return f"{cell.task} {_interval(cell.clean_accuracy, *ends, 1)} %"
+def _clean_encoders(cells: list[TargetCell]) -> str:
+    """The clean encoders with their accuracies, and of all but the first one the rows that are compared with
+    them. An accuracy is that beside the encoder's first row, whose targets do not count."""
+    rows: dict[tuple[str, str], list[TargetCell]] = {}
+    for cell in cells:
+        if cell.victim == "sgd100":
+            rows.setdefault((cell.clean_encoder, cell.task), []).append(cell)
+    usual = next(iter(rows))[0]
+    texts = []
+    for (name, task), own in rows.items():
+        first = own[0]
+        ends = first.clean_accuracy_low, first.clean_accuracy_high
+        beside = ", ".join(dict.fromkeys(cell.defence or "none" for cell in own))
+        text = f"{name}, {_interval(first.clean_accuracy, *ends, 1)} % on {task}"
+        texts.append(text if name == usual else f"{text}, for the rows of defence {beside}")
+    return f"Clean encoder: {'; '.join(texts)}."
 
 
 def _interval(mean: float, low: float, high: float, digits: int = 0) -> str:

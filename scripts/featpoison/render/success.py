@@ -15,6 +15,7 @@ AXES = {
     "references": "references a target",
     "epochs": "epochs of poisoned pre-training",
     "smallest_crop": "smallest share that a crop covers",
+    "tuning_images": "clean images of fine-tuning",
 }
 
 

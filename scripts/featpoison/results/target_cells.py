@@ -45,9 +45,15 @@ class TargetRow(Settings):
     """Of the poisoned pre-training."""
     smallest_crop: float | None
     """Smallest share of an image that a crop covers; null: no crops."""
+    tuning_images: int
+    """Clean images of a fine-tuning after it; 0: none, or one whose number is not said."""
+    loss: str
+    """What the poisoned pre-training minimised."""
     plain: bool
-    """Whether rate, references, epochs and crops are all that sets it apart from other plain rows of its
-    attack: SimCLR's loss, no screening, no subset, no fine-tuning, no vote."""
+    """Whether the five numbers are all that sets it apart from other plain rows of its attack: SimCLR's loss,
+    no screening, no subset, no vote."""
+    clean_encoder: str
+    """Name of the encoder without poisons that it is compared with."""
     vote: bool
     """Whether the encoders vote."""
     measures: Paths
@@ -73,8 +79,16 @@ class TargetCell:
     references: int
     epochs: int
     smallest_crop: float | None
+    tuning_images: int
+    """Clean images of a fine-tuning afterwards; 0 without one."""
+    loss: str
     plain: bool
-    """Whether these four are all that sets it apart from other plain rows of its attack."""
+    """Whether the five numbers above the loss are all that sets it apart from other plain rows of its
+    attack."""
+    clean_encoder: str
+    """The encoder that it is compared with."""
+    vote: bool
+    """Whether its encoders vote, so that they are one victim."""
     cross_pairs: float
     """Expected cross pairs of a target in training, mean over targets."""
     success: float
@@ -151,7 +165,7 @@ def _cell(row: TargetRow, victim: str, poisoned: Sequence[Arrays], clean: Sequen
     loss, clean_loss = (contrast(of_images(perfect, one, STREAM)) for one in (right, clean_right))
     drop = contrast(of_images(clean_right, right, STREAM))
     return TargetCell(
-        **row.model_dump(exclude={"vote", "measures", "clean"}),
+        **row.model_dump(exclude={"measures", "clean"}),
         victim=victim,
         encoders=len(poisoned),
         targets=sum(len(one["target"]) for one in targets),
@@ -202,8 +216,9 @@ def _mean(measures: Sequence[Arrays], name: str) -> float:
     )
 
 
-TEXTS = ("attack", "defence", "task", "victim", "source")
-COUNTS = ("encoders", "targets", "references", "epochs")
+TEXTS = ("attack", "defence", "task", "victim", "loss", "clean_encoder", "source")
+FLAGS = ("plain", "vote")
+COUNTS = ("encoders", "targets", "references", "epochs", "tuning_images")
 
 
 def to_csv(cells: Iterable[TargetCell]) -> str:
@@ -233,6 +248,6 @@ def _value(name: str, text: str) -> Any:
         return text
     if name in COUNTS:
         return int(text)
-    if name == "plain":
+    if name in FLAGS:
         return text == "True"
     return float(text) if text else None
