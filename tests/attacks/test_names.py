@@ -63,7 +63,7 @@ def test_attacks_that_share_a_section_share_its_settings():
     for attack in ALL.values():
         assert classes.setdefault(attack.key, attack.settings) is attack.settings, attack.name
         assert attack.key.isidentifier()
-    shared = {"gradpc": 3, "target_search": 2, "feature_matching": 2, "emn": 3, "mislabelled": 3}
+    shared = {"gradpc": 3, "target_search": 2, "feature_matching": 3, "emn": 3, "mislabelled": 3}
     for section in classes:
         users = [name for name, attack in ALL.items() if attack.key == section]
         assert len(users) == shared.get(section, 1), section
@@ -113,7 +113,12 @@ def test_needs_and_choices_fit_what_an_attack_makes(attack):
     if makes == "target":
         assert "features" in needs
         assert len({"clean", "trajectory"} & needs) == 1  # the heads that it begins at
-        assert not {"target", "poisoned", "pairs"} & needs
+        assert not {"poisoned", "pairs"} & needs
+        assert ("target" in needs) == (attack.follows is not None)
+    if attack.follows is not None:
+        source = names.load(attack.follows)
+        assert source.makes == makes == "target"
+        assert source.by_budget == attack.by_budget
     if makes == "features":
         assert "features" in needs
         assert not needs & {"images", "encoder", "decoder"}
@@ -140,10 +145,11 @@ def test_what_makes_what():
         "reachable",
         "reachable-bounded",
         "permuted",
+        "random-step",
     )
     assert names.making("target") == heads
     assert {name for name in heads if names.load(name).by_budget} == set(heads[3:])
-    assert names.making("features") == ("gc-feature", "exact-feature")
+    assert names.making("features") == ("gc-feature", "exact-feature", "pushed-feature")
     assert names.making("noise") == ("emn-original", "emn-end-to-end", "emn-input")
     sorts = [names.making(one) for one in get_args(Makes)]
     assert sorted(sum(sorts, ())) == sorted(names.NAMES)

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from featpoison.attacks.pairing import nearest_clean, nearest_of_class
+from featpoison.attacks.base_rows import choose_initial
+from featpoison.attacks.pairing import any_clean, nearest_clean, nearest_of_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,3 +49,24 @@ def test_a_label_without_a_clean_row_is_an_error():
     zeta, clean = torch.zeros(3, 2), torch.zeros(4, 2)
     with pytest.raises(ValueError, match="pairing: no clean row has label 7"):
         nearest_of_class(zeta, torch.tensor([0, 7, 1]), clean, torch.tensor([0, 1, 2, 0]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 40), st.integers(0, 10**6))
+def test_rows_by_chance_are_spread_and_their_distance_is_told(n, N, seed):
+    generator = torch.Generator().manual_seed(seed)
+    zeta, clean = torch.randn(n, 3, generator=generator), torch.randn(N, 3, generator=generator)
+    pairs = any_clean(zeta, clean, seed)
+    assert torch.equal(pairs.index, any_clean(zeta, clean, seed).index)
+    assert pairs.index.bincount(minlength=N).max() <= -(-n // N)
+    torch.testing.assert_close(pairs.distance, (zeta.double() - clean[pairs.index].double()).square().sum(1))
+
+
+def test_rows_by_chance_follow_the_seed_and_are_not_those_that_attacks_start_from():
+    zeta, clean = torch.zeros(40, 2), torch.zeros(1000, 2)
+    drawn = [any_clean(zeta, clean, seed).index for seed in range(3)]
+    starts = [choose_initial(torch.zeros(1000), 40, seed) for seed in range(3)]
+    sets = [frozenset(rows.tolist()) for rows in (*drawn, *starts)]
+    for first in range(6):
+        for second in range(first):
+            assert len(sets[first] & sets[second]) < 10  # 1.6 on average

@@ -25,6 +25,8 @@ FEW = {
     "target_search": {},
     "reachable_bounded": {"iterations": 10, "steps_per_octave": 1},
     "mislabelled": {"damping": 1e-3},
+    "pushed_feature": {},
+    "random_step": {},
     "emn": {
         "steps": 2,
         "training_steps": 2,
@@ -73,7 +75,7 @@ def test_an_attack_needs_no_other_file_and_makes_what_it_says(name, kept_in, fil
     for key, array in made.arrays.items():
         np.testing.assert_array_equal(array, again.arrays[key])
     if attack.makes == "target":
-        draws = 5 if name == "gradpc-minibatch" else 1
+        draws = 5 if name in ("gradpc-minibatch", "random-step") else 1
         assert made.arrays["omega"].shape == made.arrays["clean_gradient"].shape == (draws, 3, 65)
         measures = ("tau", "training_error", "accuracy")
         assert {made.arrays[measure].shape for measure in measures} == {(draws,)}
@@ -110,7 +112,7 @@ def test_an_attack_needs_no_other_file_and_makes_what_it_says(name, kept_in, fil
 
 
 @pytest.mark.parametrize("kept_in", ["cap", "emittable"])
-@pytest.mark.parametrize("name", ["gc-feature", "exact-feature"])
+@pytest.mark.parametrize("name", names.making("features"))
 def test_a_cap_is_in_units_of_the_mean_clean_norm(name, kept_in, files):
     norms = np.linalg.norm(store.read(files["features"], "train")["train"], axis=1)
     found = names.load(name).run(run_of(name, kept_in, files)).arrays["features"]

@@ -23,7 +23,7 @@ PLACE = {"dataset": "cifar10-5k", "encoder": "embedded-simclr-cifar10", "budget"
 PLACE |= {"attack": "gc-input_free_gradpc-feature", "defence": "none", "pairing": "all"}
 MATCHING = PLACE | {"attack": "feature-matching_free_beta0.25_gradpc-feature"}
 COPIES = 150 * 3 * 32 * 32 * 4
-UNCOUNTED = dict.fromkeys(("gradpc-feature", "gradpc-minibatch", "reachable", "permuted"), 0)
+UNCOUNTED = dict.fromkeys(("gradpc-feature", "gradpc-minibatch", "reachable", "permuted", "random-step"), 0)
 UNCOUNTED |= {"mislabelled-random": COPIES, "mislabelled-next": COPIES}
 """The bytes of attacks whose arithmetic is next to nothing: gradients of the head, passes over logits, or
 none."""

@@ -108,7 +108,8 @@ def own_modules(name: str) -> set[str]:
 @pytest.mark.parametrize("name", attacks.NAMES)
 def test_the_code_of_an_attack_is_its_own_and_no_other_attacks(name):
     # The same attack on other features, and a search whose candidates that attack is tried on.
-    shared = {"exact-feature-matching": {"feature_matching"}, "reachable-bounded": {"gc_feature"}}
+    matched = ("exact-feature-matching", "pushed-feature-matching")
+    shared = {one: {"feature_matching"} for one in matched} | {"reachable-bounded": {"gc_feature"}}
     assert own_modules(name) == {name.replace("-", "_")} | shared.get(name, set())
 
 
@@ -140,7 +141,7 @@ def modules_of(program: str, *chosen: str) -> list[str]:
         ("make_target_head.py", "gradpc-feature", 19),
         ("make_target_head.py", "reachable", 28),
         ("poison_images.py", "feature-matching", 32),
-        ("pair_features.py", None, 7),
+        ("pair_features.py", None, 9),
         ("gather_shards.py", None, 5),
         ("defend_poisons.py", None, 7),
         ("evaluate_attack.py", None, 38),

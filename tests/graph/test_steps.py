@@ -165,7 +165,7 @@ def test_only_attacks_of_independent_rows_are_spread_and_only_where_asked(values
     assert steps.shardable == []
     assert steps.whole == list(attacks.making("images"))
     spread = Steps(config.parse(values | {"shards": 4}, "demo.yaml"))
-    assert spread.shardable == ["feature-matching", "exact-feature-matching"]
+    assert spread.shardable == ["feature-matching", "exact-feature-matching", "pushed-feature-matching"]
     assert sorted(spread.whole + spread.shardable) == sorted(attacks.making("images"))
 
 
@@ -236,8 +236,19 @@ def test_defended_victims_see_what_the_defence_lets_pass(steps):
 
 
 def test_pairs_are_sought_where_the_path_says(steps):
-    assert steps.pairing_option(wildcards(pairing="within-class")) == "--within-class"
-    assert steps.pairing_option(wildcards(pairing="all")) == ""
+    for pairing, seed in {"all": [], "within-class": [], "random": ["--seed", "3"]}.items():
+        assert steps.pairing_options(wildcards(pairing=pairing, seed="3")) == ["--pairing", pairing, *seed]
+    asked = at("exact-feature-matching_cap1_beta0.1_all")
+    pairs = f"data/pairs/{HERE}/exact-feature_cap1/all/eps0.03-seed1.h5"
+    assert steps.attack_inputs(asked)["pairs"] == pairs
+
+
+def test_a_target_that_is_made_from_another_one_reads_that_of_the_same_budget(steps):
+    asked = wildcards(target="random-step", budget="0.1")
+    made = steps.attack_inputs(asked)
+    assert made["target"] == f"data/targets/{HERE}/reachable-bounded/eps0.1.h5"
+    assert made.keys() == {"features", "trajectory", "target"}
+    assert f"--target {made['target']}" in " ".join(steps.target_options(asked))
 
 
 # Settings

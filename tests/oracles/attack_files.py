@@ -42,7 +42,8 @@ def write_files(folder: Path, encoder: Encoder, images: np.ndarray) -> dict[str,
     store.write(paths["trajectory"], train_heads(task, STAGES).arrays(), RECORD)
     G = softmax.head_gradient(task.train, task.train_labels, target)
     heads = {"omega": target.omega[None].numpy(), "clean_gradient": G[None].numpy()}
-    store.write(paths["target"], heads, RECORD, tau=1.0)
+    step = {"step_size": 0.1, "epochs": 2, "eps_w": 1.5, "scale": 0.5}  # of one of the stages
+    store.write(paths["target"], heads, RECORD, tau=1.0, **step)
     base = np.array([3, 0, 39, 17])
     zeta = {"features": 1.5 * X[base].numpy(), "labels": labels[base], "base": base}
     store.write(paths["poisoned"], zeta, RECORD, eps_d=0.1)

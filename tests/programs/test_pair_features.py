@@ -41,9 +41,26 @@ def test_a_poison_keeps_the_label_that_its_feature_was_made_for(paired):
 
 def test_within_its_class_every_base_image_shows_what_the_label_says(paired):
     pair, clean, zeta, labels, _ = paired
-    found = pair("--within-class")
+    found = pair("--pairing", "within-class")
     np.testing.assert_array_equal(clean["train_labels"][found["base"]], labels)
     np.testing.assert_array_equal(found["labels"], labels)
     distance = ((zeta[:, None].astype(np.float64) - clean["train"]) ** 2).sum(2)
     distance[labels[:, None] != clean["train_labels"]] = np.inf
     np.testing.assert_array_equal(found["base"], distance.argmin(1))
+
+
+def test_base_images_by_chance_follow_the_poison_seed(paired):
+    pair, clean, zeta, labels, _ = paired
+    found, again, other = (pair("--pairing", "random", "--seed", seed) for seed in (4, 4, 5))
+    np.testing.assert_array_equal(found["base"], again["base"])
+    assert not np.array_equal(found["base"], other["base"])
+    np.testing.assert_array_equal(found["labels"], labels)
+    distance = ((zeta.astype(np.float64) - clean["train"][found["base"]]) ** 2).sum(1)
+    np.testing.assert_allclose(found["distance"], distance)
+
+
+@pytest.mark.parametrize("options", [("--pairing", "random"), ("--seed", 4)])
+def test_a_seed_belongs_to_chance(paired, options, capsys):
+    with pytest.raises(SystemExit):
+        paired[0](*options)
+    assert "--seed: " in capsys.readouterr().err

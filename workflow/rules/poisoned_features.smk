@@ -24,7 +24,7 @@ rule poison_features:
 
 
 rule pair_features:
-    """Each poisoned feature with its nearest clean one: the base image and the label."""
+    """Each poisoned feature with a clean one, mostly the nearest: the base image and the label."""
     input:
         features=FEATURES,
         poisoned=POISONED_FEATURES,
@@ -41,7 +41,7 @@ rule pair_features:
         mem_mb=PLANNED.memory(6, "pair_features"),
         runtime=PLANNED.minutes(10),
     params:
-        option=STEPS.pairing_option,
+        options=STEPS.pairing_options,
     shell:
         "python scripts/pair_features.py --features {input.features:q} --poisoned {input.poisoned:q}"
-        " {params.option:q} {output:q} 2> {log:q}"
+        " {params.options:q} {output:q} 2> {log:q}"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from featpoison.attacks.choices import Choice, Makes, Tint
+from featpoison.attacks.choices import Choice, Makes, Pairing, Tint
 from featpoison.attacks.operations import Sizes, Work
 from featpoison.common.settings import Settings
 from featpoison.common.shards import Shard
@@ -86,11 +86,14 @@ class Attack:
     """Whether a row names beta, the weight of staying close to the base images."""
     poisoned_by: str | None = None
     """The attack on features whose poisoned features it turns into images."""
-    pairing: Literal["all", "within-class"] | None = None
-    """Of an attack that pairs poisoned features with base images: where it looks for the base image, among
-    all images or among those of the poison's label. Rows may choose within-class where this is all."""
+    pairing: Pairing | None = None
+    """Of an attack that pairs poisoned features with base images: where it finds these unless a row says
+    otherwise."""
     by_budget: bool = False
     """Of an attack that makes a target head: whether the head depends on the budget eps_d."""
+    follows: str | None = None
+    """Of an attack that makes a target head from another one, which it needs as `target`: the name of that
+    one."""
     victim: type[Settings] | None = None
     """Class of the settings of the victim that it follows step by step."""
     shardable: bool = False
@@ -112,10 +115,12 @@ class Attack:
         if (choice.beta is not None) != self.has_beta:
             expected = "a value" if self.has_beta else "none"
             raise ValueError(f"'beta' is {choice.beta}, expected {expected} for {self.name}")
-        if choice.pairing is not None and self.pairing != "all":
-            raise ValueError(f"'pairing' is {choice.pairing!r}, expected none for {self.name}")
-        if choice.label is not None and (self.pairing is None or choice.pairing or self.pairing != "all"):
-            expected = "none where base images are not looked for among all images"
+        if choice.pairing is not None and self.pairing in (None, choice.pairing):
+            usual = ", which does so anyway" if self.pairing else ""
+            raise ValueError(f"'pairing' is {choice.pairing!r}, expected none for {self.name}{usual}")
+        paired = choice.pairing or self.pairing
+        if choice.label is not None and paired in (None, "within-class"):
+            expected = "none where base images are not found among images of all labels"
             raise ValueError(f"'label' is {choice.label!r}, expected {expected}, as in {self.name}")
         kind = choice.set if isinstance(choice.set, str) or choice.set is None else "cap"
         if kind not in (self.sets or (None,)):

@@ -9,8 +9,14 @@ from featpoison.common.seeds import stream
 def choose_initial(labels: Tensor, count: int, seed: int) -> Tensor:
     """Indices (count,) of the clean rows that poisons start from: a random choice, each row at most
     ceil(count / N) times."""
-    generator = stream(seed, device=torch.device("cpu"))
-    rounds = [torch.randperm(len(labels), generator=generator) for _ in range(-(-count // len(labels)))]
+    return choose_rows(len(labels), count, seed)
+
+
+def choose_rows(rows: int, count: int, seed: int, *place: int) -> Tensor:
+    """A random choice of `count` of so many rows, each at most ceil(count / rows) times, from the stream of
+    `seed` at `place` (`common/seeds.py`)."""
+    generator = stream(seed, *place, device=torch.device("cpu"))
+    rounds = [torch.randperm(rows, generator=generator) for _ in range(-(-count // rows))]
     return torch.cat(rounds)[:count]
 
 

@@ -19,7 +19,7 @@ NUMBER = r"\d+(?:\.\d+)?(?:e-?\d+)?"
 NAME = r"[a-z][a-z0-9.-]*"
 SEGMENT = (
     rf"(?P<method>{NAME})(?:_(?P<set>free|valid|constrained|(?P<kind>cap|emittable)(?P<cap>{NUMBER})))?"
-    rf"(?:_beta(?P<beta>{NUMBER}))?(?:_(?P<pairing>within-class))?(?:_(?P<label>base)-label)?"
+    rf"(?:_beta(?P<beta>{NUMBER}))?(?:_(?P<pairing>all|within-class|random))?(?:_(?P<label>base)-label)?"
     rf"(?:_(?P<target>{NAME}))?"
 )
 PATTERN = re.sub(r"\?P<\w+>", "?:", SEGMENT)
@@ -38,6 +38,9 @@ Set = Literal["free", "valid", "constrained", "emittable"] | PositiveFloat
 images, near the base images. A number: features whose norm is at most this many times the clean features'
 mean norm. `emittable`: such features, with the norm cap that the row names as `cap`, and no negative entry
 where the encoder never emits one."""
+Pairing = Literal["all", "within-class", "random"]
+"""Where the base image of a poisoned feature comes from: the nearest of all clean images, the nearest of the
+poison's label, or any clean image by chance."""
 
 
 class Choice(Settings):
@@ -47,7 +50,7 @@ class Choice(Settings):
     set: Set | None = None
     cap: PositiveFloat | None = None
     beta: PositiveFloat | None = None
-    pairing: Literal["within-class"] | None = None
+    pairing: Pairing | None = None
     label: Literal["base"] | None = None
     target: str | None = None
 
@@ -80,7 +83,7 @@ def parse(segment: str) -> Choice:
     found = re.fullmatch(SEGMENT, segment)
     if found is None:
         raise ValueError(
-            f"{segment!r}: expected METHOD[_SET][_betaBETA][_within-class][_base-label][_TARGET], as "
+            f"{segment!r}: expected METHOD[_SET][_betaBETA][_PAIRING][_base-label][_TARGET], as "
             "gc-input_free_gradpc-feature"
         )
     part: dict[str, Any] = found.groupdict()

@@ -14,11 +14,14 @@ NAMES = (
     "reachable",
     "reachable-bounded",
     "permuted",
+    "random-step",
     "gc-feature",
     "decoder-inversion",
     "feature-matching",
     "exact-feature",
     "exact-feature-matching",
+    "pushed-feature",
+    "pushed-feature-matching",
     "exact-input",
     "emn-original",
     "emn-end-to-end",
@@ -54,7 +57,9 @@ def is_targeted(name: str) -> bool:
     """Whether an attack aims at a target head, itself or through the poisoned features that it turns into
     images."""
     attack = load(name)
-    return "target" in attack.needs or (attack.poisoned_by is not None and is_targeted(attack.poisoned_by))
+    if attack.poisoned_by is not None:
+        return is_targeted(attack.poisoned_by)
+    return "target" in attack.needs and attack.makes != "target"
 
 
 def making(*makes: Makes) -> tuple[str, ...]:

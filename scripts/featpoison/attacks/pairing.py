@@ -1,12 +1,17 @@
 """Pairing (paper, section 4.2.2): the base image of a poisoned feature is the clean image with the nearest
-feature."""
+feature. Without that choice it is any clean image."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from featpoison.attacks.base_rows import choose_rows
+
 CANDIDATES = 8  # of each block, ranked again in float64
+PLACE = 10**9
+"""The place of random base images among the streams of a poison seed: far from the streams of all small
+seeds, which choose the rows that attacks start from."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,17 @@ def nearest_of_class(zeta: Tensor, labels: Tensor, clean: Tensor, clean_labels: 
         found = nearest_clean(zeta[own], clean[rows])
         index[own], distance[own] = rows[found.index], found.distance
     return Pairs(index=index, distance=distance)
+
+
+def any_clean(zeta: Tensor, clean: Tensor, seed: int) -> Pairs:
+    """A clean row by chance for each row of `zeta` (n, d), whatever its label (this project): beside it shows
+    what the search for the nearest is worth.
+
+    `seed` is the poison seed; the rows are drawn independently of those from which the attack on features
+    started. Each row is drawn at most ceil(n / N) times.
+    """
+    index = choose_rows(len(clean), len(zeta), seed, PLACE).to(zeta.device)
+    return Pairs(index=index, distance=(clean[index].double() - zeta.double()).square().sum(1))
 
 
 def _nearest(zeta: Tensor, clean: Tensor, centre: Tensor, block: int) -> Pairs:

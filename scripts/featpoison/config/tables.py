@@ -7,7 +7,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack
-from featpoison.attacks.choices import DEFAULT_TARGET, Set
+from featpoison.attacks.choices import DEFAULT_TARGET, Pairing, Set
 from featpoison.common.settings import Settings
 from featpoison.config.encoders import Name
 from featpoison.defences import names as defences
@@ -38,12 +38,13 @@ class TableRow(Row):
     """With `set: emittable`, the largest norm of a poisoned feature in units of the mean clean norm."""
     beta: PositiveFloat | None = None
     """Feature matching of any kind: weight of staying close to the base image."""
-    pairing: Literal["within-class"] | None = None
-    """Feature matching: `within-class` looks for base images only among those of the poison's label, so that
-    labels look right; null: among all images."""
+    pairing: Pairing | None = None
+    """Feature matching, where it is not what the attack does anyway: `within-class` looks for the nearest
+    base image only among those of the poison's label, so that labels look right; `all` among all images;
+    `random` takes any image by chance. Null: the attack's own way; of feature-matching that is among all."""
     label: Literal["base"] | None = None
-    """Feature matching among all images: `base` gives each poison the label of its base image, for which the
-    poisoned feature was not made; null: the label of the poisoned feature."""
+    """Feature matching whose base images have any label: `base` gives each poison the label of its base
+    image, for which the poisoned feature was not made; null: the label of the poisoned feature."""
     target: str | None = None
     """Target head of an attack that has one; null: gradpc-feature, the paper's."""
     # Not strict: a list stays a list when it has passed through `_usual_choices`.

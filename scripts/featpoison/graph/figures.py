@@ -126,7 +126,7 @@ class Figures:
     # The figures of this project: reach and frontier.
 
     def reached_targets(self, wildcards: Wildcards) -> list[str]:
-        """All target heads of the figures' scenario; of those that depend on the budget, one for each."""
+        """The target heads of the figures' scenario; of those that depend on the budget, one for each."""
         place = self._place
         free = [
             self.steps.target_file(name, **place) for name in self.steps.targets if name != "gradpc-input"
@@ -134,6 +134,7 @@ class Figures:
         return free + [
             self.steps.target_file(name, budget=number(budget), **place)
             for name in self.steps.targets_of_budget
+            if attacks.load(name).follows is None  # not those made from another one, for comparison
             for budget in self.shown_budgets
         ]
 

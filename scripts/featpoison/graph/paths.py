@@ -3,9 +3,10 @@ the configuration, an attack with its choices (`attacks/choices.py`), a budget a
 
 import re
 from collections.abc import Iterable
+from typing import get_args
 
 from featpoison.attacks import names as attacks
-from featpoison.attacks.choices import Makes
+from featpoison.attacks.choices import Makes, Pairing
 from featpoison.records import provenance
 
 ARCHIVES = "data/downloads"
@@ -63,7 +64,7 @@ PATTERNS = (
 """Of the products whose settings the audit compares."""
 
 DECODER_KINDS = ("plain", "end-to-end", "skip")
-PAIRINGS = ("all", "within-class")
+PAIRINGS = get_args(Pairing)
 
 
 def one_of(names: Iterable[str]) -> str:

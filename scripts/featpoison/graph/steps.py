@@ -43,6 +43,7 @@ from featpoison.records import provenance
 
 Wildcards = Any
 """Anything with the wildcards of a path as attributes."""
+PLACE_OF_TARGET = ("dataset", "encoder", "budget")
 FROZEN_NOISE = "emn-input"
 """The EMN attack whose victims are linear heads on the frozen encoder."""
 
@@ -142,8 +143,9 @@ class Steps:
         def path(need: Need) -> str:
             if need != "target":
                 return patterns[need].format(**(known | own))
-            assert choice.target is not None  # a targeted attack has one
-            return self.target_file(choice.target, **known)
+            target = choice.target or attack.follows
+            assert target is not None  # a targeted attack has one, and a target may be made from another
+            return self.target_file(target, **{key: known[key] for key in PLACE_OF_TARGET if key in known})
 
         return {need: path(need) for need in attack.needs}
 
@@ -202,9 +204,10 @@ class Steps:
         """The code of a defence's step."""
         return code("defend_poisons.py", defences.module_of(wildcards.defence))
 
-    def pairing_option(self, wildcards: Wildcards) -> str:
-        """Where base images are looked for, for the command line."""
-        return "--within-class" if wildcards.pairing == "within-class" else ""
+    def pairing_options(self, wildcards: Wildcards) -> list[str]:
+        """Where base images come from, for the command line."""
+        chance = ["--seed", wildcards.seed] if wildcards.pairing == "random" else []
+        return ["--pairing", wildcards.pairing, *chance]
 
     # Pre-training.
 

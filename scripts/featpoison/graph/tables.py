@@ -18,6 +18,8 @@ from featpoison.results.rows import Request, Row, set_words
 FORMATS = ("csv", "tex", "pdf", "png")
 SHARED = {"features": FEATURES, "clean": CLEAN_HEADS}
 """What the results of a scenario share, by the names of `results.samples.ScenarioFiles`."""
+PAIRED = {"all": "nearest of all", "within-class": "within class", "random": "random bases"}
+"""Where base images come from, in titles."""
 
 
 class Tables:
@@ -32,7 +34,7 @@ class Tables:
         attack = attacks.load(row.method)
         remarks = [] if row.beta is None else [f"beta = {row.beta:g}"]
         if row.pairing is not None:
-            remarks.append("within class")
+            remarks.append(PAIRED[row.pairing])
         if row.label is not None:
             remarks.append(f"{row.label} labels")
         own = lu2024.title_of(row)
