@@ -18,6 +18,7 @@ from featpoison.defences.defence import Defence
 from featpoison.downstream.networks import NetworkVictims
 from featpoison.downstream.trajectory import Trajectory
 from featpoison.downstream.victims import Victims
+from featpoison.encoders.architecture import Architecture
 from featpoison.pretraining.simclr import SimCLR
 from featpoison.pretraining.training import Training
 
@@ -133,6 +134,13 @@ class Declared(Settings):
             return pretraining.simclr
         own = {name: getattr(pretraining.simclr, name) for name in SimCLR.model_fields}
         return Training(**own, subset=pretraining.subset, snapshots=snapshots)
+
+    def architecture_of(self, encoder: str) -> Architecture | None:
+        """What an encoder is, as far as the configuration says it: not of files that say it themselves."""
+        entry = self.encoders[encoder]
+        if entry.snapshot:
+            entry = self.encoders[entry.snapshot.encoder]
+        return entry.pretraining.simclr.architecture if entry.pretraining else entry.architecture
 
     def settings_of(self, part: Attack | Defence) -> Settings:
         """The settings of an attack or a defence."""
