@@ -1,7 +1,7 @@
 """All that a configuration declares: its fields, and what follows from them."""
 
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import pydantic
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -39,10 +39,14 @@ def _sections(name: str, parts: Collection[Attack | Defence], documentation: str
     return pydantic.create_model(name, __base__=Settings, __doc__=documentation, **fields)
 
 
-Attacks = _sections(
-    "Attacks", attacks.load_all().values(), "Settings of the attacks; some attacks share a section."
-)
-Defences = _sections("Defences", defences.load_all().values(), "Settings of the defences.")
+if TYPE_CHECKING:  # their fields are known when the attacks and defences have been loaded
+    Attacks: TypeAlias = Any
+    Defences: TypeAlias = Any
+else:
+    Attacks = _sections(
+        "Attacks", attacks.load_all().values(), "Settings of the attacks; some attacks share a section."
+    )
+    Defences = _sections("Defences", defences.load_all().values(), "Settings of the defences.")
 
 
 class Declared(Settings):
@@ -82,9 +86,9 @@ class Declared(Settings):
     emn_shards: PositiveInt = 1
     """GPUs of one job over which EMN spreads the noise steps of its images. They are GPUs of one job and not
     jobs, because the network is trained between the noise steps."""
-    attacks: Attacks = Attacks()  # type: ignore[valid-type]
+    attacks: Attacks = Attacks()
     """Settings of the attacks."""
-    defences: Defences = Defences()  # type: ignore[valid-type]
+    defences: Defences = Defences()
     """Settings of the defences."""
     tables: dict[Annotated[str, Field(pattern=r"^table\d+$")], Table]
     """Tables by the paper's number."""

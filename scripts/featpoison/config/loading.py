@@ -77,7 +77,7 @@ def read(path: Path) -> dict:
 class _OnceEach(yaml.SafeLoader):
     """A loader of YAML that refuses a key which a mapping has already."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)  # before `<<` brings in keys that own ones may override
         seen = set()
         for key, _ in node.value:
