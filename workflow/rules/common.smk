@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from featpoison import config as configuration
 from featpoison.attacks import choices
 from featpoison.attacks import names as attacks
-from featpoison.audit import users
+from featpoison.audit.plan import watch
 from featpoison.costs import resources as planned
 from featpoison.defences import names as defences
 from featpoison.graph.figures import Figures
@@ -50,12 +50,11 @@ from featpoison.graph.steps import Steps
 from featpoison.graph.tables import Tables
 
 try:
-    CONFIG = configuration.parse(config, "configuration")
+    CONFIG, USER = configuration.of_files(workflow.configfiles, config)
 except configuration.ConfigError as error:
     raise WorkflowError(str(error))
 
-STEPS, TABLES, SHOWN = Steps(CONFIG), Tables(CONFIG), Figures(CONFIG)
-PRETRAINING = PretrainingTables(CONFIG)
+STEPS, TABLES, SHOWN, PRETRAINING = (of(CONFIG) for of in (Steps, Tables, Figures, PretrainingTables))
 PLANNED = planned.Resources(CONFIG)
 GPU, OUTPUT = PLANNED.gpu, CONFIG.output
 
@@ -119,8 +118,4 @@ def quantized_shards(wildcards):
     return gather.quantize(QUANTIZED_SHARD, **wildcards) if spread else []
 
 
-def quantized_option(wildcards, input):
-    return ["--quantized", *input.quantized] if input.quantized else []
-
-
-users.watch(workflow, STEPS, replace=CONFIG.replace)
+watch(workflow, STEPS, USER, replace=CONFIG.replace)

@@ -20,7 +20,7 @@ rule make_emn_noise:
         options=STEPS.attack_options,
     shell:
         "python scripts/make_emn_noise.py {params.options:q} --seed {wildcards.seed:q} --devices "
-        "{resources.gpu:q} {output:q} 2> {log:q}"
+        "{resources.gpu} {output:q} 2> {log:q}"
 
 
 rule evaluate_emn:

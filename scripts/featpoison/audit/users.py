@@ -10,13 +10,12 @@ configuration files.
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from featpoison.audit.lineage import read_record
 from featpoison.audit.settings_comparison import differences
 from featpoison.common.files import replacing
 from featpoison.graph.steps import Steps
-from featpoison.records.provenance import ROOT, relative
+from featpoison.records.provenance import ROOT
 
 LIST = "data/.users.json"
 
@@ -67,41 +66,6 @@ def enlist(configuration: str, needed: Iterable[str], replaced: Iterable[str] = 
     if json.dumps(users, sort_keys=True) != before:
         with replacing(ROOT / LIST) as temporary:
             temporary.write_text(json.dumps(users, indent=0, sort_keys=True) + "\n")
-
-
-def watch(workflow: Any, steps: Steps, *, replace: bool) -> None:
-    """Have Snakemake's `workflow` check each plan when it has been built, and list the configuration for its
-    products when a run starts.
-
-    `replace`: whether other configurations' products may be replaced. Snakemake has no event for a finished
-    plan, so the method that builds it is wrapped; jobs of a run that is under way are not asked again.
-    """
-    from snakemake.exceptions import WorkflowError
-    from snakemake.io import is_flagged
-
-    configuration = " + ".join(relative(Path(name)) for name in workflow.configfiles)
-    build = workflow._build_dag
-
-    def build_and_check() -> None:
-        build()
-        if not workflow.is_main_process or workflow.touch or replace:
-            return
-        jobs = workflow.dag.needrun_jobs()
-        planned = {str(path): [*map(str, job.input)] for job in jobs for path in job.output}
-        try:
-            check(steps, configuration, planned)
-        except InUse as error:
-            raise WorkflowError(str(error)) from None
-
-    def enlist_plan(log: str) -> None:
-        kept = [str(path) for job in workflow.dag.jobs for path in job.output if not is_flagged(path, "temp")]
-        replaced = (
-            [str(path) for job in workflow.dag.needrun_jobs() for path in job.output] if replace else []
-        )
-        enlist(configuration, kept, replaced)
-
-    workflow._build_dag = build_and_check
-    workflow.onstart(enlist_plan)
 
 
 def _reason(steps: Steps, product: str, inputs: Iterable[str]) -> str | None:
