@@ -3,7 +3,7 @@ documentation of every knob."""
 
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
@@ -19,6 +19,7 @@ from featpoison.attacks.longest_features import LongestFeatures
 from featpoison.attacks.pretraining_attack import PretrainingAttack
 from featpoison.common.settings import Settings
 from featpoison.datasets.downloads import Source
+from featpoison.datasets.sizes import side_of
 from featpoison.datasets.sources import Dataset
 from featpoison.defences import names as defences
 from featpoison.defences.defence import Defence
@@ -298,6 +299,150 @@ class Table(Settings):
         return self.budgets if row.budgets is None else row.budgets
 
 
+class Replaced(Settings):
+    """What stands in the place of a stage: the fields of a row that differ from those of the full pipeline.
+
+    A field that is not given is that of the full pipeline; null takes it away.
+    """
+
+    method: Annotated[str | None, Field(json_schema_extra={"enum": list(attacks.NAMES)})] = None
+    """Attack."""
+    set: Set | None = None
+    """What its poisons are kept in, as in a row of a table."""
+    cap: PositiveFloat | None = None
+    """Norm cap of the set emittable."""
+    beta: PositiveFloat | None = None
+    """Weight of staying close to the base image."""
+    pairing: Pairing | None = None
+    """Where base images come from."""
+    label: Literal["base"] | None = None
+    """Whose labels the poisons have."""
+    target: str | None = None
+    """Target head."""
+
+
+REPLACEABLE = {
+    "target": {"target"},
+    "canceling": {"method", "set", "cap", "target", "pairing"},
+    "inversion": {"method", "beta", "pairing"},
+    "label": {"label"},
+}
+"""The stages of a pipeline, and the fields of a row that belong to each. Another way of canceling may have no
+target head, and has to be told the pairing where its own is another one."""
+
+
+class Pipeline(Settings):
+    """An attack in stages, and what stands in the place of one stage at a time."""
+
+    full: TableRow
+    """The whole pipeline."""
+    target: tuple[Replaced, ...] = ()
+    """Stage 1: other target heads."""
+    canceling: tuple[Replaced, ...] = ()
+    """Stage 2: other poisoned features."""
+    inversion: tuple[Replaced, ...] = ()
+    """Stage 3: other images, or none, where the method makes features."""
+    label: tuple[Replaced, ...] = ()
+    """Other labels."""
+
+    @model_validator(mode="after")
+    def _one_stage_at_a_time(self) -> Self:
+        """The error names stage and row, counted from 0."""
+        known = [self.full.choice]
+        for stage, index, changed in self._changes():
+            key = f"{stage}.{index}"
+            if wrong := sorted(changed.model_fields_set - REPLACEABLE[stage]):
+                expected = ", ".join(sorted(REPLACEABLE[stage]))
+                raise ValueError(f"{key}: {wrong[0]!r} is no part of this stage, expected some of {expected}")
+            try:
+                row = self._row(changed)
+            except pydantic.ValidationError as error:
+                told = error.errors()[0]
+                place = ".".join(map(str, (key, *told["loc"])))
+                raise ValueError(f"{place}: {told['msg']}") from None
+            if row.choice in known:
+                raise ValueError(f"{key}: {row.choice.segment} is here already, expected another row")
+            if stage != "inversion" and row.attack.pairing and self._paired(row) != self._paired(self.full):
+                text = f"expected {self._paired(self.full)!r}, that of the full pipeline"
+                raise ValueError(f"{key}: 'pairing' is {self._paired(row)!r}, {text}")
+            known.append(row.choice)
+        return self
+
+    @property
+    def rows(self) -> list[tuple[str, TableRow]]:
+        """The stages by name, each with a row that has it replaced, in order."""
+        return [(stage, self._row(changed)) for stage, _, changed in self._changes()]
+
+    def _changes(self) -> Iterator[tuple[str, int, Replaced]]:
+        for stage in REPLACEABLE:
+            for index, changed in enumerate(getattr(self, stage)):
+                yield stage, index, changed
+
+    def _row(self, changed: Replaced) -> TableRow:
+        own = changed.model_dump(include=changed.model_fields_set)
+        return TableRow(**self.full.choice.model_dump() | own)
+
+    def _paired(self, row: TableRow) -> str | None:
+        return row.pairing or row.attack.pairing
+
+
+class Ablation(Settings):
+    """The table and the figure of the stage ablation."""
+
+    scenario: Name = "fine-tuning"
+    """Key of `scenarios`."""
+    budget: Annotated[float, Field(gt=0)] = 0.03
+    """eps_d, of all rows."""
+    pipelines: Annotated[tuple[Pipeline, ...], Field(min_length=1)]
+    """Pipelines in order; each row is compared with the full one of its own."""
+
+    @model_validator(mode="after")
+    def _rows_fit(self) -> Self:
+        for index, pipeline in enumerate(self.pipelines):
+            for row in (pipeline.full, *(row for _, row in pipeline.rows)):
+                check_alone(f"pipelines.{index}", row, ("features", "images"))
+        return self
+
+
+class TransferMatrix(Settings):
+    """The transfer matrix: images that are made against one encoder, for victims on another."""
+
+    dataset: Name
+    """Data set of images and heads."""
+    encoders: Annotated[tuple[Name, ...], Field(min_length=2)]
+    """Encoders of the victims, the columns."""
+    attacked: tuple[Name, ...] | None = None
+    """Encoders that images are made against, the rows; null: all of `encoders`."""
+    budget: Annotated[float, Field(gt=0)] = 0.03
+    """eps_d."""
+    rows: Annotated[tuple[TableRow, ...], Field(min_length=1)]
+    """Attacks that make images, a matrix each."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The encoders that images are made against."""
+        return self.encoders if self.attacked is None else self.attacked
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for key, names in (("encoders", self.encoders), ("attacked", self.sources)):
+            if not names or len(set(names)) < len(names):
+                raise ValueError(f"{key}: {list(names)}, expected at least one and none twice")
+        for index, row in enumerate(self.rows):
+            check_alone(f"rows.{index}", row, ("images",))
+        return self
+
+
+def check_alone(key: str, row: TableRow, makes: tuple[str, ...]) -> None:
+    """Raise ValueError, naming the row, where it makes something else, or says what belongs to tables."""
+    if row.attack.makes not in makes:
+        expected = f"expected an attack that makes {' or '.join(makes)}"
+        raise ValueError(f"{key}: {row.method} makes {row.attack.makes}, {expected}")
+    for name in ("budgets", "defence"):
+        if getattr(row, name) is not None:
+            raise ValueError(f"{key}: {name!r} is given, expected none outside tables")
+
+
 class PretrainingRow(Settings):
     """A row of the table of attacks on pre-training."""
 
@@ -430,6 +575,11 @@ class Config(Settings):
     pretraining_table: PretrainingTable | None = None
     """The table of attacks on pre-training, `pretraining.csv`, and its figures; null: none."""
 
+    ablation: Ablation | None = None
+    """The stage ablation, `ablation.csv`, and its figure `worth`; null: none."""
+    transfer_matrix: TransferMatrix | None = None
+    """The transfer matrix, `transfer.csv`, and its heat map; null: none."""
+
     def lineage(self, encoder: str) -> list[str]:
         """An encoder, the one that it is made from, and so on."""
         found = [encoder]
@@ -465,6 +615,15 @@ class Config(Settings):
         own = {name: getattr(pretraining.simclr, name) for name in SimCLR.model_fields}
         return Training(**own, subset=pretraining.subset, snapshots=snapshots)
 
+    def image_side_of(self, encoder: str) -> int | None:
+        """Side in pixels of the images that an encoder was trained on here and takes as they are; None where
+        it resizes images itself or comes from elsewhere, so that this is not known."""
+        for name in self.lineage(encoder):
+            if pretraining := self.encoders[name].pretraining:
+                resized = pretraining.simclr.architecture.side is not None
+                return None if resized else side_of(self.datasets[pretraining.dataset])
+        return None
+
     def settings_of(self, part: Attack | Defence) -> Settings:
         """The settings of an attack or a defence."""
         return getattr(self.attacks if isinstance(part, Attack) else self.defences, part.key)
@@ -480,6 +639,7 @@ class Config(Settings):
                     f"the {kind} {name} does not exist, expected a path relative to the repository"
                 )
         check_pretraining(self)
+        check_sides(self)
         shown = self.figures
         for beta in (*shown.betas, *shown.transfer_betas):
             try:
@@ -513,6 +673,7 @@ class Config(Settings):
                     yield f"tables.{name}.rows.{index}.scenario", row.scenario, self.scenarios
         if self.tables:  # without any there are no such figures
             yield "figures.scenario", self.figures.scenario, self.scenarios
+        yield from self._references_of_studies()
         for name in self.figures.emn:
             yield "figures.emn", name, self.scenarios
         if self.pretraining_table:
@@ -520,6 +681,15 @@ class Config(Settings):
         for key in ("transfer", "examples"):
             if name := getattr(self.figures, key):
                 yield f"figures.{key}", name, self.scenarios
+
+    def _references_of_studies(self):
+        if self.ablation:
+            yield "ablation.scenario", self.ablation.scenario, self.scenarios
+        if matrix := self.transfer_matrix:
+            yield "transfer_matrix.dataset", matrix.dataset, self.datasets
+            for key, names in (("encoders", matrix.encoders), ("attacked", matrix.sources)):
+                for name in names:
+                    yield f"transfer_matrix.{key}", name, self.encoders
 
     def _references_of_encoder(self, key: str, entry: EncoderEntry):
         if entry.snapshot:
@@ -574,6 +744,21 @@ def check_pretraining(config: Config) -> None:
         _check_clean(config, "pretraining_table.clean", table.clean)
         for index, row in enumerate(table.rows):
             _check_row(config, table, row, f"pretraining_table.rows.{index}")
+
+
+def check_sides(config: Config) -> None:
+    """Raise ValueError, naming the encoder and both sizes, where an encoder of the transfer matrix is for
+    images of another size than those of its data set. All names exist."""
+    if (matrix := config.transfer_matrix) is None:
+        return
+    side = side_of(config.datasets[matrix.dataset])
+    for name in (*matrix.encoders, *matrix.sources):
+        own = config.image_side_of(name)
+        if own not in (None, side):
+            raise ValueError(
+                f"transfer_matrix.encoders: {name!r} is trained on images of {own} px, expected {side} px as "
+                f"the images of {matrix.dataset}, or an architecture with a 'side'"
+            )
 
 
 def _check_order(config: Config, path: list[str]) -> None:
