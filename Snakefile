@@ -22,6 +22,8 @@ include: "workflow/rules/emn.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
+include: "workflow/rules/ablation.smk"
+include: "workflow/rules/transfer.smk"
 
 
 rule all:
@@ -31,3 +33,5 @@ rule all:
         SHOWN.figure_files,
         TABLES.claim_files,
         PRETRAINING.files,
+        ABLATION.files,
+        TRANSFER.files,

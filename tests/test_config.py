@@ -120,6 +120,102 @@ def test_errors_name_key_value_and_expectation(demo, keys, value, message):
     assert str(caught.value).startswith("demo.yaml: ")
 
 
+PIPELINE = "ablation.pipelines.1"
+WRONG_STUDIES = [
+    ("ablation.scenario", "moon", r"ablation\.scenario: 'moon' is unknown"),
+    ("ablation.pipelines", [], "at least 1 item"),
+    (
+        f"{PIPELINE}.inversion.0",
+        {"method": "tgda"},
+        r"ablation\.pipelines\.1: .*inversion\.0: .*'method' is 'tgda', expected one of",
+    ),
+    (
+        f"{PIPELINE}.inversion.0",
+        {"target": "permuted"},
+        r"inversion\.0: 'target' is no part of this stage, expected some of beta, method, pairing",
+    ),
+    (
+        f"{PIPELINE}.inversion.0",
+        {"beta": 0.1},
+        r"inversion\.0: .*_beta0\.1_.* is here already, expected another",
+    ),
+    (f"{PIPELINE}.inversion.0", {"beta": 0.25}, r"inversion\.4: .*_beta0\.25_.* is here already"),
+    (
+        f"{PIPELINE}.canceling.0",
+        {"method": "exact-feature-matching", "target": None},
+        r"canceling\.0: 'pairing' is 'within-class', expected 'all', that of the full pipeline",
+    ),
+    (
+        f"{PIPELINE}.canceling.0",
+        {"method": "exact-feature-matching"},
+        "expected one of: none, for exact-feature",
+    ),
+    (
+        "ablation.pipelines",
+        [{"full": {"method": "reachable"}}],
+        r"ablation: .*pipelines\.0: reachable makes target, expected an attack that makes features or images",
+    ),
+    (
+        f"{PIPELINE}.full.defence",
+        "magnitude-filter",
+        r"pipelines\.1: 'defence' is given, expected none outside tables",
+    ),
+    ("transfer_matrix.dataset", "mnist", r"transfer_matrix\.dataset: 'mnist' is unknown"),
+    ("transfer_matrix.encoders.1", "resnet", r"transfer_matrix\.encoders: 'resnet' is unknown"),
+    ("transfer_matrix.attacked.1", "resnet", r"transfer_matrix\.attacked: 'resnet' is unknown"),
+    ("transfer_matrix.attacked", [], r"attacked: \[\], expected at least one and none twice"),
+    ("transfer_matrix.encoders.1", "embedded-simclr-cifar10", "expected at least one and none twice"),
+    (
+        "transfer_matrix.rows.0",
+        {"method": "gc-feature", "target": "permuted"},
+        r"rows\.0: gc-feature makes features, expected an attack that makes images",
+    ),
+    ("transfer_matrix.rows.1.budgets", [0.03], r"rows\.1: 'budgets' is given, expected none outside tables"),
+]
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"), WRONG_STUDIES, ids=[f"{keys}={value}" for keys, value, _ in WRONG_STUDIES]
+)
+def test_errors_of_studies_name_the_row_the_value_and_the_expectation(demo, keys, value, message):
+    with pytest.raises(ConfigError, match=message):
+        config.parse(put(demo, keys, value), "demo.yaml")
+
+
+def of_other_images(demo, **architecture) -> dict:
+    """The demo with an encoder of the matrix that is trained on images of 64 px."""
+    larger = demo["datasets"]["cifar10-5k"] | {"format": "eurosat", "members": {}}
+    values = put(demo, "datasets.larger", larger)
+    values = put(values, "encoders.other.pretraining.dataset", "larger")
+    values = put(values, "encoders.later.pretraining", {"dataset": "cifar10-5k", "start": "other"})
+    for name in ("other", "later"):
+        values = put(values, f"encoders.{name}.pretraining.simclr", {"architecture": architecture})
+    return values
+
+
+@pytest.mark.parametrize("key", ["encoders", "attacked"])
+def test_an_encoder_of_the_matrix_for_images_of_another_size_is_named(demo, key):
+    message = "'other' is trained on images of 64 px, expected 32 px as the images of cifar10-5k"
+    with pytest.raises(ConfigError, match=message):
+        config.parse(put(of_other_images(demo), f"transfer_matrix.{key}.1", "other"), "demo.yaml")
+    for fits in (
+        "later",
+        "embedded-simclr-tiny-imagenet",
+    ):  # the last training counts; of weights nothing is known
+        config.parse(put(of_other_images(demo), f"transfer_matrix.{key}.1", fits), "demo.yaml")
+    resizing = put(of_other_images(demo, side=32), f"transfer_matrix.{key}.1", "other")
+    config.parse(resizing, "demo.yaml")
+
+
+def test_a_field_that_is_null_is_taken_away_and_one_that_is_not_given_stays(demo):
+    pipeline = config.parse(demo, "demo.yaml").ablation.pipelines[1]
+    rows = {(stage, row.choice.segment) for stage, row in pipeline.rows}
+    assert ("inversion", "gc-feature_emittable4_reachable-bounded") in rows
+    assert ("canceling", "pushed-feature-matching_emittable4_beta0.1") in rows
+    assert ("inversion", "feature-matching_emittable4_beta0.1_random_reachable-bounded") in rows
+    assert ("label", "feature-matching_emittable4_beta0.1_base-label_reachable-bounded") in rows
+
+
 NAMES = "gradpc-input, tgda-input, gc-input, .*, emn-input"
 MATCHED = {"method": "feature-matching", "beta": 0.1}
 WRONG_ROWS = [

@@ -92,9 +92,13 @@ def cancel(initial: Tensor, objective: CancelingLoss, settings: GCFeature, *, wi
 
 
 def _report(settings: GCFeature, objective: CancelingLoss) -> Callable[[int, float], None]:
-    """Progress of one optimiser, by L and the residual."""
+    """Progress of one optimiser: from the steps taken, and L, to a line in the log."""
     progress, size = Progress(settings.iterations, "steps"), objective.clean_gradient.norm().item()
-    return lambda step, L: progress.advance(1, note=f"L {L:.4g}, residual {math.sqrt(2 * L) / size:.3f}")
+
+    def report(taken: int, L: float) -> None:
+        progress.advance(taken - progress.done, note=f"L {L:.4g}, residual {math.sqrt(2 * L) / size:.3f}")
+
+    return report
 
 
 def _by_lbfgs(start: Tensor, objective: CancelingLoss, settings: GCFeature, within: NormBall) -> Canceled:
@@ -134,7 +138,7 @@ def _by_steps(
         if value < settings.threshold or step == settings.iterations:
             break
         zeta = within.project(steps.update(zeta, gradient, step))
-        report(step, value)
+        report(step + 1, value)
     return Canceled(best, first_loss, best_loss, step, rule)
 
 

@@ -25,8 +25,9 @@ from featpoison.downstream.task import Task, read_task
 from featpoison.papers.lu2024 import as_printed, drops_of_table
 from featpoison.records import provenance
 from featpoison.records.provenance import Record
-from featpoison.results.cells import Cell, drops_of, fields_of, request_of, target_cell, victim_cell, written
+from featpoison.results.cells import Cell, drops_of, fields_of, request_of, target_cell, victim_cell
 from featpoison.results.claims import key_of
+from featpoison.results.csv_text import written
 from featpoison.results.rows import Request
 from featpoison.results.samples import Scenario, ScenarioFiles
 from featpoison.softmax import Head

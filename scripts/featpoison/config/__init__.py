@@ -4,9 +4,11 @@ documentation of every knob."""
 from featpoison.config.declared import Attacks, Defences
 from featpoison.config.encoders import EncoderEntry, PoisoningOf, Pretraining, ScreeningBy, Snapshot
 from featpoison.config.loading import Config, ConfigError, load, of_files, parse, read, schema
+from featpoison.config.studies import Ablation, TransferMatrix
 from featpoison.config.tables import Figures, PretrainingRow, PretrainingTable, Scenario, Table, TableRow
 
 __all__ = [
+    "Ablation",
     "Attacks",
     "Config",
     "ConfigError",
@@ -22,6 +24,7 @@ __all__ = [
     "Snapshot",
     "Table",
     "TableRow",
+    "TransferMatrix",
     "load",
     "of_files",
     "parse",

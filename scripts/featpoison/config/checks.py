@@ -5,6 +5,7 @@ from featpoison.attacks.choices import Choice
 from featpoison.config.declared import Declared
 from featpoison.config.encoders import EncoderEntry
 from featpoison.config.tables import PretrainingRow, PretrainingTable, Table
+from featpoison.datasets.sizes import side_of
 from featpoison.encoders.architecture import WITH_MAPS
 from featpoison.papers import lu2024
 from featpoison.records.provenance import ROOT
@@ -21,6 +22,7 @@ def check(config: Declared) -> None:
                 f"{key}: the {kind} {name} does not exist, expected a path relative to the repository"
             )
     check_pretraining(config)
+    check_sides(config)
     for name, table in config.tables.items():
         _check_paper(f"tables.{name}", int(name.removeprefix("table")), table)
     _check_figures(config)
@@ -86,6 +88,7 @@ def _references(config: Declared):
                 yield f"tables.{name}.rows.{index}.scenario", row.scenario, config.scenarios
     if config.tables:  # without any there are no such figures
         yield "figures.scenario", config.figures.scenario, config.scenarios
+    yield from _references_of_studies(config)
     for name in config.figures.emn:
         yield "figures.emn", name, config.scenarios
     if config.pretraining_table:
@@ -93,6 +96,16 @@ def _references(config: Declared):
     for key in ("transfer", "examples"):
         if name := getattr(config.figures, key):
             yield f"figures.{key}", name, config.scenarios
+
+
+def _references_of_studies(config: Declared):
+    if config.ablation:
+        yield "ablation.scenario", config.ablation.scenario, config.scenarios
+    if matrix := config.transfer_matrix:
+        yield "transfer_matrix.dataset", matrix.dataset, config.datasets
+        for key, names in (("encoders", matrix.encoders), ("attacked", matrix.sources)):
+            for name in names:
+                yield f"transfer_matrix.{key}", name, config.encoders
 
 
 def _references_of_encoder(config: Declared, key: str, entry: EncoderEntry):
@@ -164,6 +177,21 @@ def check_pretraining(config: Declared) -> None:
         _check_clean(config, "pretraining_table.clean", table.clean)
         for index, row in enumerate(table.rows):
             _check_row(config, table, row, f"pretraining_table.rows.{index}")
+
+
+def check_sides(config: Declared) -> None:
+    """Raise ValueError, naming the encoder and both sizes, where an encoder of the transfer matrix is for
+    images of another size than those of its data set. All names exist."""
+    if (matrix := config.transfer_matrix) is None:
+        return
+    side = side_of(config.datasets[matrix.dataset])
+    for name in (*matrix.encoders, *matrix.sources):
+        own = config.image_side_of(name)
+        if own not in (None, side):
+            raise ValueError(
+                f"transfer_matrix.encoders: {name!r} is trained on images of {own} px, expected {side} px as "
+                f"the images of {matrix.dataset}, or an architecture with a 'side'"
+            )
 
 
 def _check_order(config: Declared, path: list[str]) -> None:

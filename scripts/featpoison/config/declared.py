@@ -11,7 +11,9 @@ from featpoison.attacks.attack import Attack
 from featpoison.attacks.longest_features import LongestFeatures
 from featpoison.common.settings import Settings
 from featpoison.config.encoders import EncoderEntry, Name, PoisoningOf
+from featpoison.config.studies import Ablation, TransferMatrix
 from featpoison.config.tables import Figures, PretrainingTable, Scenario, Table
+from featpoison.datasets.sizes import side_of
 from featpoison.datasets.sources import Dataset
 from featpoison.defences import names as defences
 from featpoison.defences.defence import Defence
@@ -103,6 +105,10 @@ class Declared(Settings):
     command line, for one run: `--config replace=True`."""
     pretraining_table: PretrainingTable | None = None
     """The table of attacks on pre-training, `pretraining.csv`, and its figures; null: none."""
+    ablation: Ablation | None = None
+    """The stage ablation, `ablation.csv`, and its figure `worth`; null: none."""
+    transfer_matrix: TransferMatrix | None = None
+    """The transfer matrix, `transfer.csv`, and its heat map; null: none."""
 
     def lineage(self, encoder: str) -> list[str]:
         """An encoder, the one that it is made from, and so on."""
@@ -145,6 +151,15 @@ class Declared(Settings):
         if entry.snapshot:
             entry = self.encoders[entry.snapshot.encoder]
         return entry.pretraining.simclr.architecture if entry.pretraining else entry.architecture
+
+    def image_side_of(self, encoder: str) -> int | None:
+        """Side in pixels of the images that an encoder was trained on here and takes as they are; None where
+        it resizes images itself or comes from elsewhere, so that this is not known."""
+        for name in self.lineage(encoder):
+            if pretraining := self.encoders[name].pretraining:
+                resized = pretraining.simclr.architecture.side is not None
+                return None if resized else side_of(self.datasets[pretraining.dataset])
+        return None
 
     def settings_of(self, part: Attack | Defence) -> Settings:
         """The settings of an attack or a defence."""

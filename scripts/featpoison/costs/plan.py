@@ -22,6 +22,7 @@ from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack
 from featpoison.attacks.operations import Sizes, Work, hessian_product, training_pass
 from featpoison.config import Config, EncoderEntry
+from featpoison.datasets.sizes import OFFICIAL_SIZES, side_of
 from featpoison.datasets.sources import Dataset
 from featpoison.datasets.sources import load as load_images
 from featpoison.encoders.architecture import Architecture
@@ -32,16 +33,6 @@ from featpoison.records.seal import read_metadata
 
 NEWTON_PRODUCTS = 500
 """Hessian-vector products of one converged victim: a round figure above what the demo's clean heads take."""
-OFFICIAL_SIZES = {
-    "cifar-10-binary": (50_000, 10_000, 32, 10),
-    "cifar-100-binary": (50_000, 10_000, 32, 100),
-    "fashion-mnist": (60_000, 10_000, 32, 10),
-    "patch-camelyon": (262_144, 32_768, 96, 2),
-    "tiny-imagenet-200": (100_000, 10_000, 64, 200),
-    "stl-10-binary": (5_000, 8_000, 96, 10),
-    "eurosat": (21_600, 5_400, 64, 10),
-}
-"""Training images, test images, side, classes: of archives that are not here yet, by format."""
 
 
 @cache
@@ -79,8 +70,8 @@ def _sizes(name: str, dataset: Dataset) -> tuple[int, int, int, int]:
             images.train_images.shape[-1],
             len(images.classes),
         )
-    train, test, side, classes = OFFICIAL_SIZES[dataset.format]
-    return dataset.train_images or train, test, dataset.side or side, classes
+    train, test, _, classes = OFFICIAL_SIZES[dataset.format]
+    return dataset.train_images or train, test, side_of(dataset), classes
 
 
 def _architecture(config: Config, encoder: str) -> Architecture:
@@ -173,11 +164,12 @@ def _attack(job: PlannedJob) -> Attack:
 
 
 def _sizes_of_job(job: PlannedJob, config: Config, sizing: Sizing) -> Sizes:
-    """The sizes of the job's data set, which for pre-training is not in its path."""
+    """The sizes of the job's data set, which for pre-training is not in its path, seen through the encoder of
+    its victims, which where poisons travel is not the first of its path."""
     dataset = job.wildcards.get("dataset")
     if dataset is None:
         dataset = Path(Steps(config).pretraining_images(SimpleNamespace(**job.wildcards))).stem
-    return sizing(dataset, job.wildcards["encoder"])
+    return sizing(dataset, job.wildcards.get("onto", job.wildcards["encoder"]))
 
 
 def _poisons(sizes: Sizes, job: PlannedJob) -> int:
@@ -258,6 +250,12 @@ def _evaluation(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
     return _heads(sizes, config, sets, _poisons(sizes, job)) + Work(own)
 
 
+def _transfer(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    """The features of all poison seeds' images, and the victims on them."""
+    sets, poisons = len(config.poison_seeds), _poisons(sizes, job)
+    return _heads(sizes, config, sets, poisons) + Work(sets * poisons * sizes.forward)
+
+
 def _quantized(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
     rows = len(config.poison_seeds) * _poisons(sizes, job) / config.evaluation_shards
     return Work(rows * sizes.forward, bytes=rows * sizes.feature_bytes)
@@ -289,6 +287,7 @@ WORK: dict[str, Callable[[Sizes, Config, PlannedJob], Work]] = {
     "train_decoder": _decoder,
     "extract_quantized": _quantized,
     "evaluate_attack": _evaluation,
+    "evaluate_transfer": _transfer,
     "evaluate_emn": _emn_victims,
 }
 
@@ -302,6 +301,11 @@ def _memory_of_evaluation(sizes: Sizes, config: Config, job: PlannedJob) -> floa
     if _attack(job).makes == "images":
         return sizes.held(n, features=6, poisons=12, poisoned=12)
     return sizes.held(n, features=6, poisoned=6)
+
+
+def _memory_of_transfer(sizes: Sizes, config: Config, job: PlannedJob) -> float:
+    n = len(config.poison_seeds) * _poisons(sizes, job)
+    return sizes.held(n, features=6, poisons=6, poisoned=8)
 
 
 def _memory_of_emn(sizes: Sizes, config: Config, job: PlannedJob) -> float:
@@ -323,6 +327,7 @@ MEMORY: dict[str, Callable[[Sizes, Config, PlannedJob], float]] = {
     "defend_poisons": lambda sizes, config, job: sizes.held(_poisons(sizes, job), poisons=3),
     "extract_quantized": _memory_of_quantized,
     "evaluate_attack": _memory_of_evaluation,
+    "evaluate_transfer": _memory_of_transfer,
     "evaluate_emn": _memory_of_emn,
 }
 """Bytes of float32 arrays held at once; upper bounds, the largest of them measured

@@ -36,6 +36,8 @@ DECODER = "data/decoders/{dataset}/{encoder}/{kind}.safetensors"
 RECONSTRUCTIONS = "data/reconstructions/{dataset}/{encoder}.h5"
 VICTIMS = "data/victims/{dataset}/{encoder}/{attack}/{defence}/eps{budget}.h5"
 QUANTIZED_SHARD = "data/victims/{dataset}/{encoder}/{attack}/{defence}/eps{budget}.shards/{scatteritem}.h5"
+TRANSFERS = "data/transfers/{dataset}/{encoder}/{onto}/{attack}/eps{budget}.h5"
+"""Poisons made against `encoder`, victims on `onto`."""
 PUBLISHED = "data/published/published_results.csv"
 PATTERNS = (
     IMAGES,
@@ -60,6 +62,7 @@ PATTERNS = (
     DECODER,
     RECONSTRUCTIONS,
     VICTIMS,
+    TRANSFERS,
 )
 """Of the products whose settings the audit compares."""
 

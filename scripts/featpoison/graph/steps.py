@@ -349,7 +349,8 @@ class Steps:
         """The poisons of all seeds of one attack, defence and budget."""
         makes = self.attack(wildcards).makes
         undefended = POISONS if makes == "images" else POISONED_FEATURES
-        pattern = undefended if wildcards.defence == defences.NONE else DEFENDED
+        defence = getattr(wildcards, "defence", defences.NONE)  # no defence looks at poisons that travel
+        pattern = undefended if defence == defences.NONE else DEFENDED
         # A label rule says which labels victims are given; the poisons are the same.
         choice = self.choice(wildcards).model_copy(update={"label": None})
         known = dict(wildcards.items()) | {"attack": choice.segment}
@@ -374,8 +375,13 @@ class Steps:
         options = []
         for name, path in self.victim_inputs(wildcards).items():
             options += [f"--{name}", *([path] if isinstance(path, str) else path)]
-        options += ["--poison-seeds", *map(str, self.config.poison_seeds)]
-        return options + (["--base-labels"] if self.choice(wildcards).label == "base" else [])
+        return options + self.poison_options(wildcards)
+
+    def poison_options(self, wildcards: Wildcards) -> list[str]:
+        """The arguments of an evaluation that say what poisons are: their seeds, and whose labels they
+        get."""
+        labels = ["--base-labels"] if self.choice(wildcards).label == "base" else []
+        return ["--poison-seeds", *map(str, self.config.poison_seeds), *labels]
 
     def quantized_option(self, wildcards: Wildcards, input: Any) -> list[str]:
         """The shards of the 8-bit images' features, for the command line; none where they are not spread."""
@@ -497,6 +503,7 @@ SETTINGS: dict[str, Callable[[Steps, Config, Wildcards], Found]] = {
     "train_decoder": _decoder_settings,
     "defend_poisons": _defence_settings,
     "evaluate_attack": lambda steps, config, w: ("victims", config.victims),
+    "evaluate_transfer": lambda steps, config, w: ("victims", config.victims),
     "evaluate_emn": _emn_victim_settings,
 }
 """Where the settings of each program's product stand: said once, for the workflow and for the audit."""

@@ -48,8 +48,10 @@ class Tables:
 
     def request(self, table: str, row: TableRow, budget: float) -> Request:
         """What a cell shows, and where its numbers come from."""
-        scenario = row.scenario or self.config.tables[table].scenario
-        own = Row(**row.model_dump(exclude={"budgets"}) | {"scenario": scenario})
+        return self.cell(row, row.scenario or self.config.tables[table].scenario, budget)
+
+    def cell(self, row: TableRow, scenario: str, budget: float) -> Request:
+        """What a row shows in a scenario at a budget, and where its numbers come from."""
         if row.attack.makes == "target":
             place = self.config.scenarios[scenario]
             known = {"dataset": place.dataset, "encoder": place.encoder, "budget": number(budget)}
@@ -57,7 +59,11 @@ class Tables:
         else:
             known = {"defence": row.defence or defences.NONE, "budget": number(budget)}
             source = self.steps.of_scenario(VICTIMS, scenario, attack=row.choice.segment, **known)
-        attack = row.attack
+        return self.request_from(row, scenario, budget, source)
+
+    def request_from(self, row: TableRow, scenario: str, budget: float, source: str) -> Request:
+        """What a row shows by the numbers of one result file."""
+        own, attack = Row(**row.model_dump(exclude={"budgets"}) | {"scenario": scenario}), row.attack
         said = {"makes": attack.makes, "title": self.title(own), "group": attack.tint}
         return Request.model_validate({"row": own, "eps_d": budget, "source": source, **said})
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from featpoison.papers.lu2024 import LITERAL_TARGETS, as_printed
 from featpoison.records.provenance import relative
 from featpoison.results.bootstrap import DRAWS, Interval
-from featpoison.results.cells import written
 from featpoison.results.claims import Comparison, Key
+from featpoison.results.csv_text import written
 from featpoison.results.judging import NOT_RUN, Finding, Judgement
 from featpoison.results.rows import set_words
 from featpoison.results.samples import VICTIMS, Samples

@@ -4,10 +4,8 @@ LaTeX table.
 Drops and intervals are those that claims are judged on (`samples`, `bootstrap`).
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ import numpy as np
 
 from featpoison import store
 from featpoison.attacks.choices import number
+from featpoison.results import csv_text
 from featpoison.results.bootstrap import Sample, contrast
 from featpoison.results.rows import Request, Row
 
@@ -85,9 +84,6 @@ class Cell:
     """Mean number of poisons that have another label than their clean row."""
 
 
-TEXTS = ("method", "seeds", "victim", "source", "makes", "title", "group")
-CHOICES = ("set", "target", "defence", "scenario", "pairing", "label")
-"""Columns of words that may be empty."""
 FACTS = {"residual": "residual", "magnitude_ratio": "feature_magnitude_ratio"} | {
     name: name
     for name in (
@@ -227,36 +223,11 @@ def perturbed_images(results: Iterable[Path]) -> int | None:
     return counts.pop() if counts else None
 
 
-def written(value: float) -> str:
-    """A number as a table's CSV has it; what else prints it rounds it from here, so that all round alike."""
-    return f"{value:.6g}"
-
-
 def to_csv(cells: Iterable[Cell]) -> str:
     """CSV text; numbers with enough digits to be compared, empty where there is none."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Cell))
-    for cell in cells:
-        writer.writerow(
-            "" if value is None else written(value) if isinstance(value, float) else value
-            for value in asdict(cell).values()
-        )
-    return text.getvalue()
+    return csv_text.to_csv(Cell, cells)
 
 
 def from_csv(text: str) -> list[Cell]:
     """The inverse of `to_csv`, up to its rounding. Raises ValueError for other columns."""
-    rows = list(csv.DictReader(io.StringIO(text)))
-    names = [field.name for field in fields(Cell)]
-    if rows and list(rows[0]) != names:
-        raise ValueError(f"columns are {list(rows[0])}, expected {names}")
-    return [Cell(**{name: _value(name, row[name]) for name in names}) for row in rows]
-
-
-def _value(name: str, text: str) -> Any:
-    if name in TEXTS:
-        return text
-    if name in CHOICES:
-        return text or None
-    return float(text) if text else None
+    return csv_text.from_csv(Cell, text)

@@ -7,10 +7,8 @@ are those of the crossed bootstrap over encoders, victim seeds and test inputs (
 for accuracy.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +17,9 @@ from pydantic import Field
 
 from featpoison import store
 from featpoison.common.settings import Settings
+from featpoison.results import csv_text
 from featpoison.results.binomial import exact_interval
 from featpoison.results.bootstrap import STREAM, contrast, of_images
-from featpoison.results.cells import written
 
 VICTIMS = ("sgd100", "converged")
 Paths = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
@@ -216,38 +214,11 @@ def _mean(measures: Sequence[Arrays], name: str) -> float:
     )
 
 
-TEXTS = ("attack", "defence", "task", "victim", "loss", "clean_encoder", "source")
-FLAGS = ("plain", "vote")
-COUNTS = ("encoders", "targets", "references", "epochs", "tuning_images")
-
-
 def to_csv(cells: Iterable[TargetCell]) -> str:
     """CSV text; numbers with enough digits to be compared, empty where there is none."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(TargetCell))
-    for cell in cells:
-        values = asdict(cell).values()
-        writer.writerow(
-            "" if value is None else written(value) if isinstance(value, float) else value for value in values
-        )
-    return text.getvalue()
+    return csv_text.to_csv(TargetCell, cells)
 
 
 def from_csv(text: str) -> list[TargetCell]:
     """The inverse of `to_csv`, up to its rounding. Raises ValueError for other columns."""
-    rows = list(csv.DictReader(io.StringIO(text)))
-    names = [field.name for field in fields(TargetCell)]
-    if rows and list(rows[0]) != names:
-        raise ValueError(f"columns are {list(rows[0])}, expected {names}")
-    return [TargetCell(**{name: _value(name, row[name]) for name in names}) for row in rows]
-
-
-def _value(name: str, text: str) -> Any:
-    if name in TEXTS:
-        return text
-    if name in COUNTS:
-        return int(text)
-    if name in FLAGS:
-        return text == "True"
-    return float(text) if text else None
+    return csv_text.from_csv(TargetCell, text)

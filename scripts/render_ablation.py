@@ -1,0 +1,8 @@
+"""Render the table of the stage ablation as LaTeX (.tex) or as a picture (.pdf, .png)."""
+
+from featpoison.programs import rendered
+from featpoison.render.ablation_table import table_of
+from featpoison.results.ablation_cells import from_csv
+
+if __name__ == "__main__":
+    rendered.run(__doc__, lambda text: table_of(from_csv(text)))
