@@ -138,7 +138,7 @@ def cells_of(row: TargetRow) -> list[TargetCell]:
     """
     poisoned, clean = ([store.read(Path(path)) for path in paths] for paths in (row.measures, row.clean))
     _check(row, poisoned, clean)
-    return [_cell(row, victim, poisoned, clean) for victim in VICTIMS]
+    return [cell_of(row, victim, poisoned, clean) for victim in VICTIMS]
 
 
 def _check(row: TargetRow, poisoned: Sequence[Arrays], clean: Sequence[Arrays]) -> None:
@@ -149,7 +149,8 @@ def _check(row: TargetRow, poisoned: Sequence[Arrays], clean: Sequence[Arrays]) 
                 raise MeasureError(f"{path}: '{name}' is not that of {row.clean[0]}, expected equal ones")
 
 
-def _cell(row: TargetRow, victim: str, poisoned: Sequence[Arrays], clean: Sequence[Arrays]) -> TargetCell:
+def cell_of(row: TargetRow, victim: str, poisoned: Sequence[Arrays], clean: Sequence[Arrays]) -> TargetCell:
+    """The cell of a row for one victim, from the arrays of its measures and of its clean encoder's."""
     labels = poisoned[0]["test_labels"]
     key = f"{victim}_predictions"
     given = [one[key] for one in poisoned]  # (V, m) each
@@ -240,7 +241,13 @@ def from_csv(text: str) -> list[TargetCell]:
     names = [field.name for field in fields(TargetCell)]
     if rows and list(rows[0]) != names:
         raise ValueError(f"columns are {list(rows[0])}, expected {names}")
-    return [TargetCell(**{name: _value(name, row[name]) for name in names}) for row in rows]
+    return list(map(cell_from, rows))
+
+
+def cell_from(line: dict[str, str]) -> TargetCell:
+    """The cell of a line of the CSV. Raises KeyError for a missing column, ValueError for a damaged
+    number."""
+    return TargetCell(**{one.name: _value(one.name, line[one.name]) for one in fields(TargetCell)})
 
 
 def _value(name: str, text: str) -> Any:
