@@ -2,8 +2,9 @@
 
     audit.py figures/demo/table1.csv data/poisons/.../eps0.03-seed0.h5
     audit.py figures/demo/table1.csv --cell feature-matching,0.25,0.03
+    audit.py figures/poisoned-encoder/pretraining.csv --cell continued-screened,converged
 
-The second says where that number comes from, and computes it again.
+The others say where that number comes from, and compute it again.
 
 Checked are the bytes of all files, each record against its seal, and the place of each product. Files are
 read in parallel, and a file whose size and times are those of the last audit is not read again: somebody who
@@ -26,8 +27,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from featpoison.audit import lineage
-from featpoison.audit.cell_names import CellNameError, TableLine, find, name_of, parse
+from featpoison.audit import cell_names, lineage, target_cell_names
+from featpoison.audit.cell_names import CellNameError, TableLine
 from featpoison.audit.digests import Digests
 from featpoison.audit.lineage import Lineage, trace
 from featpoison.records import provenance
@@ -46,7 +47,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cell",
         metavar="METHOD[,BETA],EPS[,WORD...]",
-        help="a cell of the one table in PATH, a .csv; without words, of all sets and victims",
+        help="a cell of the one table in PATH, a .csv; without words, of all sets and victims. Of the table "
+        "of attacks on pre-training: ENCODER[,TASK][,VICTIM]",
     )
     parser.add_argument("--full", action="store_true", help="read every byte, whatever the last audit found")
     parser.add_argument(
@@ -132,7 +134,12 @@ def report(found: Lineage, cells: list[dict[str, Any]], failures: list[str], rea
 def of_cell(table: Path, text: str, digests: Digests, device: str) -> tuple[Lineage, list[dict[str, Any]]]:
     """The lineage of a cell's result files, and its rows with every column computed again. Raises
     CellNameError."""
-    rows = find(table, parse(text))
+    of_targets = target_cell_names.lines_of(table)
+    rows = (
+        target_cell_names.find(of_targets, text)
+        if of_targets
+        else cell_names.find(table, cell_names.parse(text))
+    )
     try:
         entry = provenance.read_sidecar(table)
     except (FileNotFoundError, provenance.RecordError):  # the lineage names it
@@ -142,7 +149,9 @@ def of_cell(table: Path, text: str, digests: Digests, device: str) -> tuple[Line
         for name in (entry or {}).get("inputs", {})
         if name.startswith(("data/features/", "data/heads/", "data/published/"))
     ]
-    needed = [*dict.fromkeys(row["source"] for row in rows), *shared]
+    behind = [path for row in rows for path in row["source"].split()]
+    behind += [path for row in rows if of_targets for path in target_cell_names.clean_of(row)]
+    needed = [*dict.fromkeys(behind), *shared]
     found = trace(
         [table, *(provenance.ROOT / name for name in needed)], digests, only={lineage.name_of(table): needed}
     )
@@ -159,12 +168,18 @@ def of_cell(table: Path, text: str, digests: Digests, device: str) -> tuple[Line
 def computed(rows: list[TableLine], table: provenance.Record, device: str) -> list[dict[str, Any]]:
     """Of each row its columns as printed and as computed again, with where they come from, and a line for
     each that differs."""
-    from featpoison.audit.recompute import differences, recompute  # torch
+    from featpoison.audit import recompute, recompute_targets  # torch
     from featpoison.programs import program
 
+    of_targets = target_cell_names.is_of_targets(rows[0])
+    name_of = (target_cell_names if of_targets else cell_names).name_of
     cells = []
     try:
-        found = recompute(rows, table, program.device(device))
+        found = (
+            recompute_targets.recompute(rows)
+            if of_targets
+            else recompute.recompute(rows, table, program.device(device))
+        )
     except (ValueError, LookupError, OSError) as error:
         return [
             {"cell": name_of(row), "differences": [f"{name_of(row)}: cannot be computed again: {error}"]}
@@ -178,7 +193,7 @@ def computed(rows: list[TableLine], table: provenance.Record, device: str) -> li
             "differences": [],
         }
         cell["tolerance"] = {"relative": again.slack, "points": again.slack_points}
-        for name, printed, value, agrees in differences(row, again):
+        for name, printed, value, agrees in recompute.differences(row, again):
             if name in again.origins and (printed or value):
                 cell["columns"][name] = {
                     "printed": printed,

@@ -10,7 +10,7 @@ from helpers import ROOT
 
 POISONED = "encoders.continued-poisoned-1.pretraining"
 POISONING = f"{POISONED}.poisoning"
-MODEL = r"poisoning\.poisoned-encoder"
+MODEL = r"poisoning"
 TARGETS = {"targets": {"cifar10-5k": 5}}
 
 

@@ -18,6 +18,10 @@ ROWS = {
     "tuned-twice": target_row(defence="fine-tuned twice", tuning_images=400, plain=False),
     "no-crops": target_row(defence="no crops", smallest_crop=None),
     "large": target_row(defence="crops of 0.5 to 1", smallest_crop=0.5),
+    "large-tuned": target_row(defence="both", smallest_crop=0.5, tuning_images=500),
+    "large-screened": target_row(defence="both", smallest_crop=0.5, plain=False),
+    "large-references": target_row(attack="Reference images alone", smallest_crop=0.5),
+    "large-stopped": target_row(defence="both", smallest_crop=0.5, epochs=4),
     "small": target_row(defence="crops of 0.1 to 1", smallest_crop=0.1),
     "other-rate": target_row(rate=0.1, measures=("c.h5",)),
     "twins": target_row(defence="loss of Barlow Twins", loss="Barlow Twins", plain=False),
@@ -44,7 +48,8 @@ def test_what_each_statement_compares():
     assert compared(1) == [("base", None), ("other-rate", None)]
     assert compared(4) == [("base", 2.0), ("other-rate", 2.0)]
     assert compared(5) == [("base", "tuned-100"), ("base", "tuned-300"), ("base", "tuned-900")]
-    assert compared(6) == [("tuned-100", 2.0), ("tuned-300", 2.0), ("tuned-900", 2.0)]
+    tuned = ("tuned-100", "tuned-300", "large-tuned", "tuned-900")
+    assert compared(6) == [(name, 2.0) for name in tuned]
     assert compared(7) == [("tuned-100", "tuned-300"), ("tuned-300", "tuned-900")]
     assert compared(8) == [("base", "no-crops"), ("base", "large")]
     assert compared(9) == [("twins", None)]

@@ -1,6 +1,7 @@
 """Attacks on pre-training through the real graph, on the toy copy: poisons, encoders, defences, table."""
 
 import copy as copying
+import json
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from featpoison.records.seal import read_metadata
 from featpoison.results.target_cells import from_csv
 from helpers import ROOT
 from safetensors.torch import load_file
+from tamper import sealed_anew
 from toy import Toy, make_toy
 
 SIMCLR = {
@@ -224,6 +226,38 @@ def test_the_audit_follows_a_number_to_the_archive_and_compares_settings(made):
         "data/embedded/toy.tar",
     ):
         assert name in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("poisoned-1", 2), ("screened,converged", 1), ("bag-2,toy,sgd100", 1), ("tuned", 2), ("whole", 2)],
+)
+def test_a_cell_is_computed_again_from_what_is_stored(made, name, count):
+    done = made.audit(f"{OUTPUT}.csv", "--json", "--cell", name)
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(done.stdout)["cells"]
+    assert len(cells) == count
+    for cell in cells:
+        columns = cell["columns"]
+        assert {"success", "drop_high", "cosine", "rank", "cross_pairs", "clean_success"} <= columns.keys()
+        assert all(column["printed"] == column["again"] for column in columns.values())
+
+
+@pytest.mark.slow
+def test_a_forged_cell_is_found_and_an_unknown_one_is_wrong_usage(made, tmp_path):
+    assert "expected ENCODER[,TASK][,VICTIM]" in made.audit(f"{OUTPUT}.csv", "--cell", "nobody").stderr
+    forged = made.copied(tmp_path / "forged")
+    table = forged.folder / f"{OUTPUT}.csv"
+    lines = table.read_text().splitlines(keepends=True)
+    columns = lines[0].split(",")
+    values = lines[1].split(",")
+    values[columns.index("cosine")] = "0.123456"
+    table.write_text("".join([lines[0], ",".join(values), *lines[2:]]))
+    sealed_anew(forged.folder, f"{OUTPUT}.csv")
+    done = forged.audit(f"{OUTPUT}.csv", "--cell", "poisoned-0,sgd100")
+    assert done.returncode == 1
+    assert "cosine is printed as 0.123456, computed again it is" in done.stderr
 
 
 @pytest.mark.slow

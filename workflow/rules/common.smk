@@ -90,8 +90,6 @@ localrules:
     render_pretraining,
     plot_success,
     plot_combinations,
-    plot_neighbours,
-    judge_statements,
 
 
 scattergather:

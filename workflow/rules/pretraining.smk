@@ -176,6 +176,7 @@ rule plot_neighbours:
         f"logs/plot_neighbours/{OUTPUT}.log",
     benchmark:
         f"benchmarks/plot_neighbours/{OUTPUT}.jsonl"
+    localrule: True
     params:
         options=PRETRAINING.neighbour_options,
     shell:
@@ -198,6 +199,7 @@ rule judge_statements:
         f"logs/judge_statements/{OUTPUT}.log",
     benchmark:
         f"benchmarks/judge_statements/{OUTPUT}.jsonl"
+    localrule: True
     params:
         rows=PRETRAINING.rows_json,
     shell:

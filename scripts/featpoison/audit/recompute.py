@@ -30,6 +30,7 @@ from featpoison.results.claims import key_of
 from featpoison.results.csv_text import written
 from featpoison.results.rows import Request
 from featpoison.results.samples import Scenario, ScenarioFiles
+from featpoison.results.target_cells import TargetCell
 from featpoison.softmax import Head
 
 Arrays = dict[str, np.ndarray]
@@ -75,13 +76,15 @@ class MissingInput(ValueError):
 class Recomputed:
     """A cell, where each of its columns came from, and how much rounding on other hardware may move them."""
 
-    cell: Cell
+    cell: Cell | TargetCell
     origins: dict[str, str]
     """By column, in words."""
     slack: float
     """Relative, for all but accuracies; 0 on the kind of machine that made the result."""
     slack_points: float
     """Of accuracies and drops, in percent."""
+    points: tuple[str, ...] = ACCURACIES
+    """The columns that this is about."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +133,12 @@ def recompute(rows: list[TableLine], table: Record, device: torch.device) -> lis
             victim_cell(common, victim, drops_of(stored, victim, scenario, names), arrays, tau)
             for victim in victims
         ]
-    same = _same_machine(record, device)
+    same = same_machine(record, device)
     slack = (0.0, 0.0) if same else (1e-3, 200 / scenario.images)  # two test rows
     return [Recomputed(cell, ORIGINS | (READ if cell.victim == "network" else {}), *slack) for cell in cells]
 
 
-def _same_machine(record: Record, device: torch.device) -> bool:
+def same_machine(record: Record, device: torch.device) -> bool:
     """Whether arithmetic here is that of the machine that made a result, to the last bit."""
     from featpoison.programs import program
 
@@ -211,5 +214,5 @@ def _close(name: str, printed: str, computed: str, found: Recomputed) -> bool:
         one, other = float(printed), float(computed)
     except ValueError:
         return False
-    absolute = found.slack_points if name in ACCURACIES else 0.0
+    absolute = found.slack_points if name in found.points else 0.0
     return math.isclose(one, other, rel_tol=2e-6 + found.slack, abs_tol=1e-9 + absolute)

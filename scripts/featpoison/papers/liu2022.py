@@ -6,7 +6,6 @@ results, and the last two are what the review asks or suspects.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 from featpoison.results.target_cells import TargetRow
@@ -16,6 +15,8 @@ ATTACK = "PoisonedEncoder"
 KEPT_WITHIN = 2.0
 """Points of accuracy up to which utility counts as kept; the review says "small"."""
 USUAL_LOSS = "NT-Xent"
+SETUP = ("task", "rate", "references", "epochs", "smallest_crop")
+"""What two rows have in common that differ by a fine-tuning alone."""
 
 
 class NotDefined(NamedTuple):
@@ -45,13 +46,15 @@ def _tuned(rows: Sequence[TargetRow]) -> list[TargetRow]:
     return sorted(found, key=lambda row: row.tuning_images)
 
 
-def _against(rows: Sequence[TargetRow], others: Sequence[TargetRow]) -> list[Comparison]:
-    """Each of `rows` against each of `others` in the same task and at the same rate."""
+def _against(
+    rows: Sequence[TargetRow], others: Sequence[TargetRow], *, alike: Sequence[str] = SETUP
+) -> list[Comparison]:
+    """Each of `rows` against each of `others` that is like it in these columns."""
     return [
         SuccessGap(one, other)
         for one in rows
         for other in others
-        if (one.task, one.rate) == (other.task, other.rate)
+        if all(getattr(one, name) == getattr(other, name) for name in alike)
     ]
 
 
@@ -77,13 +80,11 @@ def tuning_keeps_utility(rows: Sequence[TargetRow]) -> list[Comparison]:
 
 def tuning_needs_many_images(rows: Sequence[TargetRow]) -> list[Comparison]:
     """Statement 7: fewer images against the next larger number."""
-    steps = pairwise(_tuned(rows))
-    return [
-        gap
-        for fewer, more in steps
-        if fewer.tuning_images < more.tuning_images
-        for gap in _against([fewer], [more])
-    ]
+    found = []
+    for fewer in _tuned(rows):
+        more = [one for one in _tuned(rows) if one.tuning_images > fewer.tuning_images]
+        found += _against([fewer], more)[:1]  # they ascend
+    return found
 
 
 def crops_carry_it(rows: Sequence[TargetRow]) -> list[Comparison]:
@@ -96,7 +97,7 @@ def crops_carry_it(rows: Sequence[TargetRow]) -> list[Comparison]:
     return [
         gap
         for row in _undefended(rows)
-        for gap in _against([row], [one for one in plain if smallest(one) > smallest(row)])
+        for gap in _against([row], [one for one in plain if smallest(one) > smallest(row)], alike=SETUP[:-1])
     ]
 
 

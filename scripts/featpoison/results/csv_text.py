@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -31,11 +31,17 @@ def to_csv(kind: type, cells: Iterable[Any]) -> str:
 def from_csv(kind: type[C], text: str) -> list[C]:
     """The inverse of `to_csv`, up to its rounding. Raises ValueError for other columns."""
     rows = list(csv.DictReader(io.StringIO(text)))
-    hints = get_type_hints(kind)
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     if rows and list(rows[0]) != names:
         raise ValueError(f"columns are {list(rows[0])}, expected {names}")
-    return [kind(**{name: _value(hints[name], row[name]) for name in names}) for row in rows]
+    return [from_line(kind, row) for row in rows]
+
+
+def from_line(kind: type[C], line: Mapping[str, str]) -> C:
+    """The object of one line of the CSV. Raises KeyError for a missing column, ValueError for a damaged
+    number."""
+    hints = get_type_hints(kind)
+    return kind(**{name: _value(hints[name], line[name]) for name in hints})
 
 
 def _value(hint: Any, text: str) -> Any:

@@ -7,7 +7,7 @@ are those of the crossed bootstrap over encoders, victim seeds and test inputs (
 for accuracy.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -136,7 +136,7 @@ def cells_of(row: TargetRow) -> list[TargetCell]:
     """
     poisoned, clean = ([store.read(Path(path)) for path in paths] for paths in (row.measures, row.clean))
     _check(row, poisoned, clean)
-    return [_cell(row, victim, poisoned, clean) for victim in VICTIMS]
+    return [cell_of(row, victim, poisoned, clean) for victim in VICTIMS]
 
 
 def _check(row: TargetRow, poisoned: Sequence[Arrays], clean: Sequence[Arrays]) -> None:
@@ -147,7 +147,8 @@ def _check(row: TargetRow, poisoned: Sequence[Arrays], clean: Sequence[Arrays]) 
                 raise MeasureError(f"{path}: '{name}' is not that of {row.clean[0]}, expected equal ones")
 
 
-def _cell(row: TargetRow, victim: str, poisoned: Sequence[Arrays], clean: Sequence[Arrays]) -> TargetCell:
+def cell_of(row: TargetRow, victim: str, poisoned: Sequence[Arrays], clean: Sequence[Arrays]) -> TargetCell:
+    """The cell of a row for one victim, from the arrays of its measures and of its clean encoder's."""
     labels = poisoned[0]["test_labels"]
     key = f"{victim}_predictions"
     given = [one[key] for one in poisoned]  # (V, m) each
@@ -222,3 +223,9 @@ def to_csv(cells: Iterable[TargetCell]) -> str:
 def from_csv(text: str) -> list[TargetCell]:
     """The inverse of `to_csv`, up to its rounding. Raises ValueError for other columns."""
     return csv_text.from_csv(TargetCell, text)
+
+
+def cell_from(line: Mapping[str, str]) -> TargetCell:
+    """The cell of a line of the CSV. Raises KeyError for a missing column, ValueError for a damaged
+    number."""
+    return csv_text.from_line(TargetCell, line)
