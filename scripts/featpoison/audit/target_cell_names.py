@@ -8,7 +8,6 @@ import csv
 from pathlib import Path
 
 from featpoison.audit.cell_names import CellNameError, TableLine
-from featpoison.graph.paths import TARGET_MEASURES
 
 COLUMNS = {"attack", "defence", "task", "victim", "clean_encoder", "vote", "source"}
 
@@ -54,6 +53,8 @@ def find(rows: list[TableLine], text: str) -> list[TableLine]:
 def clean_of(row: TableLine) -> list[str]:
     """The measures of the clean encoder that a row is compared with, in the order of its own; of encoders
     that vote those of the first alone."""
+    from featpoison.graph.paths import TARGET_MEASURES  # torch
+
     poisoned = [Path(path).stem for path in row["source"].split()]
     return [
         TARGET_MEASURES.format(dataset=row["task"], encoder=row["clean_encoder"], poisoned=name)

@@ -101,10 +101,11 @@ def _key(place: tuple[int | str, ...], values: Any, *, missing: bool) -> str:
     """The key in the YAML; pydantic's place also names the variant of a section that it took."""
     parts = []
     for number, part in enumerate(place, 1):
+        absent = missing and number == len(place)
         inside = part in values if isinstance(values, dict) else isinstance(part, int)
-        if inside or (missing and number == len(place)):
+        if inside or absent:
             parts.append(str(part))
-            values = values[part] if inside else None
+            values = values[part] if inside and not absent else None
     return ".".join(parts)
 
 
