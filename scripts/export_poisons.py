@@ -1,14 +1,13 @@
 """Export poison images for other training code: 8-bit PNG files in a folder per class, a table of them, and
 the exact floats.
 
-The folder can be read by torchvision.datasets.ImageFolder. Pixels outside [0, 1] are clipped in the PNG
-files, not in poisons.safetensors.
+The folder can be read by torchvision.datasets.ImageFolder, whose labels are then the data set's own. Pixels
+outside [0, 1] are clipped in the PNG files, not in poisons.safetensors.
 """
 
 import logging
 from pathlib import Path
 
-import numpy as np
 from featpoison import store
 from featpoison.programs import program
 from featpoison.render.export import ExportedImages, ExportError, export
@@ -30,12 +29,7 @@ def main() -> None:
         export(poisons, args.output, record)
     except ExportError as error:
         raise SystemExit(str(error)) from None
-    outside = 100 * np.mean((poisons.images < 0) | (poisons.images > 1))
-    logging.info(
-        "%d poisons; the PNG files clip the %.1f %% of their pixels that lie outside [0, 1]",
-        len(poisons.labels),
-        outside,
-    )
+    logging.info("%s", "; ".join([f"{len(poisons.labels)} poisons", *poisons.remarks()]))
 
 
 if __name__ == "__main__":

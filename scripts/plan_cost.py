@@ -110,6 +110,8 @@ def dry_run(args: argparse.Namespace) -> str:
         str(args.configfile.resolve()),
         "--dry-run",
         "--nolock",
+        "--config",
+        "replace=True",  # a plan alone replaces nothing
     ]
     command += [] if args.remaining else ["--forceall"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -45,12 +45,14 @@ def test_png_files_hold_the_rounded_clipped_image_exactly(poisons, tmp_path):
 
 def test_image_folder_reads_it_and_labels_agree(poisons, tmp_path):
     export(poisons, tmp_path / "out", RECORD)
-    dataset, table = ImageFolder(str(tmp_path / "out")), {row["file"]: row for row in rows(tmp_path / "out")}
-    assert dataset.classes == ["ant", "bee", "dog"]  # no poison is a cat
+    dataset = ImageFolder(str(tmp_path / "out"), allow_empty=True)
+    table = {row["file"]: row for row in rows(tmp_path / "out")}
+    assert tuple(dataset.classes) == CLASSES  # though no poison is a cat
     assert len(dataset) == len(table) == 9
     for path, index in dataset.samples:
         row = table[path.removeprefix(f"{tmp_path / 'out'}/")]
         number = int(row["file"].partition("/")[2].removesuffix(".png"))
+        assert index == int(row["label"])
         assert dataset.classes[index] == row["class"] == CLASSES[int(row["label"])]
         assert (int(row["label"]), int(row["base"])) == (poisons.labels[number], poisons.base[number])
 
@@ -84,8 +86,38 @@ def test_a_folder_with_anything_in_it_is_left_alone(poisons, tmp_path):
 def test_labels_and_class_names_have_to_fit(poisons):
     with pytest.raises(ExportError, match="labels run from 0 to 3, expected 0 to 1"):
         ExportedImages(poisons.images, poisons.labels, poisons.base, ("ant", "bee"))
-    with pytest.raises(ExportError, match="'a/b'"):
-        ExportedImages(poisons.images, poisons.labels, poisons.base, ("a/b", *CLASSES))
+
+
+NAMES = (
+    ("T-shirt/top", "Trouser", "Pullover", "Dress"),  # Fashion-MNIST's
+    ("dog", "cat", "bee", "ant"),  # not in the order of their names
+    tuple(map(str, range(12))),  # 10 sorts before 2
+    ("", ".", "..", "a:b"),
+    ("same", "same", ".hidden", "ends. "),
+    ("été", "naïve", "ß", "日本"),
+)
+
+
+@pytest.mark.parametrize("classes", NAMES, ids=lambda names: names[0] or "empty")
+def test_image_folder_numbers_classes_of_any_names_as_the_data_set_does(classes, tmp_path):
+    labels = np.array([1, 3, 1, 0, len(classes) - 1])
+    images = np.zeros((5, 3, 8, 8), np.float32)
+    poisons = ExportedImages(images, labels, np.arange(5), classes)
+    export(poisons, tmp_path / "out", RECORD)
+    dataset = ImageFolder(str(tmp_path / "out"), allow_empty=True)
+    assert len(dataset.classes) == len(classes)
+    found = {path.removeprefix(f"{tmp_path / 'out'}/"): label for path, label in dataset.samples}
+    assert [found[row["file"]] for row in rows(tmp_path / "out")] == list(labels)
+    assert [row["class"] for row in rows(tmp_path / "out")] == [classes[label] for label in labels]
+    assert "in the order of the labels" in " ".join(poisons.remarks())
+
+
+def test_what_is_unusual_is_said(poisons):
+    clipped, empty = poisons.remarks()
+    assert "outside [0, 1]" in clipped
+    assert empty.startswith("no poison has the class cat:")
+    tame = ExportedImages(np.zeros((4, 3, 8, 8), np.float32), np.arange(4), np.arange(4), CLASSES)
+    assert tame.remarks() == []
 
 
 def test_the_program_exports_a_poison_file(poisons, tmp_path):
@@ -112,7 +144,7 @@ def test_the_program_exports_a_poison_file(poisons, tmp_path):
     )
     assert first.returncode == 0, first.stderr
     assert "9 poisons" in first.stderr
-    assert len(ImageFolder(str(tmp_path / "out"))) == 9
+    assert len(ImageFolder(str(tmp_path / "out"), allow_empty=True)) == 9
     assert second.returncode == 1
     assert "not an empty folder" in second.stderr
     assert "Traceback" not in second.stderr

@@ -152,7 +152,7 @@ EDITS = [
     ("scripts/featpoison/attacks/feature_matching.py", MATCHING_AND_AFTER),
     ("scripts/featpoison/downstream/metrics.py", VICTIMS_AND_AFTER),
     ("scripts/featpoison/papers/lu2024.py", AFTER_VICTIMS),
-    ("scripts/featpoison/config.py", set()),
+    ("scripts/featpoison/config/declared.py", set()),
     # Heads that were searched for, and of the attacks only that which aims at one of them.
     ("scripts/featpoison/attacks/target_search.py", SEARCHED | CANCELED | AFTER_VICTIMS),
     pytest.param("scripts/featpoison/attacks/permuted.py", {"targets/permuted", "reach"}, marks=SLOW),

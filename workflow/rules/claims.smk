@@ -17,5 +17,5 @@ rule judge_claims:
     params:
         results=TABLES.judged_json,
     shell:
-        "python scripts/judge_claims.py --results {params.results:q} --published {input.published} {output} "
-        "2> {log}"
+        "python scripts/judge_claims.py --results {params.results:q} --published {input.published:q} {output:q} "
+        "2> {log:q}"

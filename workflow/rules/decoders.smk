@@ -17,9 +17,9 @@ rule train_decoder:
     params:
         settings=STEPS.settings("train_decoder"),
     shell:
-        "python scripts/train_decoder.py --images {input.images} --encoder {input.encoder} --kind "
-        "{wildcards.kind}"
-        " --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/train_decoder.py --images {input.images:q} --encoder {input.encoder:q} --kind "
+        "{wildcards.kind:q}"
+        " --settings {params.settings:q} {output:q} 2> {log:q}"
 
 
 rule reconstruct_images:
@@ -43,6 +43,6 @@ rule reconstruct_images:
         settings=STEPS.settings("train_decoder"),
         shown=CONFIG.figures.images,
     shell:
-        "python scripts/reconstruct_images.py --images {input.images} --encoder {input.encoder} --count "
-        "{params.shown}"
-        " --settings {params.settings:q} --decoders {input.decoders} -- {output} 2> {log}"
+        "python scripts/reconstruct_images.py --images {input.images:q} --encoder {input.encoder:q} --count "
+        "{params.shown:q}"
+        " --settings {params.settings:q} --decoders {input.decoders:q} -- {output:q} 2> {log:q}"

@@ -19,8 +19,8 @@ rule make_emn_noise:
     params:
         options=STEPS.attack_options,
     shell:
-        "python scripts/make_emn_noise.py {params.options:q} --seed {wildcards.seed} --devices "
-        "{resources.gpu} {output} 2> {log}"
+        "python scripts/make_emn_noise.py {params.options:q} --seed {wildcards.seed:q} --devices "
+        "{resources.gpu} {output:q} 2> {log:q}"
 
 
 rule evaluate_emn:
@@ -46,6 +46,6 @@ rule evaluate_emn:
     params:
         settings=STEPS.settings("evaluate_emn"),
     shell:
-        "python scripts/evaluate_emn.py --images {input.images} --encoder {input.encoder} --noise "
-        "{input.noise}"
-        " --settings {params.settings:q} -- {output} 2> {log}"
+        "python scripts/evaluate_emn.py --images {input.images:q} --encoder {input.encoder:q} --noise "
+        "{input.noise:q}"
+        " --settings {params.settings:q} -- {output:q} 2> {log:q}"

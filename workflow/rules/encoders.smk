@@ -19,8 +19,8 @@ rule import_encoder:
         conversion=STEPS.conversion_option,
         downloads=ARCHIVES,
     shell:
-        "python scripts/import_encoder.py --downloads {params.downloads} --settings {params.settings:q}"
-        " {params.conversion:q} {output} 2> {log}"
+        "python scripts/import_encoder.py --downloads {params.downloads:q} --settings {params.settings:q}"
+        " {params.conversion:q} {output:q} 2> {log:q}"
 
 
 rule pretrain_encoder:
@@ -48,7 +48,7 @@ rule pretrain_encoder:
         options=STEPS.pretraining_options,
     shell:
         "python scripts/pretrain_encoder.py --threads {threads} {params.options:q} --settings "
-        "{params.settings:q} -- {output} 2> {log}"
+        "{params.settings:q} -- {output:q} 2> {log:q}"
 
 
 use rule pretrain_encoder as pretrain_in_stages with:
@@ -78,7 +78,7 @@ rule take_snapshot:
     params:
         epoch=STEPS.snapshot_epoch,
     shell:
-        "python scripts/take_snapshot.py --snapshots {input.snapshots} --epoch {params.epoch} {output} 2> {log}"
+        "python scripts/take_snapshot.py --snapshots {input.snapshots:q} --epoch {params.epoch:q} {output:q} 2> {log:q}"
 
 
 rule describe_encoder:
@@ -100,5 +100,5 @@ rule describe_encoder:
         mem_mb=PLANNED.memory(4),
         runtime=PLANNED.minutes(15),
     shell:
-        "python scripts/describe_encoder.py --encoder {input.encoder} --images {input.images} --clean "
-        "{input.clean} {output} 2> {log}"
+        "python scripts/describe_encoder.py --encoder {input.encoder:q} --images {input.images:q} --clean "
+        "{input.clean:q} {output:q} 2> {log:q}"

@@ -17,8 +17,8 @@ if CONFIG.feature_shards == 1:
             mem_mb=PLANNED.memory(6, "extract_features"),
             runtime=PLANNED.minutes(15, "extract_features"),
         shell:
-            "python scripts/extract_features.py --images {input.images} --encoder {input.encoder} {output} "
-            "2> {log}"
+            "python scripts/extract_features.py --images {input.images:q} --encoder {input.encoder:q} {output:q} "
+            "2> {log:q}"
 
 else:
 
@@ -39,8 +39,8 @@ else:
             mem_mb=PLANNED.memory(6, "extract_features"),
             runtime=PLANNED.minutes(15, "extract_features"),
         shell:
-            "python scripts/extract_features.py --images {input.images} --encoder {input.encoder}"
-            " --shard {wildcards.scatteritem} {output} 2> {log}"
+            "python scripts/extract_features.py --images {input.images:q} --encoder {input.encoder:q}"
+            " --shard {wildcards.scatteritem:q} {output:q} 2> {log:q}"
 
     localrules:
         gather_features,
@@ -60,4 +60,4 @@ else:
             mem_mb=PLANNED.memory(8),
             runtime=PLANNED.minutes(15),
         shell:
-            "python scripts/gather_shards.py --shards {input.shards} -- {output} 2> {log}"
+            "python scripts/gather_shards.py --shards {input.shards:q} -- {output:q} 2> {log:q}"

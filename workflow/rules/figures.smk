@@ -14,7 +14,7 @@ rule plot_reconstructions:
     benchmark:
         f"benchmarks/plot_reconstructions/{OUTPUT}/figure4.jsonl"
     shell:
-        "python scripts/plot_reconstructions.py --reconstructions {input.reconstructions} {output} 2> {log}"
+        "python scripts/plot_reconstructions.py --reconstructions {input.reconstructions:q} {output:q} 2> {log:q}"
 
 
 rule plot_poisons:
@@ -36,8 +36,8 @@ rule plot_poisons:
     params:
         shown=CONFIG.figures.images,
     shell:
-        "python scripts/plot_poisons.py --images {input.images} --count {params.shown}"
-        " --poisons {input.poisons} -- {output} 2> {log}"
+        "python scripts/plot_poisons.py --images {input.images:q} --count {params.shown:q}"
+        " --poisons {input.poisons:q} -- {output:q} 2> {log:q}"
 
 
 rule plot_magnitudes:
@@ -60,8 +60,8 @@ rule plot_magnitudes:
     params:
         names=SHOWN.shown_scenarios,
     shell:
-        "python scripts/plot_magnitudes.py --images {input.images} --poisons {input.poisons}"
-        " --transfer {input.transfer} --names {params.names} -- {output} 2> {log}"
+        "python scripts/plot_magnitudes.py --images {input.images:q} --poisons {input.poisons:q}"
+        " --transfer {input.transfer:q} --names {params.names:q} -- {output:q} 2> {log:q}"
 
 
 rule plot_perturbations:
@@ -83,8 +83,8 @@ rule plot_perturbations:
     params:
         shown=CONFIG.figures.images,
     shell:
-        "python scripts/plot_perturbations.py --images {input.images} --count {params.shown}"
-        " --poisons {input.poisons} -- {output} 2> {log}"
+        "python scripts/plot_perturbations.py --images {input.images:q} --count {params.shown:q}"
+        " --poisons {input.poisons:q} -- {output:q} 2> {log:q}"
 
 
 rule plot_threat_model:
@@ -108,9 +108,9 @@ rule plot_threat_model:
     benchmark:
         f"benchmarks/plot_threat_model/{OUTPUT}/figure1.jsonl"
     shell:
-        "python scripts/plot_threat_model.py --images {input.images} --encoder {input.encoder} --poisons "
-        "{input.poisons} --victims {input.victims} --features {input.features} --clean {input.clean} {output} "
-        "2> {log}"
+        "python scripts/plot_threat_model.py --images {input.images:q} --encoder {input.encoder:q} --poisons "
+        "{input.poisons:q} --victims {input.victims:q} --features {input.features:q} --clean {input.clean:q} {output:q} "
+        "2> {log:q}"
 
 
 rule plot_input_poisons:
@@ -135,9 +135,9 @@ rule plot_input_poisons:
     params:
         shown=CONFIG.figures.images,
     shell:
-        "python scripts/plot_input_poisons.py --images {input.images} --count {params.shown} --poisons "
-        "{input.poisons} --victims {input.victims} --features {input.features} --clean {input.clean} {output} "
-        "2> {log}"
+        "python scripts/plot_input_poisons.py --images {input.images:q} --count {params.shown:q} --poisons "
+        "{input.poisons:q} --victims {input.victims:q} --features {input.features:q} --clean {input.clean:q} {output:q} "
+        "2> {log:q}"
 
 
 rule plot_stages:
@@ -161,9 +161,9 @@ rule plot_stages:
     benchmark:
         f"benchmarks/plot_stages/{OUTPUT}/figure3.jsonl"
     shell:
-        "python scripts/plot_stages.py --images {input.images} --features {input.features} --clean "
-        "{input.clean}"
-        " --target {input.target} --poisoned {input.poisoned} --poisons {input.poisons} {output} 2> {log}"
+        "python scripts/plot_stages.py --images {input.images:q} --features {input.features:q} --clean "
+        "{input.clean:q}"
+        " --target {input.target:q} --poisoned {input.poisoned:q} --poisons {input.poisons:q} {output:q} 2> {log:q}"
 
 
 rule plot_anomalies:
@@ -183,8 +183,8 @@ rule plot_anomalies:
     benchmark:
         f"benchmarks/plot_anomalies/{OUTPUT}/figure7.jsonl"
     shell:
-        "python scripts/plot_anomalies.py --images {input.images} --poisons {input.poisons} -- {output} 2> "
-        "{log}"
+        "python scripts/plot_anomalies.py --images {input.images:q} --poisons {input.poisons:q} -- {output:q} 2> "
+        "{log:q}"
 
 
 rule plot_emn:
@@ -208,8 +208,8 @@ rule plot_emn:
         amplification=CONFIG.figures.amplification,
         names=CONFIG.figures.emn,
     shell:
-        "python scripts/plot_emn.py --images {input.images} --noise {input.noise} --names {params.names}"
-        " --count {params.shown} --amplification {params.amplification} -- {output} 2> {log}"
+        "python scripts/plot_emn.py --images {input.images:q} --noise {input.noise:q} --names {params.names:q}"
+        " --count {params.shown:q} --amplification {params.amplification:q} -- {output:q} 2> {log:q}"
 
 
 rule plot_examples:
@@ -230,7 +230,7 @@ rule plot_examples:
     params:
         shown=CONFIG.figures.images,
     shell:
-        "python scripts/plot_examples.py --images {input.images} --count {params.shown} {output} 2> {log}"
+        "python scripts/plot_examples.py --images {input.images:q} --count {params.shown:q} {output:q} 2> {log:q}"
 
 
 rule measure_reach:
@@ -251,8 +251,8 @@ rule measure_reach:
     params:
         settings=STEPS.settings("measure_reach"),
     shell:
-        "python scripts/measure_reach.py --features {input.features} --trajectory {input.trajectory}"
-        " --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/measure_reach.py --features {input.features:q} --trajectory {input.trajectory:q}"
+        " --settings {params.settings:q} {output:q} 2> {log:q}"
 
 
 rule measure_norms:
@@ -275,9 +275,9 @@ rule measure_norms:
     params:
         settings=STEPS.settings("measure_norms"),
     shell:
-        "python scripts/measure_norms.py --images {input.images} --encoder {input.encoder} --features "
-        "{input.features}"
-        " --settings {params.settings:q} {output} 2> {log}"
+        "python scripts/measure_norms.py --images {input.images:q} --encoder {input.encoder:q} --features "
+        "{input.features:q}"
+        " --settings {params.settings:q} {output:q} 2> {log:q}"
 
 
 rule plot_reach:
@@ -300,8 +300,8 @@ rule plot_reach:
     params:
         budgets=SHOWN.shown_budgets,
     shell:
-        "python scripts/plot_reach.py --reach {input.reach} --clean {input.clean} --targets {input.targets}"
-        " --budgets {params.budgets} -- {output} 2> {log}"
+        "python scripts/plot_reach.py --reach {input.reach:q} --clean {input.clean:q} --targets {input.targets:q}"
+        " --budgets {params.budgets:q} -- {output:q} 2> {log:q}"
 
 
 rule plot_frontier:
@@ -325,6 +325,6 @@ rule plot_frontier:
         results=SHOWN.frontier_json,
         names=SHOWN.frontier_names,
     shell:
-        "python scripts/plot_frontier.py --results {params.results:q} --images {input.images} --names "
+        "python scripts/plot_frontier.py --results {params.results:q} --images {input.images:q} --names "
         "{params.names:q}"
-        " --norms {input.norms} -- {output} 2> {log}"
+        " --norms {input.norms:q} -- {output:q} 2> {log:q}"

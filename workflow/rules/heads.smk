@@ -16,8 +16,8 @@ rule train_heads:
     params:
         settings=STEPS.settings("train_heads"),
     shell:
-        "python scripts/train_heads.py --features {input.features} --settings {params.settings:q} {output} "
-        "2> {log}"
+        "python scripts/train_heads.py --features {input.features:q} --settings {params.settings:q} {output:q} "
+        "2> {log:q}"
 
 
 rule train_trajectory:
@@ -37,5 +37,5 @@ rule train_trajectory:
     params:
         settings=STEPS.settings("train_trajectory"),
     shell:
-        "python scripts/train_trajectory.py --features {input.features} --settings {params.settings:q} "
-        "{output} 2> {log}"
+        "python scripts/train_trajectory.py --features {input.features:q} --settings {params.settings:q} "
+        "{output:q} 2> {log:q}"

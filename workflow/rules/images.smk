@@ -16,5 +16,5 @@ rule fetch_dataset:
         settings=STEPS.settings("fetch_dataset"),
         downloads=ARCHIVES,
     shell:
-        "python scripts/fetch_dataset.py --downloads {params.downloads} --settings {params.settings:q} "
-        "{output} 2> {log}"
+        "python scripts/fetch_dataset.py --downloads {params.downloads:q} --settings {params.settings:q} "
+        "{output:q} 2> {log:q}"

@@ -18,9 +18,9 @@ rule poison_features:
     params:
         options=STEPS.attack_options,
     shell:
-        "python scripts/poison_features.py {params.options:q} --budget {wildcards.budget} --seed "
-        "{wildcards.seed}"
-        " {output} 2> {log}"
+        "python scripts/poison_features.py {params.options:q} --budget {wildcards.budget:q} --seed "
+        "{wildcards.seed:q}"
+        " {output:q} 2> {log:q}"
 
 
 rule pair_features:
@@ -43,5 +43,5 @@ rule pair_features:
     params:
         option=STEPS.pairing_option,
     shell:
-        "python scripts/pair_features.py --features {input.features} --poisoned {input.poisoned}"
-        " {params.option} {output} 2> {log}"
+        "python scripts/pair_features.py --features {input.features:q} --poisoned {input.poisoned:q}"
+        " {params.option:q} {output:q} 2> {log:q}"

@@ -18,9 +18,9 @@ rule poison_images:
     params:
         options=STEPS.attack_options,
     shell:
-        "python scripts/poison_images.py {params.options:q} --budget {wildcards.budget} --seed "
-        "{wildcards.seed}"
-        " {output} 2> {log}"
+        "python scripts/poison_images.py {params.options:q} --budget {wildcards.budget:q} --seed "
+        "{wildcards.seed:q}"
+        " {output:q} 2> {log:q}"
 
 
 if STEPS.shardable:
@@ -57,7 +57,7 @@ if STEPS.shardable:
             mem_mb=PLANNED.memory(4),
             runtime=PLANNED.minutes(15),
         shell:
-            "python scripts/gather_shards.py --shards {input.shards} -- {output} 2> {log}"
+            "python scripts/gather_shards.py --shards {input.shards:q} -- {output:q} 2> {log:q}"
 
 
 rule defend_poisons:
@@ -79,4 +79,4 @@ rule defend_poisons:
     params:
         options=STEPS.defence_options,
     shell:
-        "python scripts/defend_poisons.py {params.options:q} {output} 2> {log}"
+        "python scripts/defend_poisons.py {params.options:q} {output:q} 2> {log:q}"

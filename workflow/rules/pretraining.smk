@@ -27,7 +27,7 @@ rule poison_pretraining:
     params:
         options=STEPS.poisoning_options,
     shell:
-        "python scripts/poison_pretraining.py {params.options:q} -- {output} 2> {log}"
+        "python scripts/poison_pretraining.py {params.options:q} -- {output:q} 2> {log:q}"
 
 
 rule screen_pretraining:
@@ -53,8 +53,8 @@ rule screen_pretraining:
     params:
         settings=STEPS.settings("screen_pretraining"),
     shell:
-        "python scripts/screen_pretraining.py --images {input.images} --poisons {input.poisons} --encoder "
-        "{input.encoder} --settings {params.settings:q} -- {output} 2> {log}"
+        "python scripts/screen_pretraining.py --images {input.images:q} --poisons {input.poisons:q} --encoder "
+        "{input.encoder:q} --settings {params.settings:q} -- {output:q} 2> {log:q}"
 
 
 rule measure_targets:
@@ -79,9 +79,9 @@ rule measure_targets:
     params:
         options=STEPS.measure_options,
     shell:
-        "python scripts/measure_targets.py --poisons {input.poisons} --task "
-        "{wildcards.dataset} --features {input.features} --heads {input.heads} {params.options:q}"
-        " {output} 2> {log}"
+        "python scripts/measure_targets.py --poisons {input.poisons:q} --task "
+        "{wildcards.dataset:q} --features {input.features:q} --heads {input.heads:q} {params.options:q}"
+        " {output:q} 2> {log:q}"
 
 
 rule collect_pretraining:
@@ -98,7 +98,7 @@ rule collect_pretraining:
     params:
         rows=PRETRAINING.rows_json,
     shell:
-        "python scripts/collect_pretraining.py --rows {params.rows:q} {output} 2> {log}"
+        "python scripts/collect_pretraining.py --rows {params.rows:q} {output:q} 2> {log:q}"
 
 
 rule render_pretraining:
@@ -117,7 +117,7 @@ rule render_pretraining:
     benchmark:
         f"benchmarks/render_pretraining/{OUTPUT}.jsonl"
     shell:
-        "python scripts/render_pretraining.py --numbers {input.numbers} {output} 2> {log}"
+        "python scripts/render_pretraining.py --numbers {input.numbers:q} {output:q} 2> {log:q}"
 
 
 rule plot_success:
@@ -136,7 +136,7 @@ rule plot_success:
     benchmark:
         f"benchmarks/plot_success/{OUTPUT}.jsonl"
     shell:
-        "python scripts/plot_success.py --numbers {input.numbers} {output} 2> {log}"
+        "python scripts/plot_success.py --numbers {input.numbers:q} {output:q} 2> {log:q}"
 
 
 rule plot_combinations:
@@ -158,4 +158,4 @@ rule plot_combinations:
     params:
         options=PRETRAINING.shown_options,
     shell:
-        "python scripts/plot_combinations.py --poisons {input.poisons} {params.options:q} -- {output} 2> {log}"
+        "python scripts/plot_combinations.py --poisons {input.poisons:q} {params.options:q} -- {output:q} 2> {log:q}"

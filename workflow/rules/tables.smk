@@ -13,8 +13,8 @@ rule collect_table:
     params:
         results=TABLES.table_json,
     shell:
-        "python scripts/collect_table.py --number {wildcards.table} --results {params.results:q} --published "
-        "{input.published} {output} 2> {log}"
+        "python scripts/collect_table.py --number {wildcards.table:q} --results {params.results:q} --published "
+        "{input.published:q} {output:q} 2> {log:q}"
 
 
 rule render_table:
@@ -37,5 +37,5 @@ rule render_table:
     params:
         missing=TABLES.missing,
     shell:
-        "python scripts/render_table.py --numbers {input.numbers} --targets {input.targets}"
-        " --victims {input.victims} --missing {params.missing:q} -- {output} 2> {log}"
+        "python scripts/render_table.py --numbers {input.numbers:q} --targets {input.targets:q}"
+        " --victims {input.victims:q} --missing {params.missing:q} -- {output:q} 2> {log:q}"

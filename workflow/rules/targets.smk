@@ -18,7 +18,7 @@ rule make_target_head:
     params:
         options=STEPS.target_options,
     shell:
-        "python scripts/make_target_head.py {params.options:q} {output} 2> {log}"
+        "python scripts/make_target_head.py {params.options:q} {output:q} 2> {log:q}"
 
 
 use rule make_target_head as make_target_head_of_budget with:

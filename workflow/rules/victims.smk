@@ -18,8 +18,8 @@ rule extract_quantized:
         mem_mb=PLANNED.memory(6, "extract_quantized"),
         runtime=PLANNED.minutes(5, "extract_quantized"),
     shell:
-        "python scripts/extract_quantized.py --poisons {input.poisons} --encoder {input.encoder}"
-        " --shard {wildcards.scatteritem} {output} 2> {log}"
+        "python scripts/extract_quantized.py --poisons {input.poisons:q} --encoder {input.encoder:q}"
+        " --shard {wildcards.scatteritem:q} {output:q} 2> {log:q}"
 
 
 rule evaluate_attack:
@@ -46,5 +46,5 @@ rule evaluate_attack:
         settings=STEPS.settings("evaluate_attack"),
         quantized=quantized_option,
     shell:
-        "python scripts/evaluate_attack.py {params.files:q} {params.quantized} --settings "
-        "{params.settings:q} {output} 2> {log}"
+        "python scripts/evaluate_attack.py {params.files:q} {params.quantized:q} --settings "
+        "{params.settings:q} {output:q} 2> {log:q}"

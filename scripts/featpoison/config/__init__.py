@@ -1,0 +1,28 @@
+"""The configuration: frozen, typed models of the YAML. The one source of defaults, schema and the
+documentation of every knob."""
+
+from featpoison.config.declared import Attacks, Defences
+from featpoison.config.encoders import EncoderEntry, PoisoningOf, Pretraining, ScreeningBy, Snapshot
+from featpoison.config.loading import Config, ConfigError, load, parse, schema
+from featpoison.config.tables import Figures, PretrainingRow, PretrainingTable, Scenario, Table, TableRow
+
+__all__ = [
+    "Attacks",
+    "Config",
+    "ConfigError",
+    "Defences",
+    "EncoderEntry",
+    "Figures",
+    "PoisoningOf",
+    "Pretraining",
+    "PretrainingRow",
+    "PretrainingTable",
+    "Scenario",
+    "ScreeningBy",
+    "Snapshot",
+    "Table",
+    "TableRow",
+    "load",
+    "parse",
+    "schema",
+]

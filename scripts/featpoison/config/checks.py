@@ -1,0 +1,161 @@
+"""What has to hold between the parts of a configuration: names, local files, and encoders in an order."""
+
+from featpoison.attacks import names as attacks
+from featpoison.attacks.choices import Choice
+from featpoison.config.declared import Declared
+from featpoison.config.encoders import EncoderEntry
+from featpoison.config.tables import PretrainingRow, PretrainingTable
+from featpoison.records.provenance import ROOT
+
+
+def check(config: Declared) -> None:
+    """Raise ValueError, naming key, value and expectation, where the parts of a configuration do not fit."""
+    for key, value, known in _references(config):
+        if value not in known:
+            raise ValueError(f"{key}: {value!r} is unknown, expected one of {sorted(known)}")
+    for name, kind in _local_files(config):
+        if name and not ((ROOT / name).is_dir() if kind == "folder" else (ROOT / name).is_file()):
+            raise ValueError(f"the {kind} {name} does not exist, expected a path relative to the repository")
+    check_pretraining(config)
+    shown = config.figures
+    for beta in (*shown.betas, *shown.transfer_betas):
+        try:
+            choice = Choice(
+                method="feature-matching", set=shown.set, cap=shown.cap, beta=beta, target=shown.target
+            )
+            attacks.check(choice)
+        except ValueError as error:
+            raise ValueError(f"figures: {error}") from None
+    lists: dict[str, tuple[float, ...]] = {
+        "poison_seeds": config.poison_seeds,
+        "victims.seeds": config.victims.seeds,
+    }
+    lists["network_victims.seeds"] = config.network_victims.seeds
+    lists |= {f"tables.{name}.budgets": table.budgets for name, table in config.tables.items()}
+    for name, values in lists.items():
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"{name}: {list(values)}, expected at least one value and none twice")
+
+
+def _references(config: Declared):
+    for name, scenario in config.scenarios.items():
+        yield f"scenarios.{name}.dataset", scenario.dataset, config.datasets
+        yield f"scenarios.{name}.encoder", scenario.encoder, config.encoders
+    for name, entry in config.encoders.items():
+        yield from _references_of_encoder(config, f"encoders.{name}", entry)
+    for name, table in config.tables.items():
+        yield f"tables.{name}.scenario", table.scenario, config.scenarios
+        for index, row in enumerate(table.rows):
+            if row.scenario is not None:
+                yield f"tables.{name}.rows.{index}.scenario", row.scenario, config.scenarios
+    if config.tables:  # without any there are no such figures
+        yield "figures.scenario", config.figures.scenario, config.scenarios
+    for name in config.figures.emn:
+        yield "figures.emn", name, config.scenarios
+    if config.pretraining_table:
+        yield from _references_of_pretraining(config, config.pretraining_table)
+    for key in ("transfer", "examples"):
+        if name := getattr(config.figures, key):
+            yield f"figures.{key}", name, config.scenarios
+
+
+def _references_of_encoder(config: Declared, key: str, entry: EncoderEntry):
+    if entry.snapshot:
+        yield f"{key}.snapshot.encoder", entry.snapshot.encoder, config.encoders
+    if entry.pretraining:
+        key = f"{key}.pretraining"
+        yield f"{key}.dataset", entry.pretraining.dataset, config.datasets
+        if entry.pretraining.start is not None:
+            yield f"{key}.start", entry.pretraining.start, config.encoders
+        if entry.pretraining.screening:
+            yield f"{key}.screening.encoder", entry.pretraining.screening.encoder, config.encoders
+        if poisoning := entry.pretraining.poisoning:
+            for name in poisoning.settings.targets:
+                yield f"{key}.poisoning.settings.targets", name, config.datasets
+
+
+def _references_of_pretraining(config: Declared, table: PretrainingTable):
+    for name in table.tasks:
+        yield "pretraining_table.tasks", name, config.datasets
+    yield "pretraining_table.clean", table.clean, config.encoders
+    for index, row in enumerate(table.rows):
+        for name in (*row.encoders, *([row.clean] if row.clean else [])):
+            yield f"pretraining_table.rows.{index}", name, config.encoders
+
+
+def _local_files(config: Declared):
+    for dataset in config.datasets.values():
+        for source in dataset.sources:
+            yield source.path, "folder" if dataset.format == "image-folder" else "file"
+    for entry in config.encoders.values():
+        if entry.weights:
+            yield entry.weights.path, "file"
+
+
+def check_pretraining(config: Declared) -> None:
+    """Raise ValueError, naming key, value and expectation, where encoders are made from what cannot be, or
+    the table of attacks on pre-training compares what is not comparable. All names exist."""
+    for name, entry in config.encoders.items():
+        _check_order(config, [name])
+        if entry.snapshot:
+            trained = config.encoders[entry.snapshot.encoder].pretraining
+            key = f"encoders.{name}.snapshot"
+            if trained is None:
+                raise ValueError(
+                    f"{key}.encoder: {entry.snapshot.encoder!r} has no 'pretraining', expected an encoder "
+                    "that is trained here"
+                )
+            if entry.snapshot.epoch > trained.simclr.epochs:
+                raise ValueError(
+                    f"{key}.epoch: {entry.snapshot.epoch}, expected at most the {trained.simclr.epochs} "
+                    f"epochs of {entry.snapshot.encoder}"
+                )
+    if table := config.pretraining_table:
+        _check_clean(config, "pretraining_table.clean", table.clean)
+        for index, row in enumerate(table.rows):
+            _check_row(config, table, row, f"pretraining_table.rows.{index}")
+
+
+def _check_order(config: Declared, path: list[str]) -> None:
+    """Raises ValueError where an encoder, the last of `path`, is needed for one that it needs itself."""
+    for before in config.encoders[path[-1]].needed:
+        if before in path:
+            circle = " needs ".join([*path[path.index(before) :], before])
+            raise ValueError(f"encoders.{path[0]}: {circle}, expected an end")
+        _check_order(config, [*path, before])
+
+
+def _check_clean(config: Declared, key: str, name: str) -> None:
+    if (poisoned := config.poisoned_by(name)) is not None:
+        raise ValueError(f"{key}: {name!r}, which {poisoned!r} poisons, expected an encoder without poisons")
+
+
+def _check_row(config: Declared, table: PretrainingTable, row: PretrainingRow, key: str) -> None:
+    """Raises ValueError where the encoders of a row differ by more than seeds, or aim at other tasks."""
+    if row.clean is not None:
+        _check_clean(config, f"{key}.clean", row.clean)
+    found = []
+    for name in row.encoders:
+        source = config.poisoned_by(name)
+        if source is None:
+            raise ValueError(f"{key}.encoders: {name!r} was not poisoned, nor was what it is made from")
+        poisoning = config.poisoning_of(source)
+        assert poisoning is not None
+        if missing := [task for task in table.tasks if task not in poisoning.settings.targets]:
+            raise ValueError(
+                f"{key}.encoders: {name!r} has targets in {sorted(poisoning.settings.targets)}, expected in "
+                f"{missing[0]!r} too, one of the table's tasks"
+            )
+        found.append(poisoning)
+    seeds = [one.seed for one in found]
+    if row.vote and (len(set(row.encoders)) < 2 or len(set(seeds)) > 1):
+        raise ValueError(
+            f"{key}.encoders: {list(row.encoders)} of poison seeds {seeds}, expected at least two encoders "
+            "of one poison seed, because they vote"
+        )
+    if not row.vote and len(set(seeds)) < len(seeds):
+        raise ValueError(f"{key}.encoders: poison seeds {seeds}, expected none twice")
+    if any(one.model_copy(update={"seed": 0}) != found[0].model_copy(update={"seed": 0}) for one in found):
+        raise ValueError(
+            f"{key}.encoders: {list(row.encoders)}, expected poisonings that differ by seed alone"
+        )

@@ -1,0 +1,70 @@
+"""Two configurations that give other settings to one name, and what a shell sees of a configuration."""
+
+import json
+import re
+
+import pytest
+import yaml
+from helpers import ROOT
+from toy import Toy, make_toy
+
+HEADS = "data/heads/toy/tiny/clean.h5"
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory) -> Toy:
+    """A run that made the clean heads."""
+    toy = make_toy(tmp_path_factory.mktemp("begun"))
+    toy.run("--", HEADS)
+    return toy
+
+
+def other(toy: Toy, *arguments: str, **changes):
+    """A dry run of a copied configuration."""
+    (toy.folder / "other.yaml").write_text(yaml.safe_dump(toy.config | {"output": "figures/other"} | changes))
+    return toy.python("-m", "snakemake", "--configfile", "other.yaml", *arguments)
+
+
+CHANGED = {"victims": {"seeds": [0, 2], "sgd100": {"epochs": 12, "batch_size": 16}}}
+
+
+@pytest.mark.parametrize("how", [["--dry-run"], ["--cores", "1"]])
+def test_products_of_another_configuration_are_not_replaced(begun, how):
+    before = (begun.folder / HEADS).read_bytes()
+    done = other(begun, *how, "--", HEADS, **CHANGED)
+    text = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"{HEADS} is used by toy.yaml: victims.seeds is [0, 2] in the configuration" in text
+    assert "other.yaml would replace it" in text
+    assert "--config replace=True" in text
+    assert "Traceback" not in text
+    assert (begun.folder / HEADS).read_bytes() == before
+
+
+def test_replacing_and_sharing_are_possible(begun, tmp_path):
+    assert other(begun, "--dry-run", "--config", "replace=True", "--", HEADS, **CHANGED).returncode == 0
+    assert other(begun, "--dry-run", "--", HEADS).returncode == 0  # the same settings
+    toy = begun.copied(tmp_path / "copy")
+    done = other(toy, "--cores", "1", "--config", "replace=True", "--", HEADS, **CHANGED)
+    assert done.returncode == 0, done.stderr
+    users = json.loads((toy.folder / "data/.users.json").read_text())
+    assert users[HEADS] == ["other.yaml"]
+    assert users["data/images/toy.h5"] == ["other.yaml", "toy.yaml"]
+
+
+def test_a_configuration_may_be_edited(begun):
+    toy, config = begun, begun.config
+    try:
+        toy.configure(**CHANGED)
+        assert toy.planned(HEADS) == {"train_heads": 1}
+    finally:
+        toy.configure(**config)
+
+
+def test_every_word_that_a_shell_reads_is_quoted():
+    fields = []
+    for path in (ROOT / "workflow/rules").glob("*.smk"):
+        for shell in re.findall(r'shell:\n((?:\s+".*"\n)+)', path.read_text()):
+            fields += re.findall(r"\{([^{}]+)\}", shell)
+    assert len(fields) > 100
+    assert {field for field in fields if not field.endswith(":q")} == {"threads"}
