@@ -97,7 +97,7 @@ class Toy:
     def configure(self, **changes) -> None:
         (self.folder / "toy.yaml").write_text(yaml.safe_dump(self.config | changes))
 
-    def append(self, name: str, text: str = "\n# edited\n") -> None:
+    def append(self, name: str, text: str = "\nEDITED = True\n") -> None:
         with open(self.folder / name, "a") as file:
             file.write(text)
 

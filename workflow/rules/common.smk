@@ -15,6 +15,7 @@ from featpoison.attacks import names as attacks
 from featpoison.audit import users
 from featpoison.costs import resources as planned
 from featpoison.defences import names as defences
+from featpoison.graph import interpreter
 from featpoison.graph.figures import Figures
 from featpoison.graph.paths import (
     ARCHIVES,
@@ -61,6 +62,8 @@ STEPS, TABLES, SHOWN = Steps(CONFIG), Tables(CONFIG), Figures(CONFIG)
 PRETRAINING = PretrainingTables(CONFIG)
 PLANNED = planned.Resources(CONFIG)
 GPU, OUTPUT = PLANNED.gpu, CONFIG.output
+
+interpreter.put_first()
 
 # Programs run in forks of a warm interpreter, on this machine and never in a cluster's job. The call writes the
 # benchmark file itself: Snakemake would measure the call, which only waits.
