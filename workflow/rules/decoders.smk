@@ -45,7 +45,7 @@ rule reconstruct_images:
     params:
         code=code("reconstruct_images.py"),
         settings=STEPS.settings("train_decoder"),
-        shown=CONFIG.figures.images,
+        shown=SHOWN.value_of("images"),
     shell:
         "python scripts/reconstruct_images.py --images {input.images:q} --encoder {input.encoder:q} --count "
         "{params.shown:q}"

@@ -39,7 +39,7 @@ rule plot_poisons:
         "../../environment.yml"
     params:
         code=code("plot_poisons.py"),
-        shown=CONFIG.figures.images,
+        shown=SHOWN.value_of("images"),
     shell:
         "python scripts/plot_poisons.py --images {input.images:q} --count {params.shown:q}"
         " --poisons {input.poisons:q} -- {output:q} 2> {log:q}"
@@ -90,7 +90,7 @@ rule plot_perturbations:
         "../../environment.yml"
     params:
         code=code("plot_perturbations.py"),
-        shown=CONFIG.figures.images,
+        shown=SHOWN.value_of("images"),
     shell:
         "python scripts/plot_perturbations.py --images {input.images:q} --count {params.shown:q}"
         " --poisons {input.poisons:q} -- {output:q} 2> {log:q}"
@@ -147,7 +147,7 @@ rule plot_input_poisons:
         "../../environment.yml"
     params:
         code=code("plot_input_poisons.py"),
-        shown=CONFIG.figures.images,
+        shown=SHOWN.value_of("images"),
     shell:
         "python scripts/plot_input_poisons.py --images {input.images:q} --count {params.shown:q} --poisons "
         "{input.poisons:q} --victims {input.victims:q} --features {input.features:q} --clean {input.clean:q} {output:q} "
@@ -226,9 +226,9 @@ rule plot_emn:
         "../../environment.yml"
     params:
         code=code("plot_emn.py"),
-        shown=CONFIG.figures.images,
-        amplification=CONFIG.figures.amplification,
-        names=CONFIG.figures.emn,
+        shown=SHOWN.value_of("images"),
+        amplification=SHOWN.value_of("amplification"),
+        names=SHOWN.value_of("emn"),
     shell:
         "python scripts/plot_emn.py --images {input.images:q} --noise {input.noise:q} --names {params.names:q}"
         " --count {params.shown:q} --amplification {params.amplification:q} -- {output:q} 2> {log:q}"
@@ -252,7 +252,7 @@ rule plot_examples:
         "../../environment.yml"
     params:
         code=code("plot_examples.py"),
-        shown=CONFIG.figures.images,
+        shown=SHOWN.value_of("images"),
     shell:
         "python scripts/plot_examples.py --images {input.images:q} --count {params.shown:q} {output:q} 2> {log:q}"
 

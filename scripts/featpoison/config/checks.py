@@ -4,7 +4,7 @@ from featpoison.attacks import names as attacks
 from featpoison.attacks.choices import Choice
 from featpoison.config.declared import Declared
 from featpoison.config.encoders import EncoderEntry
-from featpoison.config.tables import PretrainingRow, PretrainingTable
+from featpoison.config.tables import Figures, PretrainingRow, PretrainingTable
 from featpoison.records.provenance import ROOT
 
 
@@ -17,15 +17,8 @@ def check(config: Declared) -> None:
         if name and not ((ROOT / name).is_dir() if kind == "folder" else (ROOT / name).is_file()):
             raise ValueError(f"the {kind} {name} does not exist, expected a path relative to the repository")
     check_pretraining(config)
-    shown = config.figures
-    for beta in (*shown.betas, *shown.transfer_betas):
-        try:
-            choice = Choice(
-                method="feature-matching", set=shown.set, cap=shown.cap, beta=beta, target=shown.target
-            )
-            attacks.check(choice)
-        except ValueError as error:
-            raise ValueError(f"figures: {error}") from None
+    if config.figures:
+        _check_figures(config.figures)
     lists: dict[str, tuple[float, ...]] = {
         "poison_seeds": config.poison_seeds,
         "victims.seeds": config.victims.seeds,
@@ -35,6 +28,18 @@ def check(config: Declared) -> None:
     for name, values in lists.items():
         if not values or len(set(values)) < len(values):
             raise ValueError(f"{name}: {list(values)}, expected at least one value and none twice")
+
+
+def _check_figures(shown: Figures) -> None:
+    """Raises ValueError where the shown poisons are of no attack that there is."""
+    for beta in (*shown.betas, *shown.transfer_betas):
+        try:
+            choice = Choice(
+                method="feature-matching", set=shown.set, cap=shown.cap, beta=beta, target=shown.target
+            )
+            attacks.check(choice)
+        except ValueError as error:
+            raise ValueError(f"figures: {error}") from None
 
 
 def _references(config: Declared):
@@ -48,14 +53,19 @@ def _references(config: Declared):
         for index, row in enumerate(table.rows):
             if row.scenario is not None:
                 yield f"tables.{name}.rows.{index}.scenario", row.scenario, config.scenarios
-    if config.tables:  # without any there are no such figures
-        yield "figures.scenario", config.figures.scenario, config.scenarios
-    for name in config.figures.emn:
-        yield "figures.emn", name, config.scenarios
+    if config.figures:
+        yield from _references_of_figures(config, config.figures)
     if config.pretraining_table:
         yield from _references_of_pretraining(config, config.pretraining_table)
+
+
+def _references_of_figures(config: Declared, figures: Figures):
+    if config.tables:  # without any there are no such figures
+        yield "figures.scenario", figures.scenario, config.scenarios
+    for name in figures.emn:
+        yield "figures.emn", name, config.scenarios
     for key in ("transfer", "examples"):
-        if name := getattr(config.figures, key):
+        if name := getattr(figures, key):
             yield f"figures.{key}", name, config.scenarios
 
 
