@@ -17,7 +17,7 @@ from featpoison.encoders.encoder import Architecture, Encoder, save_encoder
 from featpoison.records.provenance import sha256_file
 from helpers import RECORD, ROOT
 
-PARTS = ("Snakefile", "workflow", "scripts", "data/published")
+PARTS = ("Snakefile", "environment.yml", "workflow", "scripts", "data/published")
 MATCHING = "feature-matching_free_beta0.25_gradpc-feature"
 POISON = f"data/poisons/toy/tiny/{MATCHING}/eps0.2-seed1.h5"
 RESULT = "data/victims/toy/tiny/gc-input_free_gradpc-feature/none/eps0.2.h5"
@@ -97,7 +97,7 @@ class Toy:
     def configure(self, **changes) -> None:
         (self.folder / "toy.yaml").write_text(yaml.safe_dump(self.config | changes))
 
-    def append(self, name: str, text: str = "\n# edited\n") -> None:
+    def append(self, name: str, text: str = "\nEDITED = True\n") -> None:
         with open(self.folder / name, "a") as file:
             file.write(text)
 

@@ -97,7 +97,8 @@ def train_sgd(sets: TrainingSets, settings: SGD100, *, classes: int, seeds: tupl
     steps, step, kept = settings.epochs * -(-rows // settings.batch_size), 0, []
     for epoch in range(settings.epochs):
         streams = [stream(seed, 1, epoch, device=torch.device("cpu")) for seed in seeds]
-        order = torch.stack([torch.randperm(rows, generator=generator) for generator in streams]).to(device)
+        order = torch.stack([torch.randperm(rows, generator=generator) for generator in streams])
+        order = order.to(device, non_blocking=True)
         for size, summed in sums.batches(order, settings.batch_size):
             gradient = summed(Head.from_omega(omega)) / size
             if settings.weight_decay:

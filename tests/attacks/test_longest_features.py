@@ -41,7 +41,7 @@ def test_quantiles_are_those_of_numpy():
 def test_the_objective_is_the_negative_sum_of_norms_with_its_gradient():
     Z = torch.randn(5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     Z[2] = 0  # has no derivative; the ascent leaves such a row where it is
-    objective = NegativeNorm(5)
+    objective = NegativeNorm(5, torch.device("cpu"))
     gradient = torch.cat([objective.gradient(block, Z[block]) for block in (slice(0, 3), slice(3, 5))])
     leaf = Z.clone().requires_grad_(True)
     value = -leaf[[0, 1, 3, 4]].square().sum(1).sqrt().sum()

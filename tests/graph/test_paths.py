@@ -6,7 +6,8 @@ import pytest
 from featpoison.attacks import choices
 from featpoison.attacks import names as attacks
 from featpoison.graph import paths
-from featpoison.graph.paths import code, one_of, segments_making, segments_of, wildcards_of
+from featpoison.graph.paths import one_of, segments_making, segments_of, wildcards_of
+from featpoison.records import provenance
 
 PROGRAMS = {
     "target": "make_target_head.py",
@@ -95,6 +96,21 @@ def test_every_attacks_segment_is_made_by_the_rule_of_its_kind_alone():
 
 
 # The code behind a product
+
+
+def code(program: str, *chosen: str) -> list[str]:
+    """The files that a product's version is of."""
+    files = [provenance.module_file(module) for module in chosen]
+    closure = provenance.import_closure(provenance.SCRIPTS / program, *files)
+    return [provenance.relative(path) for path in closure]
+
+
+def test_the_version_is_that_of_the_record():
+    module = attacks.module_of("gc-feature")
+    expected = provenance.code_version(
+        provenance.SCRIPTS / "poison_features.py", provenance.module_file(module)
+    )
+    assert paths.code("poison_features.py", module) == expected
 
 
 def own_modules(name: str) -> set[str]:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from featpoison import config
+from featpoison.graph.paths import code
 from featpoison.graph.pretraining_tables import PretrainingTables
 from featpoison.graph.steps import Steps, declared_settings
 from helpers import ROOT
@@ -73,9 +74,8 @@ def test_poisons_are_made_with_the_settings_of_their_encoder(steps):
     assert (given["--rate"], given["--seed"]) == ("0.2", "1")
     assert given["--downstream"] == f"cifar10-5k={IMAGES}"
     assert json.loads(given["--settings"])["targets"] == {"cifar10-5k": 5}
-    code = steps.poisoning_code(asked)
-    assert "scripts/featpoison/attacks/poisoned_encoder.py" in code
-    assert "scripts/featpoison/attacks/reference_images.py" not in code
+    expected = code("poison_pretraining.py", "featpoison.attacks.poisoned_encoder")
+    assert steps.poisoning_code(asked) == expected
     with pytest.raises(ValueError, match=r"expected poisoned-encoder_rate0\.2-seed1"):
         steps.poisoning_options(of("poisoned-1", poisoning="poisoned-encoder_rate0.2-seed0"))
     with pytest.raises(ValueError, match="of continued-clean, expected none"):

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from featpoison.attacks import names as attacks
 from featpoison.attacks import pretraining_names
 from featpoison.records import provenance
@@ -101,6 +102,58 @@ def test_code_version_changes_with_an_imported_module(tmp_path, monkeypatch):
     (package / "used.py").write_text("x = 2\n")
     assert provenance.code_version(program) != before
     provenance._module_files.cache_clear()
+
+
+MODULE = '''
+"""A module."""
+x = 1  # one
+
+
+def double(y):
+    """Twice y."""
+    return 2 * y
+'''
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        MODULE.replace("  # one", ""),
+        MODULE.replace("Twice y.", "Two times y."),
+        MODULE.replace('    """Twice y."""\n', ""),
+        MODULE.replace("2 * y", "(2 * y)").replace("A module", "Words"),
+        MODULE.replace("\n\n\n", "\n"),
+    ],
+)
+def test_words_and_layout_are_no_code(tmp_path, edited):
+    first, second = tmp_path / "first.py", tmp_path / "second.py"
+    first.write_text(MODULE)
+    second.write_text(edited)
+    assert edited != MODULE
+    assert provenance.syntax_digest(first) == provenance.syntax_digest(second)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("x = 1", "x = 2"), ("x = 1", "x = 1.0"), ("x = 1", "x = '1'"), ("2 * y", "y * 2"), ("y)", "y=None)")],
+)
+def test_all_else_is_code(tmp_path, before, after):
+    first, second = tmp_path / "first.py", tmp_path / "second.py"
+    first.write_text(MODULE)
+    second.write_text(MODULE.replace(before, after))
+    assert provenance.syntax_digest(first) != provenance.syntax_digest(second)
+
+
+def test_the_digest_of_syntax_is_that_of_every_version_of_python(tmp_path):
+    """Written down by hand: fields that a version does not have, or leaves empty, are not part of it."""
+    path = tmp_path / "module.py"
+    path.write_text("def f(x: int = 0):\n    '''Words.'''\n    return f'{x!r:>3}'\n")
+    text = (
+        "Module(body=FunctionDef(name='f'args=arguments(args=arg(arg='x'annotation=Name(id='int'ctx=Load())),"
+        "defaults=Constant(value=0),)body=Return(value=JoinedStr(values=FormattedValue(value=Name(id='x'"
+        "ctx=Load())conversion=114format_spec=JoinedStr(values=Constant(value='>3'),)),)),),)"
+    )
+    assert provenance.syntax_digest(path) == provenance.sha256_bytes(text.encode())
 
 
 def test_record_has_no_clock_and_repeats(tmp_path):

@@ -189,6 +189,17 @@ def test_an_edit_reruns_what_follows_and_nothing_before(copy, edited, expected):
     assert kinds(copy.remade()) == expected
 
 
+def test_an_edit_of_words_reruns_nothing(copy):
+    """Comments, docstrings and the layout of modules that all products are made by."""
+    for name in ("records/provenance.py", "store.py", "attacks/feature_matching.py"):
+        copy.append(f"scripts/featpoison/{name}", '\n\n# A comment.\n"""Words."""\n')
+    module = copy.folder / "scripts/featpoison/softmax.py"
+    text = module.read_text()
+    assert "the bias last.\n" in text
+    module.write_text(text.replace("the bias last.\n", "the bias comes last.\n"))
+    assert copy.planned() == {}
+
+
 @pytest.mark.parametrize(
     ("attack", "setting", "expected"),
     [

@@ -3,7 +3,6 @@ rule judge_claims:
     input:
         results=TABLES.judged_files,
         published=PUBLISHED,
-        code=code("judge_claims.py"),
     output:
         report(
             f"{OUTPUT}/claims.md",
@@ -14,7 +13,10 @@ rule judge_claims:
         f"logs/judge_claims/{OUTPUT}/claims.log",
     benchmark:
         f"benchmarks/judge_claims/{OUTPUT}/claims.jsonl"
+    conda:
+        "../../environment.yml"
     params:
+        code=code("judge_claims.py"),
         results=TABLES.judged_json,
     shell:
         "python scripts/judge_claims.py --results {params.results:q} --published {input.published:q} {output:q} "

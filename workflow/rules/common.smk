@@ -13,6 +13,7 @@ from featpoison.attacks import names as attacks
 from featpoison.audit.plan import watch
 from featpoison.costs import resources as planned
 from featpoison.defences import names as defences
+from featpoison.graph import interpreter
 from featpoison.graph.figures import Figures
 from featpoison.graph.paths import (
     ARCHIVES,
@@ -57,6 +58,8 @@ except configuration.ConfigError as error:
 STEPS, TABLES, SHOWN, PRETRAINING = (of(CONFIG) for of in (Steps, Tables, Figures, PretrainingTables))
 PLANNED = planned.Resources(CONFIG)
 GPU, OUTPUT = PLANNED.gpu, CONFIG.output
+
+interpreter.put_first()
 
 # Programs run in forks of a warm interpreter, on this machine and never in a cluster's job. The call writes the
 # benchmark file itself: Snakemake would measure the call, which only waits.

@@ -3,18 +3,20 @@ rule train_decoder:
     input:
         images=IMAGES,
         encoder=ENCODER,
-        code=code("train_decoder.py"),
     output:
         DECODER,
     log:
         "logs/train_decoder/{dataset}/{encoder}/{kind}.log",
     benchmark:
         "benchmarks/train_decoder/{dataset}/{encoder}/{kind}.jsonl"
+    conda:
+        "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=PLANNED.memory(8, "train_decoder"),
         runtime=PLANNED.minutes(15, "train_decoder"),
     params:
+        code=code("train_decoder.py"),
         settings=STEPS.settings("train_decoder"),
     shell:
         "python scripts/train_decoder.py --images {input.images:q} --encoder {input.encoder:q} --kind "
@@ -28,20 +30,22 @@ rule reconstruct_images:
         images=IMAGES,
         encoder=ENCODER,
         decoders=expand(DECODER, kind=DECODER_KINDS, allow_missing=True),
-        code=code("reconstruct_images.py"),
     output:
         RECONSTRUCTIONS,
     log:
         "logs/reconstruct_images/{dataset}/{encoder}.log",
     benchmark:
         "benchmarks/reconstruct_images/{dataset}/{encoder}.jsonl"
+    conda:
+        "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=PLANNED.memory(8),
         runtime=PLANNED.minutes(15),
     params:
+        code=code("reconstruct_images.py"),
         settings=STEPS.settings("train_decoder"),
-        shown=CONFIG.figures.images,
+        shown=SHOWN.value_of("images"),
     shell:
         "python scripts/reconstruct_images.py --images {input.images:q} --encoder {input.encoder:q} --count "
         "{params.shown:q}"

@@ -2,7 +2,6 @@ rule make_emn_noise:
     """EMN, one poison seed: noise for the whole training set; resumes from its last round."""
     input:
         unpack(STEPS.attack_inputs),
-        code=STEPS.attack_code("make_emn_noise.py"),
     output:
         NOISE,
     log:
@@ -11,12 +10,15 @@ rule make_emn_noise:
         "benchmarks/make_emn_noise/{dataset}/{encoder}/{attack}/seed{seed}.jsonl"
     wildcard_constraints:
         attack=segments_making("noise"),
+    conda:
+        "../../environment.yml"
     threads: CONFIG.emn_shards
     resources:
         gpu=GPU * CONFIG.emn_shards,
         mem_mb=PLANNED.memory(8, "make_emn_noise"),
         runtime=PLANNED.minutes(30, "make_emn_noise"),
     params:
+        code=STEPS.attack_code("make_emn_noise.py"),
         options=STEPS.attack_options,
     shell:
         "python scripts/make_emn_noise.py {params.options:q} --seed {wildcards.seed:q} --devices "
@@ -30,7 +32,6 @@ rule evaluate_emn:
         images=IMAGES,
         encoder=ENCODER,
         noise=STEPS.noise_files,
-        code=code("evaluate_emn.py"),
     output:
         expand(VICTIMS, defence="none", budget="inf", allow_missing=True),
     log:
@@ -39,11 +40,14 @@ rule evaluate_emn:
         "benchmarks/evaluate_emn/{dataset}/{encoder}/{attack}.jsonl"
     wildcard_constraints:
         attack=segments_making("noise"),
+    conda:
+        "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=PLANNED.memory(8, "evaluate_emn"),
         runtime=PLANNED.minutes(30, "evaluate_emn"),
     params:
+        code=code("evaluate_emn.py"),
         settings=STEPS.settings("evaluate_emn"),
     shell:
         "python scripts/evaluate_emn.py --images {input.images:q} --encoder {input.encoder:q} --noise "

@@ -2,7 +2,6 @@ rule import_encoder:
     """Weights from the repository or a download, checked by digest and keys, and converted where foreign."""
     input:
         embedded=STEPS.embedded_weights,
-        code=code("import_encoder.py"),
     output:
         ENCODER,
     log:
@@ -11,10 +10,13 @@ rule import_encoder:
         "benchmarks/import_encoder/{encoder}.jsonl"
     wildcard_constraints:
         encoder=one_of(STEPS.imported),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=PLANNED.memory(4),
         runtime=PLANNED.minutes(60),
     params:
+        code=code("import_encoder.py"),
         settings=STEPS.settings("import_encoder"),
         conversion=STEPS.conversion_option,
         downloads=ARCHIVES,
@@ -29,7 +31,6 @@ rule pretrain_encoder:
         images=STEPS.trained_images,
         poisons=STEPS.trained_poisons,
         start=STEPS.starting_encoder,
-        code=code("pretrain_encoder.py"),
     output:
         ENCODER,
     log:
@@ -38,12 +39,15 @@ rule pretrain_encoder:
         "benchmarks/pretrain_encoder/{encoder}.jsonl"
     wildcard_constraints:
         encoder=one_of(STEPS.trained_at_once),
+    conda:
+        "../../environment.yml"
     threads: 8
     resources:
         gpu=GPU,
         mem_mb=PLANNED.memory(8, "pretrain_encoder"),
         runtime=PLANNED.minutes(30, "pretrain_encoder"),
     params:
+        code=code("pretrain_encoder.py"),
         settings=STEPS.settings("pretrain_encoder"),
         options=STEPS.pretraining_options,
     shell:
@@ -63,7 +67,6 @@ rule take_snapshot:
     """The encoder of a pre-training that stopped early."""
     input:
         snapshots=STEPS.snapshots_file,
-        code=code("take_snapshot.py"),
     output:
         ENCODER,
     log:
@@ -72,10 +75,13 @@ rule take_snapshot:
         "benchmarks/take_snapshot/{encoder}.jsonl"
     wildcard_constraints:
         encoder=one_of(STEPS.snapshots),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=PLANNED.memory(4),
         runtime=PLANNED.minutes(10),
     params:
+        code=code("take_snapshot.py"),
         epoch=STEPS.snapshot_epoch,
     shell:
         "python scripts/take_snapshot.py --snapshots {input.snapshots:q} --epoch {params.epoch:q} {output:q} 2> {log:q}"
@@ -87,7 +93,6 @@ rule describe_encoder:
         encoder=ENCODER,
         images=STEPS.pretraining_images,
         clean=CLEAN_HEADS,
-        code=code("describe_encoder.py"),
     output:
         ENCODER_FACTS,
     log:
@@ -96,9 +101,13 @@ rule describe_encoder:
         "benchmarks/describe_encoder/{dataset}/{encoder}.jsonl"
     wildcard_constraints:
         encoder=one_of(STEPS.pretrained),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=PLANNED.memory(4),
         runtime=PLANNED.minutes(15),
+    params:
+        code=code("describe_encoder.py"),
     shell:
         "python scripts/describe_encoder.py --encoder {input.encoder:q} --images {input.images:q} --clean "
         "{input.clean:q} {output:q} 2> {log:q}"

@@ -5,17 +5,20 @@ if CONFIG.feature_shards == 1:
         input:
             images=IMAGES,
             encoder=ENCODER,
-            code=code("extract_features.py"),
         output:
             FEATURES,
         log:
             "logs/extract_features/{dataset}/{encoder}.log",
         benchmark:
             "benchmarks/extract_features/{dataset}/{encoder}.jsonl"
+        conda:
+            "../../environment.yml"
         resources:
             gpu=GPU,
             mem_mb=PLANNED.memory(6, "extract_features"),
             runtime=PLANNED.minutes(15, "extract_features"),
+        params:
+            code=code("extract_features.py"),
         shell:
             "python scripts/extract_features.py --images {input.images:q} --encoder {input.encoder:q} {output:q} "
             "2> {log:q}"
@@ -27,17 +30,20 @@ else:
         input:
             images=IMAGES,
             encoder=ENCODER,
-            code=code("extract_features.py"),
         output:
             temp(FEATURE_SHARD),
         log:
             "logs/extract_features/{dataset}/{encoder}-{scatteritem}.log",
         benchmark:
             "benchmarks/extract_features/{dataset}/{encoder}-{scatteritem}.jsonl"
+        conda:
+            "../../environment.yml"
         resources:
             gpu=GPU,
             mem_mb=PLANNED.memory(6, "extract_features"),
             runtime=PLANNED.minutes(15, "extract_features"),
+        params:
+            code=code("extract_features.py"),
         shell:
             "python scripts/extract_features.py --images {input.images:q} --encoder {input.encoder:q}"
             " --shard {wildcards.scatteritem:q} {output:q} 2> {log:q}"
@@ -49,15 +55,18 @@ else:
         """The shards of one feature cache, in order."""
         input:
             shards=gather.extract(FEATURE_SHARD, allow_missing=True),
-            code=code("gather_shards.py"),
         output:
             FEATURES,
         log:
             "logs/gather_features/{dataset}/{encoder}.log",
         benchmark:
             "benchmarks/gather_features/{dataset}/{encoder}.jsonl"
+        conda:
+            "../../environment.yml"
         resources:
             mem_mb=PLANNED.memory(8),
             runtime=PLANNED.minutes(15),
+        params:
+            code=code("gather_shards.py"),
         shell:
             "python scripts/gather_shards.py --shards {input.shards:q} -- {output:q} 2> {log:q}"

@@ -2,7 +2,6 @@ rule plot_reconstructions:
     """Figure 4: test images and their reconstructions by each kind of decoder."""
     input:
         reconstructions=SHOWN.shown(RECONSTRUCTIONS),
-        code=code("plot_reconstructions.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure4", ".pdf", ".png"),
@@ -13,6 +12,10 @@ rule plot_reconstructions:
         f"logs/plot_reconstructions/{OUTPUT}/figure4.log",
     benchmark:
         f"benchmarks/plot_reconstructions/{OUTPUT}/figure4.jsonl"
+    conda:
+        "../../environment.yml"
+    params:
+        code=code("plot_reconstructions.py"),
     shell:
         "python scripts/plot_reconstructions.py --reconstructions {input.reconstructions:q} {output:q} 2> {log:q}"
 
@@ -22,7 +25,6 @@ rule plot_poisons:
     input:
         images=SHOWN.images_of("scenario"),
         poisons=SHOWN.shown_poisons,
-        code=code("plot_poisons.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure5", ".pdf", ".png"),
@@ -33,8 +35,11 @@ rule plot_poisons:
         f"logs/plot_poisons/{OUTPUT}/figure5.log",
     benchmark:
         f"benchmarks/plot_poisons/{OUTPUT}/figure5.jsonl"
+    conda:
+        "../../environment.yml"
     params:
-        shown=CONFIG.figures.images,
+        code=code("plot_poisons.py"),
+        shown=SHOWN.value_of("images"),
     shell:
         "python scripts/plot_poisons.py --images {input.images:q} --count {params.shown:q}"
         " --poisons {input.poisons:q} -- {output:q} 2> {log:q}"
@@ -46,7 +51,6 @@ rule plot_magnitudes:
         images=SHOWN.images_of("scenario"),
         poisons=SHOWN.shown_poisons,
         transfer=SHOWN.transfer_poisons,
-        code=code("plot_magnitudes.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure6", ".pdf", ".png"),
@@ -57,7 +61,10 @@ rule plot_magnitudes:
         f"logs/plot_magnitudes/{OUTPUT}/figure6.log",
     benchmark:
         f"benchmarks/plot_magnitudes/{OUTPUT}/figure6.jsonl"
+    conda:
+        "../../environment.yml"
     params:
+        code=code("plot_magnitudes.py"),
         names=SHOWN.shown_scenarios,
     shell:
         "python scripts/plot_magnitudes.py --images {input.images:q} --poisons {input.poisons:q}"
@@ -69,7 +76,6 @@ rule plot_perturbations:
     input:
         images=SHOWN.images_of("scenario"),
         poisons=SHOWN.shown_poisons,
-        code=code("plot_perturbations.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure9", ".pdf", ".png"),
@@ -80,8 +86,11 @@ rule plot_perturbations:
         f"logs/plot_perturbations/{OUTPUT}/figure9.log",
     benchmark:
         f"benchmarks/plot_perturbations/{OUTPUT}/figure9.jsonl"
+    conda:
+        "../../environment.yml"
     params:
-        shown=CONFIG.figures.images,
+        code=code("plot_perturbations.py"),
+        shown=SHOWN.value_of("images"),
     shell:
         "python scripts/plot_perturbations.py --images {input.images:q} --count {params.shown:q}"
         " --poisons {input.poisons:q} -- {output:q} 2> {log:q}"
@@ -96,7 +105,6 @@ rule plot_threat_model:
         victims=SHOWN.first_shown_victims,
         features=SHOWN.shown(FEATURES),
         clean=SHOWN.shown(CLEAN_HEADS),
-        code=code("plot_threat_model.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure1", ".pdf", ".png"),
@@ -107,6 +115,10 @@ rule plot_threat_model:
         f"logs/plot_threat_model/{OUTPUT}/figure1.log",
     benchmark:
         f"benchmarks/plot_threat_model/{OUTPUT}/figure1.jsonl"
+    conda:
+        "../../environment.yml"
+    params:
+        code=code("plot_threat_model.py"),
     shell:
         "python scripts/plot_threat_model.py --images {input.images:q} --encoder {input.encoder:q} --poisons "
         "{input.poisons:q} --victims {input.victims:q} --features {input.features:q} --clean {input.clean:q} {output:q} "
@@ -121,7 +133,6 @@ rule plot_input_poisons:
         victims=SHOWN.input_victims,
         features=SHOWN.shown(FEATURES),
         clean=SHOWN.shown(CLEAN_HEADS),
-        code=code("plot_input_poisons.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure2", ".pdf", ".png"),
@@ -132,8 +143,11 @@ rule plot_input_poisons:
         f"logs/plot_input_poisons/{OUTPUT}/figure2.log",
     benchmark:
         f"benchmarks/plot_input_poisons/{OUTPUT}/figure2.jsonl"
+    conda:
+        "../../environment.yml"
     params:
-        shown=CONFIG.figures.images,
+        code=code("plot_input_poisons.py"),
+        shown=SHOWN.value_of("images"),
     shell:
         "python scripts/plot_input_poisons.py --images {input.images:q} --count {params.shown:q} --poisons "
         "{input.poisons:q} --victims {input.victims:q} --features {input.features:q} --clean {input.clean:q} {output:q} "
@@ -149,7 +163,6 @@ rule plot_stages:
         target=SHOWN.target,
         poisoned=SHOWN.canceled_features,
         poisons=SHOWN.first_shown,
-        code=code("plot_stages.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure3", ".pdf", ".png"),
@@ -160,6 +173,10 @@ rule plot_stages:
         f"logs/plot_stages/{OUTPUT}/figure3.log",
     benchmark:
         f"benchmarks/plot_stages/{OUTPUT}/figure3.jsonl"
+    conda:
+        "../../environment.yml"
+    params:
+        code=code("plot_stages.py"),
     shell:
         "python scripts/plot_stages.py --images {input.images:q} --features {input.features:q} --clean "
         "{input.clean:q}"
@@ -171,7 +188,6 @@ rule plot_anomalies:
     input:
         images=SHOWN.images_of("transfer"),
         poisons=SHOWN.transfer_poisons,
-        code=code("plot_anomalies.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure7", ".pdf", ".png"),
@@ -182,6 +198,10 @@ rule plot_anomalies:
         f"logs/plot_anomalies/{OUTPUT}/figure7.log",
     benchmark:
         f"benchmarks/plot_anomalies/{OUTPUT}/figure7.jsonl"
+    conda:
+        "../../environment.yml"
+    params:
+        code=code("plot_anomalies.py"),
     shell:
         "python scripts/plot_anomalies.py --images {input.images:q} --poisons {input.poisons:q} -- {output:q} 2> "
         "{log:q}"
@@ -192,7 +212,6 @@ rule plot_emn:
     input:
         images=SHOWN.emn_images,
         noise=SHOWN.shown_noise,
-        code=code("plot_emn.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure8", ".pdf", ".png"),
@@ -203,10 +222,13 @@ rule plot_emn:
         f"logs/plot_emn/{OUTPUT}/figure8.log",
     benchmark:
         f"benchmarks/plot_emn/{OUTPUT}/figure8.jsonl"
+    conda:
+        "../../environment.yml"
     params:
-        shown=CONFIG.figures.images,
-        amplification=CONFIG.figures.amplification,
-        names=CONFIG.figures.emn,
+        code=code("plot_emn.py"),
+        shown=SHOWN.value_of("images"),
+        amplification=SHOWN.value_of("amplification"),
+        names=SHOWN.value_of("emn"),
     shell:
         "python scripts/plot_emn.py --images {input.images:q} --noise {input.noise:q} --names {params.names:q}"
         " --count {params.shown:q} --amplification {params.amplification:q} -- {output:q} 2> {log:q}"
@@ -216,7 +238,6 @@ rule plot_examples:
     """Figure 10: clean images of a downstream data set."""
     input:
         images=SHOWN.images_of("examples"),
-        code=code("plot_examples.py"),
     output:
         report(
             multiext(f"{OUTPUT}/figure10", ".pdf", ".png"),
@@ -227,8 +248,11 @@ rule plot_examples:
         f"logs/plot_examples/{OUTPUT}/figure10.log",
     benchmark:
         f"benchmarks/plot_examples/{OUTPUT}/figure10.jsonl"
+    conda:
+        "../../environment.yml"
     params:
-        shown=CONFIG.figures.images,
+        code=code("plot_examples.py"),
+        shown=SHOWN.value_of("images"),
     shell:
         "python scripts/plot_examples.py --images {input.images:q} --count {params.shown:q} {output:q} 2> {log:q}"
 
@@ -238,17 +262,19 @@ rule measure_reach:
     input:
         features=FEATURES,
         trajectory=TRAJECTORY,
-        code=code("measure_reach.py"),
     output:
         REACH,
     log:
         "logs/measure_reach/{dataset}/{encoder}.log",
     benchmark:
         "benchmarks/measure_reach/{dataset}/{encoder}.jsonl"
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=PLANNED.memory(4, "train_heads"),
         runtime=PLANNED.minutes(10),
     params:
+        code=code("measure_reach.py"),
         settings=STEPS.settings("measure_reach"),
     shell:
         "python scripts/measure_reach.py --features {input.features:q} --trajectory {input.trajectory:q}"
@@ -261,18 +287,20 @@ rule measure_norms:
         images=IMAGES,
         encoder=ENCODER,
         features=FEATURES,
-        code=code("measure_norms.py"),
     output:
         NORMS,
     log:
         "logs/measure_norms/{dataset}/{encoder}.log",
     benchmark:
         "benchmarks/measure_norms/{dataset}/{encoder}.jsonl"
+    conda:
+        "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=PLANNED.memory(6, "train_heads"),
         runtime=PLANNED.minutes(10),
     params:
+        code=code("measure_norms.py"),
         settings=STEPS.settings("measure_norms"),
     shell:
         "python scripts/measure_norms.py --images {input.images:q} --encoder {input.encoder:q} --features "
@@ -286,7 +314,6 @@ rule plot_reach:
         reach=SHOWN.shown(REACH),
         clean=SHOWN.shown(CLEAN_HEADS),
         targets=SHOWN.reached_targets,
-        code=code("plot_reach.py"),
     output:
         report(
             multiext(f"{OUTPUT}/reach", ".pdf", ".png"),
@@ -297,7 +324,10 @@ rule plot_reach:
         f"logs/plot_reach/{OUTPUT}/reach.log",
     benchmark:
         f"benchmarks/plot_reach/{OUTPUT}/reach.jsonl"
+    conda:
+        "../../environment.yml"
     params:
+        code=code("plot_reach.py"),
         budgets=SHOWN.shown_budgets,
     shell:
         "python scripts/plot_reach.py --reach {input.reach:q} --clean {input.clean:q} --targets {input.targets:q}"
@@ -310,7 +340,6 @@ rule plot_frontier:
         results=SHOWN.frontier_files,
         images=SHOWN.frontier_images,
         norms=SHOWN.shown(NORMS),
-        code=code("plot_frontier.py"),
     output:
         report(
             multiext(f"{OUTPUT}/frontier", ".pdf", ".png"),
@@ -321,7 +350,10 @@ rule plot_frontier:
         f"logs/plot_frontier/{OUTPUT}/frontier.log",
     benchmark:
         f"benchmarks/plot_frontier/{OUTPUT}/frontier.jsonl"
+    conda:
+        "../../environment.yml"
     params:
+        code=code("plot_frontier.py"),
         results=SHOWN.frontier_json,
         names=SHOWN.frontier_names,
     shell:

@@ -2,7 +2,6 @@ rule poison_features:
     """Stage 2: poisoned features, by the attack that the path names."""
     input:
         unpack(STEPS.attack_inputs),
-        code=STEPS.attack_code("poison_features.py"),
     output:
         POISONED_FEATURES,
     log:
@@ -11,11 +10,14 @@ rule poison_features:
         "benchmarks/poison_features/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.jsonl"
     wildcard_constraints:
         attack=segments_making("features"),
+    conda:
+        "../../environment.yml"
     resources:
         gpu=PLANNED.attack_gpu,
         mem_mb=PLANNED.memory(8, "poison_features"),
         runtime=PLANNED.minutes(10, "poison_features"),
     params:
+        code=STEPS.attack_code("poison_features.py"),
         options=STEPS.attack_options,
     shell:
         "python scripts/poison_features.py {params.options:q} --budget {wildcards.budget:q} --seed "
@@ -28,7 +30,6 @@ rule pair_features:
     input:
         features=FEATURES,
         poisoned=POISONED_FEATURES,
-        code=code("pair_features.py"),
     output:
         PAIRS,
     log:
@@ -37,10 +38,13 @@ rule pair_features:
         "benchmarks/pair_features/{dataset}/{encoder}/{attack}/{pairing}/eps{budget}-seed{seed}.jsonl"
     wildcard_constraints:
         attack=segments_making("features"),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=PLANNED.memory(6, "pair_features"),
         runtime=PLANNED.minutes(10),
     params:
+        code=code("pair_features.py"),
         options=STEPS.pairing_options,
     shell:
         "python scripts/pair_features.py --features {input.features:q} --poisoned {input.poisoned:q}"

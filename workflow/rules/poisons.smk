@@ -2,7 +2,6 @@ rule poison_images:
     """Stage 3, and attacks in input space: poison images, by the attack that the path names; resumes."""
     input:
         unpack(STEPS.attack_inputs),
-        code=STEPS.attack_code("poison_images.py"),
     output:
         POISONS,
     log:
@@ -11,11 +10,14 @@ rule poison_images:
         "benchmarks/poison_images/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.jsonl"
     wildcard_constraints:
         attack=segments_of(STEPS.whole),
+    conda:
+        "../../environment.yml"
     resources:
         gpu=PLANNED.attack_gpu,
         mem_mb=PLANNED.memory(8, "poison_images"),
         runtime=PLANNED.minutes(15, "poison_images"),
     params:
+        code=STEPS.attack_code("poison_images.py"),
         options=STEPS.attack_options,
     shell:
         "python scripts/poison_images.py {params.options:q} --budget {wildcards.budget:q} --seed "
@@ -35,6 +37,7 @@ if STEPS.shardable:
         wildcard_constraints:
             attack=segments_of(STEPS.shardable),
         params:
+            code=STEPS.attack_code("poison_images.py"),
             options=STEPS.shard_options,
 
     localrules:
@@ -44,7 +47,6 @@ if STEPS.shardable:
         """The shards of one attack, in order."""
         input:
             shards=gather.poison(POISON_SHARD, allow_missing=True),
-            code=code("gather_shards.py"),
         output:
             POISONS,
         log:
@@ -53,9 +55,13 @@ if STEPS.shardable:
             "benchmarks/gather_poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.jsonl"
         wildcard_constraints:
             attack=segments_of(STEPS.shardable),
+        conda:
+            "../../environment.yml"
         resources:
             mem_mb=PLANNED.memory(4),
             runtime=PLANNED.minutes(15),
+        params:
+            code=code("gather_shards.py"),
         shell:
             "python scripts/gather_shards.py --shards {input.shards:q} -- {output:q} 2> {log:q}"
 
@@ -64,7 +70,6 @@ rule defend_poisons:
     """The poisons that a defence lets pass."""
     input:
         unpack(STEPS.defence_inputs),
-        code=STEPS.defence_code,
     output:
         DEFENDED,
     log:
@@ -73,10 +78,13 @@ rule defend_poisons:
         "benchmarks/defend_poisons/{dataset}/{encoder}/{attack}/{defence}/eps{budget}-seed{seed}.jsonl"
     wildcard_constraints:
         defence=one_of(defences.NAMES),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=PLANNED.memory(4, "defend_poisons"),
         runtime=PLANNED.minutes(5),
     params:
+        code=STEPS.defence_code,
         options=STEPS.defence_options,
     shell:
         "python scripts/defend_poisons.py {params.options:q} {output:q} 2> {log:q}"

@@ -12,7 +12,6 @@ rule poison_pretraining:
     input:
         images=STEPS.pretraining_images,
         downstream=STEPS.downstream_images,
-        code=STEPS.poisoning_code,
     output:
         PRETRAINING_POISONS,
     log:
@@ -21,10 +20,13 @@ rule poison_pretraining:
         "benchmarks/poison_pretraining/{encoder}/{poisoning}.jsonl"
     wildcard_constraints:
         encoder=one_of(STEPS.poisoned),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=PLANNED.memory(4, "poison_pretraining"),
         runtime=PLANNED.minutes(15),
     params:
+        code=STEPS.poisoning_code,
         options=STEPS.poisoning_options,
     shell:
         "python scripts/poison_pretraining.py {params.options:q} -- {output:q} 2> {log:q}"
@@ -36,7 +38,6 @@ rule screen_pretraining:
         images=STEPS.pretraining_images,
         poisons=STEPS.pretraining_poisons,
         encoder=STEPS.screening_encoder,
-        code=code("screen_pretraining.py"),
     output:
         SCREENED_IMAGES,
         SCREENED_POISONS,
@@ -46,11 +47,14 @@ rule screen_pretraining:
         "benchmarks/screen_pretraining/{encoder}.jsonl"
     wildcard_constraints:
         encoder=one_of(STEPS.screened),
+    conda:
+        "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=PLANNED.memory(6, "screen_pretraining"),
         runtime=PLANNED.minutes(30),
     params:
+        code=code("screen_pretraining.py"),
         settings=STEPS.settings("screen_pretraining"),
     shell:
         "python scripts/screen_pretraining.py --images {input.images:q} --poisons {input.poisons:q} --encoder "
@@ -64,7 +68,6 @@ rule measure_targets:
         seen=STEPS.seen_files,
         features=FEATURES,
         heads=CLEAN_HEADS,
-        code=code("measure_targets.py"),
     output:
         TARGET_MEASURES,
     log:
@@ -73,10 +76,13 @@ rule measure_targets:
         "benchmarks/measure_targets/{dataset}/{encoder}/{poisoned}.jsonl"
     wildcard_constraints:
         poisoned=one_of(STEPS.poisoned),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=PLANNED.memory(4, "train_heads"),
         runtime=PLANNED.minutes(10),
     params:
+        code=code("measure_targets.py"),
         options=STEPS.measure_options,
     shell:
         "python scripts/measure_targets.py --poisons {input.poisons:q} --task "
@@ -88,14 +94,16 @@ rule collect_pretraining:
     """The numbers of the table of attacks on pre-training, one row a task and a victim."""
     input:
         measures=PRETRAINING.measure_files,
-        code=code("collect_pretraining.py"),
     output:
         f"{OUTPUT}/pretraining.csv",
     log:
         f"logs/collect_pretraining/{OUTPUT}.log",
     benchmark:
         f"benchmarks/collect_pretraining/{OUTPUT}.jsonl"
+    conda:
+        "../../environment.yml"
     params:
+        code=code("collect_pretraining.py"),
         rows=PRETRAINING.rows_json,
     shell:
         "python scripts/collect_pretraining.py --rows {params.rows:q} {output:q} 2> {log:q}"
@@ -105,7 +113,6 @@ rule render_pretraining:
     """The table of attacks on pre-training for the paper (tex) and for the eye (pdf, png)."""
     input:
         numbers=f"{OUTPUT}/pretraining.csv",
-        code=code("render_pretraining.py"),
     output:
         report(
             multiext(f"{OUTPUT}/pretraining", ".tex", ".pdf", ".png"),
@@ -116,6 +123,10 @@ rule render_pretraining:
         f"logs/render_pretraining/{OUTPUT}.log",
     benchmark:
         f"benchmarks/render_pretraining/{OUTPUT}.jsonl"
+    conda:
+        "../../environment.yml"
+    params:
+        code=code("render_pretraining.py"),
     shell:
         "python scripts/render_pretraining.py --numbers {input.numbers:q} {output:q} 2> {log:q}"
 
@@ -124,7 +135,6 @@ rule plot_success:
     """Success on targets against what differs between rows: cross pairs, rate, references, epochs, crops."""
     input:
         numbers=f"{OUTPUT}/pretraining.csv",
-        code=code("plot_success.py"),
     output:
         report(
             multiext(f"{OUTPUT}/success", ".pdf", ".png"),
@@ -135,6 +145,10 @@ rule plot_success:
         f"logs/plot_success/{OUTPUT}.log",
     benchmark:
         f"benchmarks/plot_success/{OUTPUT}.jsonl"
+    conda:
+        "../../environment.yml"
+    params:
+        code=code("plot_success.py"),
     shell:
         "python scripts/plot_success.py --numbers {input.numbers:q} {output:q} 2> {log:q}"
 
@@ -144,7 +158,6 @@ rule plot_combinations:
     input:
         poisons=PRETRAINING.shown_poisons,
         downstream=PRETRAINING.shown_images,
-        code=code("plot_combinations.py"),
     output:
         report(
             multiext(f"{OUTPUT}/combinations", ".pdf", ".png"),
@@ -155,7 +168,10 @@ rule plot_combinations:
         f"logs/plot_combinations/{OUTPUT}.log",
     benchmark:
         f"benchmarks/plot_combinations/{OUTPUT}.jsonl"
+    conda:
+        "../../environment.yml"
     params:
+        code=code("plot_combinations.py"),
         options=PRETRAINING.shown_options,
     shell:
         "python scripts/plot_combinations.py --poisons {input.poisons:q} {params.options:q} -- {output:q} 2> {log:q}"
@@ -165,7 +181,6 @@ rule plot_neighbours:
     """The training images nearest to targets, on the clean and on the poisoned encoder."""
     input:
         unpack(PRETRAINING.neighbour_files),
-        code=code("plot_neighbours.py"),
     output:
         report(
             multiext(f"{OUTPUT}/neighbours", ".pdf", ".png"),
@@ -177,7 +192,10 @@ rule plot_neighbours:
     benchmark:
         f"benchmarks/plot_neighbours/{OUTPUT}.jsonl"
     localrule: True
+    conda:
+        "../../environment.yml"
     params:
+        code=code("plot_neighbours.py"),
         options=PRETRAINING.neighbour_options,
     shell:
         "python scripts/plot_neighbours.py {params.options:q} -- {output:q} 2> {log:q}"
@@ -188,7 +206,6 @@ rule judge_statements:
     input:
         measures=PRETRAINING.measure_files,
         numbers=f"{OUTPUT}/pretraining.csv",
-        code=code("judge_statements.py"),
     output:
         report(
             f"{OUTPUT}/statements.md",
@@ -200,7 +217,10 @@ rule judge_statements:
     benchmark:
         f"benchmarks/judge_statements/{OUTPUT}.jsonl"
     localrule: True
+    conda:
+        "../../environment.yml"
     params:
+        code=code("judge_statements.py"),
         rows=PRETRAINING.rows_json,
     shell:
         "python scripts/judge_statements.py --rows {params.rows:q} --numbers {input.numbers:q} {output:q} 2> {log:q}"

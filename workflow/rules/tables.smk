@@ -3,14 +3,16 @@ rule collect_table:
     input:
         results=TABLES.table_inputs,
         published=TABLES.published,
-        code=code("collect_table.py"),
     output:
         f"{OUTPUT}/{{table}}.csv",
     log:
         f"logs/collect_table/{OUTPUT}/{{table}}.log",
     benchmark:
         f"benchmarks/collect_table/{OUTPUT}/{{table}}.jsonl"
+    conda:
+        "../../environment.yml"
     params:
+        code=code("collect_table.py"),
         results=TABLES.table_json,
     shell:
         "python scripts/collect_table.py --number {wildcards.table:q} --results {params.results:q} --published "
@@ -23,7 +25,6 @@ rule render_table:
         numbers=f"{OUTPUT}/{{table}}.csv",
         victims=TABLES.table_victims,
         targets=TABLES.table_targets,
-        code=code("render_table.py"),
     output:
         report(
             multiext(f"{OUTPUT}/{{table}}", ".tex", ".pdf", ".png"),
@@ -34,7 +35,10 @@ rule render_table:
         f"logs/render_table/{OUTPUT}/{{table}}.log",
     benchmark:
         f"benchmarks/render_table/{OUTPUT}/{{table}}.jsonl"
+    conda:
+        "../../environment.yml"
     params:
+        code=code("render_table.py"),
         missing=TABLES.missing,
     shell:
         "python scripts/render_table.py --numbers {input.numbers:q} --targets {input.targets:q}"

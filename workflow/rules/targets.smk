@@ -2,7 +2,6 @@ rule make_target_head:
     """Stage 1: where an attack wants the victim's head to be."""
     input:
         unpack(STEPS.attack_inputs),
-        code=STEPS.attack_code("make_target_head.py"),
     output:
         TARGET,
     log:
@@ -11,11 +10,14 @@ rule make_target_head:
         "benchmarks/make_target_head/{dataset}/{encoder}/{target}.jsonl"
     wildcard_constraints:
         target=one_of(STEPS.targets),
+    conda:
+        "../../environment.yml"
     resources:
         gpu=PLANNED.attack_gpu,
         mem_mb=PLANNED.memory(6, "make_target_head"),
         runtime=PLANNED.minutes(10, "make_target_head"),
     params:
+        code=STEPS.attack_code("make_target_head.py"),
         options=STEPS.target_options,
     shell:
         "python scripts/make_target_head.py {params.options:q} {output:q} 2> {log:q}"

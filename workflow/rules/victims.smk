@@ -4,7 +4,6 @@ rule extract_quantized:
     input:
         poisons=STEPS.poison_files,
         encoder=ENCODER,
-        code=code("extract_quantized.py"),
     output:
         temp(QUANTIZED_SHARD),
     log:
@@ -13,10 +12,14 @@ rule extract_quantized:
         "benchmarks/extract_quantized/{dataset}/{encoder}/{attack}/{defence}/eps{budget}-{scatteritem}.jsonl"
     wildcard_constraints:
         attack=segments_making("images"),
+    conda:
+        "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=PLANNED.memory(6, "extract_quantized"),
         runtime=PLANNED.minutes(5, "extract_quantized"),
+    params:
+        code=code("extract_quantized.py"),
     shell:
         "python scripts/extract_quantized.py --poisons {input.poisons:q} --encoder {input.encoder:q}"
         " --shard {wildcards.scatteritem:q} {output:q} 2> {log:q}"
@@ -28,7 +31,6 @@ rule evaluate_attack:
     input:
         unpack(STEPS.victim_inputs),
         quantized=quantized_shards,
-        code=code("evaluate_attack.py"),
     output:
         VICTIMS,
     log:
@@ -37,11 +39,14 @@ rule evaluate_attack:
         "benchmarks/evaluate_attack/{dataset}/{encoder}/{attack}/{defence}/eps{budget}.jsonl"
     wildcard_constraints:
         attack=segments_making("features", "images"),
+    conda:
+        "../../environment.yml"
     resources:
         gpu=GPU,
         mem_mb=PLANNED.memory(8, "evaluate_attack"),
         runtime=PLANNED.minutes(10, "evaluate_attack"),
     params:
+        code=code("evaluate_attack.py"),
         files=STEPS.victim_options,
         settings=STEPS.settings("evaluate_attack"),
         quantized=STEPS.quantized_option,

@@ -18,6 +18,7 @@ from torch import Tensor
 from featpoison import store
 from featpoison.attacks.attack import Attack, Made, Run
 from featpoison.attacks.operations import Sizes, Work
+from featpoison.common.finite import first_not_finite
 from featpoison.common.pixels import to_pixels
 from featpoison.common.precision import Precision, resolve
 from featpoison.common.progress import Progress
@@ -92,25 +93,24 @@ def train_decoder(
         order = torch.randperm(
             len(images), generator=stream(settings.seed, epoch, device=device), device=device
         )
-        total = 0.0
+        total, values = torch.zeros((), dtype=torch.float64, device=device), []
         for step, rows in enumerate(order.tensor_split(steps)):
             pixels = to_pixels(images[rows]).contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 reconstructed = network(pixels)
             value = loss(reconstructed, pixels, settings)
-            if not math.isfinite(value.item()):
-                raise FloatingPointError(
-                    f"decoder {kind}: epoch {epoch + 1}, batch {step + 1} of {steps}: the loss is "
-                    f"{value.item()}"
-                )
             rate = settings.learning_rate * half_cosine(epoch + step / steps, settings.epochs)
             optimizer.param_groups[0]["lr"] = rate
             optimizer.zero_grad()
             value.backward()
             optimizer.step()
-            total += value.item() * len(rows)
+            values.append(value.detach())
+            total += values[-1].double() * len(rows)
             progress.advance(len(rows), note=f"epoch {epoch + 1} of {settings.epochs}")
-        losses.append(total / len(images))
+        if found := first_not_finite(values):
+            place = f"epoch {epoch + 1}, batch {found[0] + 1} of {steps}"
+            raise FloatingPointError(f"decoder {kind}: {place}: the loss is {found[1]}")
+        losses.append(total.item() / len(images))
         log.info("epoch %d of %d: loss %.4f", epoch + 1, settings.epochs, losses[-1])
         _save(checkpoint, network, optimizer, losses)
     return network.freeze(), losses

@@ -16,7 +16,6 @@ are never augmented, because a linear head is trained on fixed features.
 
 import copy
 import logging
-import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +32,7 @@ from featpoison.attacks.attack import Attack, Made, Run
 from featpoison.attacks.choices import Tint
 from featpoison.attacks.constraints import NoiseBall
 from featpoison.attacks.operations import Sizes, Work, to_pixels_and_back, training_pass
+from featpoison.common.finite import first_not_finite
 from featpoison.common.precision import Precision, resolve
 from featpoison.common.progress import Progress
 from featpoison.common.seeds import stream
@@ -140,18 +140,17 @@ def perturb(
     noise, errors = _restore(checkpoint, torch.zeros_like(images), network, optimizer)
     progress = Progress(len(images) * (settings.max_rounds or 0), "images", done=len(images) * len(errors))
     while not _finished(errors, settings):
-        number = len(errors)
+        number, losses = len(errors), []
         for step in range(number * settings.training_steps, (number + 1) * settings.training_steps):
-            rows = batch_rows(len(images), settings.training.batch_size, seed, step).to(device)
+            rows = batch_rows(len(images), settings.training.batch_size, seed, step)
+            rows = rows.to(device, non_blocking=True)
             pixels = images[rows] + noise[rows]
             if settings.padding and variant != "input":
                 pixels = shift_and_flip(pixels, settings.padding, stream(seed, VIEWS, step, device=device))
-            loss = optimizer.step(pixels, labels[rows], first_rate(settings, variant))
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"EMN: round {number + 1}, training step {step % settings.training_steps}: the loss is "
-                    f"{loss}"
-                )
+            losses.append(optimizer.step(pixels, labels[rows], first_rate(settings, variant)))
+        if found := first_not_finite(losses):
+            text = f"training step {found[0]}: the loss is {found[1]}"
+            raise FloatingPointError(f"EMN: round {number + 1}, {text}")
         noise = minimise_all(
             network, images, labels, noise, settings, progress=progress, number=number + 1, shards=shards
         )
@@ -176,20 +175,19 @@ def minimise(
     evaluation mode."""
     network.eval()
     dtype = resolve(settings.precision, images.device)
-    ball = NoiseBall(settings.radius * LEVEL, images)
-    for step in range(settings.steps):
+    ball, losses = NoiseBall(settings.radius * LEVEL, images), []
+    for _ in range(settings.steps):
         leaf = (images + noise).requires_grad_(True)
         with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
             logits = network(leaf)
         # Images do not interact: the sum's gradient is each one's own.
         loss = F.cross_entropy(logits.float(), labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
-        if not (loss.isfinite() & gradient.isfinite().all()):
-            raise FloatingPointError(
-                f"EMN: round {number}, noise step {step}: the loss is {loss.item()} or its gradient is not "
-                "finite"
-            )
+        losses.append(loss.detach().where(gradient.isfinite().all(), torch.nan))
         noise = ball.project(noise - settings.step_size * LEVEL * gradient.sign())
+    if found := first_not_finite(losses):
+        text = "the loss or its gradient is not finite"
+        raise FloatingPointError(f"EMN: round {number}, noise step {found[0]}: {text}")
     return noise
 
 

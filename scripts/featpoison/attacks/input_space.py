@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -143,16 +144,16 @@ def optimise(
         if epoch > start and epoch % KEPT_EVERY == 0:
             tensors = {"nu": nu, "best": best} | rule.state() | objective.state()
             checkpoint.save(tensors, first_value=first_value, best_value=best_value, epoch=epoch)
-        before, moved = nu, nu.clone()
+        before, moved, finite = nu, nu.clone(), []
         for number, rows in enumerate(nu.split(settings.batch_size)):
             block = slice(number * settings.batch_size, number * settings.batch_size + len(rows))
             _, gradient = pull_back(rows, partial(objective.gradient, block))
             gradient = gradient + penalty * (rows - base[block])
-            if not gradient.isfinite().all():
-                raise FloatingPointError(f"epoch {epoch}, batch {number}: the gradient is not finite")
+            finite.append(gradient.isfinite().all())
             moved[block] = (
                 within.project(rule.update(rows, gradient, epoch, block)) if epoch < settings.epochs else rows
             )
+        _check(finite, epoch)
         value = objective.value() + penalty / 2 * (before - base).double().square().sum().item()
         if not math.isfinite(value):
             raise FloatingPointError(f"epoch {epoch}: the objective is {value}")
@@ -165,6 +166,14 @@ def optimise(
         progress.advance(1, note=f"objective {value:.5g}")
     log.info("objective %.6g -> %.6g in %d epochs", first_value, best_value, epoch)
     return Optimised(best, first_value, best_value, epoch)
+
+
+def _check(finite: list[Tensor], epoch: int) -> None:
+    """Raises FloatingPointError for the first batch of an epoch whose gradient was not finite. All batches at
+    once: a processor that asked after each of them would wait for the GPU as often."""
+    told = torch.stack(finite).tolist()
+    if not all(told):
+        raise FloatingPointError(f"epoch {epoch}, batch {told.index(False)}: the gradient is not finite")
 
 
 def in_feature_space(features: Tensor, gradient: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:

@@ -72,14 +72,14 @@ class NegativeNorm:
 
     comparable = True
 
-    def __init__(self, count: int) -> None:
-        """Of `count` images."""
-        self.norms = torch.zeros(count, dtype=torch.float64)
+    def __init__(self, count: int, device: torch.device) -> None:
+        """Of `count` images, whose features are on `device`."""
+        self.norms = torch.zeros(count, dtype=torch.float64, device=device)
 
     def gradient(self, block: slice, features: Tensor) -> Tensor:
         """-z / ||z|| in the features (n, d) of the rows in `block`; 0 where z is 0."""
         norms = features.norm(dim=1, keepdim=True)
-        self.norms[block] = norms.squeeze(1).double().cpu()
+        self.norms[block] = norms.squeeze(1).double()
         return -features / norms.clamp(min=torch.finfo(norms.dtype).tiny)
 
     def value(self) -> float:
@@ -107,7 +107,7 @@ def lengthen(
     folded = copy.deepcopy(encoder).fold_batchnorm()  # in place, and the norms are those of `encoder` itself
     found = optimise(
         pixels,
-        NegativeNorm(len(pixels)),
+        NegativeNorm(len(pixels), device),
         InputSpace(epochs=settings.steps, step_size=settings.step_size, batch_size=settings.batch_size),
         pull_back=partial(pull_back, encoder=folded, dtype=resolve(settings.precision, device)),
         within=Box(0.0, 1.0),

@@ -1,6 +1,7 @@
 """The attacks by name, in the order of tables. A name is that of the attack's file, with `_` for `-`."""
 
 import importlib
+from functools import cache
 
 from featpoison.attacks.attack import Attack
 from featpoison.attacks.choices import Choice, Makes
@@ -43,6 +44,7 @@ def module_of(name: str) -> str:
     return f"featpoison.attacks.{name.replace('-', '_')}"
 
 
+@cache
 def load(name: str) -> Attack:
     """The attack of a name. Raises ValueError for an unknown one."""
     return importlib.import_module(module_of(name)).ATTACK
@@ -62,6 +64,7 @@ def is_targeted(name: str) -> bool:
     return "target" in attack.needs and attack.makes != "target"
 
 
+@cache
 def making(*makes: Makes) -> tuple[str, ...]:
     """The names of the attacks that make one of these."""
     return tuple(name for name, attack in load_all().items() if attack.makes in makes)

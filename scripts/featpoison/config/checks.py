@@ -4,7 +4,7 @@ from featpoison.attacks import names as attacks
 from featpoison.attacks.choices import Choice
 from featpoison.config.declared import Declared
 from featpoison.config.encoders import EncoderEntry
-from featpoison.config.tables import PretrainingRow, PretrainingTable, Table
+from featpoison.config.tables import Figures, PretrainingRow, PretrainingTable, Table
 from featpoison.datasets.sizes import side_of
 from featpoison.encoders.architecture import WITH_MAPS
 from featpoison.papers import lu2024
@@ -25,22 +25,10 @@ def check(config: Declared) -> None:
     check_sides(config)
     for name, table in config.tables.items():
         _check_paper(f"tables.{name}", int(name.removeprefix("table")), table)
-    _check_figures(config)
+    if config.figures:
+        _check_figures(config.figures)
     _check_lists(config)
     _check_decoders(config)
-
-
-def _check_figures(config: Declared) -> None:
-    """Raises ValueError where the shown poisons are of no attack that there is."""
-    shown = config.figures
-    for beta in (*shown.betas, *shown.transfer_betas):
-        try:
-            choice = Choice(
-                method="feature-matching", set=shown.set, cap=shown.cap, beta=beta, target=shown.target
-            )
-            attacks.check(choice)
-        except ValueError as error:
-            raise ValueError(f"figures: {error}") from None
 
 
 def _check_lists(config: Declared) -> None:
@@ -54,10 +42,6 @@ def _check_lists(config: Declared) -> None:
     for name, values in lists.items():
         if not values or len(set(values)) < len(values):
             raise ValueError(f"{name}: {list(values)}, expected at least one value and none twice")
-    for name in ("betas", "transfer_betas", "caps"):
-        values = getattr(config.figures, name)
-        if len(set(values)) < len(values):
-            raise ValueError(f"figures.{name}: {list(values)}, expected none twice")
 
 
 def _check_decoders(config: Declared) -> None:
@@ -75,6 +59,23 @@ def _check_decoders(config: Declared) -> None:
                 )
 
 
+def _check_figures(shown: Figures) -> None:
+    """Raises ValueError where the shown poisons are of no attack that there is, or a list has a value
+    twice."""
+    for name in ("betas", "transfer_betas", "caps"):
+        values = getattr(shown, name)
+        if len(set(values)) < len(values):
+            raise ValueError(f"figures.{name}: {list(values)}, expected none twice")
+    for beta in (*shown.betas, *shown.transfer_betas):
+        try:
+            choice = Choice(
+                method="feature-matching", set=shown.set, cap=shown.cap, beta=beta, target=shown.target
+            )
+            attacks.check(choice)
+        except ValueError as error:
+            raise ValueError(f"figures: {error}") from None
+
+
 def _references(config: Declared):
     for name, scenario in config.scenarios.items():
         yield f"scenarios.{name}.dataset", scenario.dataset, config.datasets
@@ -86,15 +87,20 @@ def _references(config: Declared):
         for index, row in enumerate(table.rows):
             if row.scenario is not None:
                 yield f"tables.{name}.rows.{index}.scenario", row.scenario, config.scenarios
-    if config.tables:  # without any there are no such figures
-        yield "figures.scenario", config.figures.scenario, config.scenarios
     yield from _references_of_studies(config)
-    for name in config.figures.emn:
-        yield "figures.emn", name, config.scenarios
+    if config.figures:
+        yield from _references_of_figures(config, config.figures)
     if config.pretraining_table:
         yield from _references_of_pretraining(config, config.pretraining_table)
+
+
+def _references_of_figures(config: Declared, figures: Figures):
+    if config.tables:  # without any there are no such figures
+        yield "figures.scenario", figures.scenario, config.scenarios
+    for name in figures.emn:
+        yield "figures.emn", name, config.scenarios
     for key in ("transfer", "examples"):
-        if name := getattr(config.figures, key):
+        if name := getattr(figures, key):
             yield f"figures.{key}", name, config.scenarios
 
 

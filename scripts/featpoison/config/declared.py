@@ -94,8 +94,8 @@ class Declared(Settings):
     """Settings of the defences."""
     tables: dict[Annotated[str, Field(pattern=r"^table\d+$")], Table]
     """Tables by the paper's number."""
-    figures: Figures = Figures()
-    """The figures."""
+    figures: Figures | None = None
+    """The figures; null: none."""
     partial: bool = False
     """Whether tables and claims are made of the results that are already there, for a look at a run that is
     not finished. Tables then name what is missing. Usually given on the command line: `--config

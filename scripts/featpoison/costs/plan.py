@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -26,6 +27,7 @@ from featpoison.datasets.sizes import OFFICIAL_SIZES, side_of
 from featpoison.datasets.sources import Dataset
 from featpoison.datasets.sources import load as load_images
 from featpoison.encoders.architecture import Architecture
+from featpoison.encoders.decoder import build
 from featpoison.encoders.encoder import Encoder
 from featpoison.graph.steps import FROZEN_NOISE, Steps
 from featpoison.records.provenance import ROOT, canonical_json
@@ -41,6 +43,23 @@ def forward_flops(architecture: Architecture, side: int) -> tuple[float, int]:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         features = Encoder(architecture).eval()(torch.empty(1, 3, side, side))
     return float(counter.get_total_flops()), features.shape[1]
+
+
+@cache
+def decoder_flops(architecture: Architecture, image: tuple[int, int], channels: tuple[int, ...]) -> float:
+    """Operations of one image's pass through a decoder with skip connections, the largest kind. `image`:
+    height and width.
+
+    Raises EncoderError where the encoder has no maps.
+    """
+    network = build(Encoder(architecture).freeze(), "skip", image, channels)
+    pixels = torch.empty(1, 3, *image)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(pixels)
+        both = counter.get_total_flops()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.encoder(pixels)
+    return float(both - counter.get_total_flops())
 
 
 def sizes_of(config: Config, dataset: str, encoder: str) -> Sizes:
@@ -262,10 +281,10 @@ def _quantized(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
 
 
 def _decoder(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
-    epochs = config.settings_of(attacks.load("decoder-inversion")).epochs  # type: ignore[attr-defined]
-    # Stated, not counted: its channels mirror the encoder's at twice the resolution.
-    decoder = 2 * sizes.forward
-    return Work(epochs * sizes.train * (sizes.forward + training_pass(decoder)))
+    settings: Any = config.settings_of(attacks.load("decoder-inversion"))
+    architecture = _architecture(config, job.wildcards["encoder"])
+    decoder = decoder_flops(architecture, (sizes.side, sizes.side), settings.channels)
+    return Work(settings.epochs * sizes.train * (sizes.forward + training_pass(decoder)))
 
 
 def _emn_victims(sizes: Sizes, config: Config, job: PlannedJob) -> Work:

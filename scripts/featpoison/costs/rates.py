@@ -51,7 +51,7 @@ PLANNED_WORK = {
     "poison_images gc-input": 9.8e10,
     "poison_images mislabelled-influence": 1.7e10,
     "poison_images tgda-input": 1.1e11,
-    "train_decoder": 7.5e10,
+    "train_decoder": 4.3e10,
     "train_heads": 3e10,
     "train_trajectory": 7.3e9,
 }

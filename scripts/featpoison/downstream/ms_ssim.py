@@ -68,7 +68,8 @@ def ms_ssim(first: Tensor, second: Tensor, settings: Similarity) -> Tensor:
         luminance, contrast = _terms(first, second, settings)
         means.append((luminance * contrast if level == settings.levels - 1 else contrast).mean((2, 3)))
     stacked = torch.stack(means)  # (levels, n, channels)
-    weights = stacked.new_tensor(WEIGHTS[: settings.levels]).view(-1, 1, 1)
+    weights = torch.tensor(WEIGHTS[: settings.levels], dtype=stacked.dtype).view(-1, 1, 1)
+    weights = weights.to(stacked.device, non_blocking=True)
     product = (stacked.clamp(min=FLOOR) ** (weights / weights.sum())).prod(0)
     return (product * (stacked > 0).all(0)).mean(1)
 

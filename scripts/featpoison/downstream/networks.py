@@ -7,7 +7,6 @@ two.
 
 import copy
 import logging
-import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from featpoison.common.finite import first_not_finite
 from featpoison.common.pixels import to_pixels
 from featpoison.common.precision import Precision, resolve
 from featpoison.common.progress import Progress
@@ -174,10 +174,10 @@ class SGD:
         self.velocity = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.dtype = resolve(precision, network.encoder.mean.device)
 
-    def step(self, pixels: Tensor, labels: Tensor, rate: float) -> float:
+    def step(self, pixels: Tensor, labels: Tensor, rate: float) -> Tensor:
         """One step, with step size `rate`, on the mean loss of a batch in training mode.
 
-        `pixels` (n, 3, h, w) in [0, 1], `labels` (n,). Returns the loss before the step.
+        `pixels` (n, 3, h, w) in [0, 1], `labels` (n,). Returns the loss before the step, (), on its device.
         """
         with torch.autocast(pixels.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = self.network.train()(pixels)
@@ -190,7 +190,7 @@ class SGD:
                 velocity.mul_(self.training.momentum).add_(gradient * scale)
                 velocity.add_(parameter, alpha=self.training.weight_decay)
                 parameter.sub_(velocity, alpha=rate)
-        return loss.item()
+        return loss.detach()
 
 
 def batch_rows(count: int, batch_size: int, seed: int, step: int) -> Tensor:
@@ -215,14 +215,18 @@ def train_network(
     device, size = network.encoder.mean.device, victims.training.batch_size
     optimizer = SGD(network, victims.training, victims.precision)
     images, labels = images.to(device), labels.to(device)
-    steps = victims.epochs * -(-len(images) // size)
+    per_epoch = -(-len(images) // size)
+    steps, losses = victims.epochs * per_epoch, []
     for step in range(steps):
-        rows = batch_rows(len(images), size, seed, step).to(device)
+        rows = batch_rows(len(images), size, seed, step).to(device, non_blocking=True)
         generator = stream(seed, VIEWS, step, device=device)
         views = shift_and_flip(to_pixels(images[rows]), victims.padding, generator)
-        loss = optimizer.step(views, labels[rows], rate * half_cosine(step, steps))
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"network victim of seed {seed}: the loss is {loss} at step {step}")
+        losses.append(optimizer.step(views, labels[rows], rate * half_cosine(step, steps)))
+        if (step + 1) % per_epoch == 0:
+            if found := first_not_finite(losses):
+                place, loss = step + 1 - len(losses) + found[0], found[1]
+                raise FloatingPointError(f"network victim of seed {seed}: the loss is {loss} at step {place}")
+            losses.clear()
     return network
 
 
@@ -235,7 +239,7 @@ def predictions(network: Classifier, images: Tensor, *, batch_size: int = 500) -
     device, parts = network.encoder.mean.device, [torch.empty(0, dtype=torch.int64)]
     network.eval()
     for start in range(0, len(images), batch_size):
-        pixels = to_pixels(images[start : start + batch_size]).to(device)
+        pixels = to_pixels(images[start : start + batch_size]).to(device, non_blocking=True)
         parts.append(network(pixels).argmax(1).cpu())
     return torch.cat(parts)
 

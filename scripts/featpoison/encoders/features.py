@@ -35,7 +35,7 @@ def extract(
     features = torch.empty(last - first, encoder.dimension)
     for start in range(first, last, batch_size):
         stop = min(start + batch_size, last)
-        pixels = to_pixels(images[start:stop]).to(device)
+        pixels = to_pixels(images[start:stop]).to(device, non_blocking=True)
         features[start - first : stop - first] = encoder(pixels.contiguous(memory_format=torch.channels_last))
         progress.advance(len(pixels))
     return features

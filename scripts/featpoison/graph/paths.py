@@ -3,6 +3,7 @@ the configuration, an attack with its choices (`attacks/choices.py`), a budget a
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import get_args
 
 from featpoison.attacks import names as attacks
@@ -94,9 +95,9 @@ def wildcards_of(path: str) -> dict[str, str]:
     return {}
 
 
-def code(program: str, *chosen: str) -> list[str]:
-    """A program and the modules that it imports, or chooses by name: editing one of them runs its rule
-    again."""
+@cache
+def code(program: str, *chosen: str) -> str:
+    """The version of a program and of the modules that it imports, or chooses by name: as a parameter of its
+    rule, so that an edit of one of them runs the rule again, and an edit of a comment does not."""
     files = [provenance.module_file(module) for module in chosen]
-    closure = provenance.import_closure(provenance.SCRIPTS / program, *files)
-    return [provenance.relative(path) for path in closure]
+    return provenance.code_version(provenance.SCRIPTS / program, *files)

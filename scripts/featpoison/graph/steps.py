@@ -5,6 +5,7 @@ Functions take wildcards as attributes, as Snakemake passes them.
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -99,12 +100,7 @@ class Steps:
     def choice(self, wildcards: Wildcards) -> Choice:
         """The attack of a path with its choices; of a target's path the attack that makes it."""
         segment = getattr(wildcards, "attack", None)
-        choice = choices.parse(segment) if segment else Choice(method=wildcards.target)
-        try:
-            attacks.check(choice)
-        except ValueError as error:
-            raise ValueError(f"{segment or wildcards.target}: {error}") from None
-        return choice
+        return _choice_of(segment) if segment else _choice_of(wildcards.target, whole=False)
 
     def attack(self, wildcards: Wildcards) -> Attack:
         """What the attack of a path says of itself."""
@@ -170,13 +166,13 @@ class Steps:
         """The arguments of `attack_options` for one shard."""
         return [*self.attack_options(wildcards), "--shard", wildcards.scatteritem]
 
-    def attack_code(self, program: str) -> Callable[[Wildcards], list[str]]:
-        """The code of a program that runs the attack of a path: of the attacks, that one alone."""
+    def attack_code(self, program: str) -> Callable[[Wildcards], str]:
+        """The version of a program that runs the attack of a path: of the attacks, that one alone counts."""
 
-        def files(wildcards: Wildcards) -> list[str]:
+        def version(wildcards: Wildcards) -> str:
             return code(program, attacks.module_of(self.attack(wildcards).name))
 
-        return files
+        return version
 
     def defence_inputs(self, wildcards: Wildcards) -> dict[str, str]:
         """The poisons, and the files that a defence reads beside them, by need."""
@@ -200,8 +196,8 @@ class Steps:
             options += [f"--{need}", path]
         return options
 
-    def defence_code(self, wildcards: Wildcards) -> list[str]:
-        """The code of a defence's step."""
+    def defence_code(self, wildcards: Wildcards) -> str:
+        """The version of the code of a defence's step."""
         return code("defend_poisons.py", defences.module_of(wildcards.defence))
 
     def pairing_options(self, wildcards: Wildcards) -> list[str]:
@@ -295,8 +291,8 @@ class Steps:
         options += ["--settings", poisoning.settings.model_dump_json(), "--rate", number(poisoning.rate)]
         return [*options, "--seed", str(poisoning.seed), "--downstream", *named]
 
-    def poisoning_code(self, wildcards: Wildcards) -> list[str]:
-        """The code of the program that makes poisons of pre-training: of the attacks, that one alone."""
+    def poisoning_code(self, wildcards: Wildcards) -> str:
+        """The version of the program that makes poisons of pre-training: of the attacks, that one counts."""
         return code("poison_pretraining.py", pretraining_names.module_of(self.poisoning(wildcards).attack))
 
     def poisons_of(self, encoder: str) -> str:
@@ -414,6 +410,18 @@ class Steps:
         """A path of a scenario's data set and encoder."""
         chosen = self.config.scenarios[scenario]
         return pattern.format(dataset=chosen.dataset, encoder=chosen.encoder, **known)
+
+
+@cache
+def _choice_of(text: str, whole: bool = True) -> Choice:
+    """The attack of a path's segment with its choices, or of a target's name, where it is not a `whole`
+    segment. Raises ValueError where there is no such attack."""
+    choice = choices.parse(text) if whole else Choice(method=text)
+    try:
+        attacks.check(choice)
+    except ValueError as error:
+        raise ValueError(f"{text}: {error}") from None
+    return choice
 
 
 Found = tuple[str, Settings | None]

@@ -179,6 +179,5 @@ def adjust_hue(images: Tensor, shift: Tensor) -> Tensor:
     )
     hue = sextant + 6 * shift.view(-1, 1, 1)
     # HSV to RGB in closed form: each channel is the value minus the chroma times a trapezoid of the hue
-    offset = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
-    position = torch.remainder(offset + hue.unsqueeze(1), 6.0)  # (n, 3, h, w)
+    position = torch.stack([5.0 + hue, 3.0 + hue, 1.0 + hue], 1).remainder(6.0)  # (n, 3, h, w)
     return value.unsqueeze(1) - chroma.unsqueeze(1) * torch.minimum(position, 4 - position).clamp(0, 1)

@@ -16,7 +16,7 @@ import ast
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -70,8 +70,8 @@ def import_closure(program: Path, *chosen: Path) -> tuple[Path, ...]:
     `chosen` are modules that the program imports by a name it is given, as the one attack that it runs.
 
     Imports are read from the syntax tree, those inside functions too, and nothing is executed. These files
-    are the code inputs of the program's rule: the program runs again when one of them changes, and after no
-    other change of code. Raises FileNotFoundError where the program does not exist.
+    are the program's code: it runs again when one of them changes (`code_version`), and after no other change
+    of code. Raises FileNotFoundError where the program does not exist.
     """
     seen: set[Path] = set()
     queue = [path.resolve() for path in (program, *chosen)]
@@ -86,15 +86,53 @@ def import_closure(program: Path, *chosen: Path) -> tuple[Path, ...]:
 @cache
 def _imported_modules(path: Path) -> frozenset[Path]:
     """Files of this package that the import statements of the file at `path` name."""
-    found: set[Path] = set()
-    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+    names, _ = _read_source(path.read_bytes(), str(path))
+    return frozenset().union(*map(_module_files, names))
+
+
+@cache
+def _read_source(content: bytes, filename: str) -> tuple[tuple[str, ...], str]:
+    """The dotted names that a module imports, and the digest of its syntax (`syntax_digest`)."""
+    tree, names = ast.parse(content, filename=filename), []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                found |= _module_files(alias.name)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            for alias in node.names:
-                found |= _module_files(f"{node.module}.{alias.name}")
-    return frozenset(found)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    parts: list[str] = []
+    _write_syntax(tree, parts.append)
+    return tuple(names), sha256_bytes("".join(parts).encode())
+
+
+def _write_syntax(value: Any, put: Callable[[str], None]) -> None:
+    """The syntax tree as text, without strings that are statements: docstrings do nothing. Empty fields are
+    left out, because each version of Python has others."""
+    if isinstance(value, ast.AST):
+        put(f"{type(value).__name__}(")
+        for name, field in ast.iter_fields(value):
+            if field is not None and field != []:
+                put(f"{name}=")
+                _write_syntax(field, put)
+        put(")")
+    elif isinstance(value, list):
+        for one in value:
+            if not (isinstance(one, ast.Expr) and _is_text(one.value)):
+                _write_syntax(one, put)
+                put(",")
+    else:
+        put(repr(value))
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def syntax_digest(path: Path) -> str:
+    """Hex SHA-256 of what the interpreter makes of a module: comments, docstrings and layout change nothing.
+
+    Raises FileNotFoundError, or SyntaxError for what is not Python.
+    """
+    return _read_source(path.read_bytes(), str(path))[1]
 
 
 @cache
@@ -122,9 +160,9 @@ def module_file(dotted: str) -> Path:
 
 
 def code_version(program: Path, *chosen: Path) -> str:
-    """One digest over `import_closure`: names relative to the repository, and contents."""
+    """One digest over `import_closure`: names relative to the repository, and the syntax of each module."""
     closure = import_closure(program, *chosen)
-    return sha256_bytes(*(f"{relative(path)}:{sha256_file(path)}\n".encode() for path in closure))
+    return sha256_bytes(*(f"{relative(path)}:{syntax_digest(path)}\n".encode() for path in closure))
 
 
 def code_of(entry: Record) -> tuple[Path, ...]:
