@@ -171,7 +171,7 @@ WRONG_STUDIES = [
         {"method": "gc-feature", "target": "permuted"},
         r"rows\.0: gc-feature makes features, expected an attack that makes images",
     ),
-    ("transfer_matrix.rows.1.budgets", [0.03], r"rows\.1: 'budgets' is given, expected none outside tables"),
+    ("transfer_matrix.rows.0.budgets", [0.03], r"rows\.0: 'budgets' is given, expected none outside tables"),
 ]
 
 

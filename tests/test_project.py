@@ -41,7 +41,7 @@ def test_every_dependency_is_pinned_with_hashes_and_no_index():
 
 def test_conda_installs_the_same_set():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    assert {"pip": ["--requirement requirements.txt"]} in environment["dependencies"]
+    assert {"pip": ["--requirement ${PWD}/requirements.txt"]} in environment["dependencies"]
     assert "python=3.11" in environment["dependencies"]
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"] == ">=3.11"
 

@@ -66,7 +66,14 @@ def check_cell(cell: Cell) -> None:
 def main() -> None:
     for name, table in load(ROOT / "workflow/config/demo.yaml").tables.items():
         check_table(name, table)
-    figures = [*(f"figure{number}" for number in FIGURES), "reach", "frontier"]
+    figures = [
+        *(f"figure{number}" for number in FIGURES),
+        "reach",
+        "frontier",
+        "ablation",
+        "worth",
+        "transfer",
+    ]
     for name in [*(f"{figure}.{form}" for figure in figures for form in ("pdf", "png")), "claims.md"]:
         assert (ROOT / "figures/demo" / name).stat().st_size > 1000, name
 

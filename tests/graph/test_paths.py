@@ -21,6 +21,7 @@ VALUES = {
     "target": "gradpc-feature",
     "attack": "feature-matching_cap2.5_beta0.25_gradpc-feature",
     "pairing": "within-class",
+    "onto": "onto",
     "defence": "magnitude-filter",
     "budget": "1e-05",
     "seed": "12",
@@ -72,7 +73,13 @@ def test_where_products_lie():
         paths.VICTIMS: f"data/victims/toy/tiny/{attack}/none/eps0.03.h5",
         paths.NOISE: f"data/emn/toy/tiny/{attack}/seed1.h5",
     }
-    known |= {"attack": attack, "target": "gradpc-feature", "pairing": "all", "defence": "none"}
+    known |= {
+        "attack": attack,
+        "target": "gradpc-feature",
+        "pairing": "all",
+        "defence": "none",
+        "onto": "onto",
+    }
     assert {pattern: pattern.format(**known) for pattern in found} == found
 
 

@@ -290,6 +290,11 @@ PRODUCTS = [
         "defences.magnitude_filter",
     ),
     ("evaluate_attack", f"data/victims/{HERE}/tgda-input_free/none/eps0.03.h5", "victims"),
+    (
+        "evaluate_transfer",
+        f"data/transfers/{HERE}/embedded-simclr-tiny-imagenet/tgda-input_free/eps0.03.h5",
+        "victims",
+    ),
     ("evaluate_emn", f"data/victims/{HERE}/emn-input/none/epsinf.h5", "victims"),
     ("evaluate_emn", f"data/victims/{HERE}/emn-original/none/epsinf.h5", "network_victims"),
 ]

@@ -36,6 +36,7 @@ PASSES = Rate(75e9, 0.1, f"feature matching: {DEMO}")
 PLANNED_WORK = {
     "evaluate_attack": 3.8e10,
     "evaluate_emn": 4.6e11,
+    "evaluate_transfer": 3.3e10,
     "extract_features": 5.1e10,
     "make_emn_noise emn-end-to-end": 7.8e10,
     "make_emn_noise emn-input": 1e11,
@@ -44,13 +45,16 @@ PLANNED_WORK = {
     "make_target_head_of_budget reachable-bounded": 6.3e9,
     "poison_features exact-feature": 4.6e9,
     "poison_features gc-feature": 1.6e9,
+    "poison_features pushed-feature": 4e7,
     "poison_images decoder-inversion": 2.1e10,
     "poison_images exact-feature-matching": 7e10,
     "poison_images exact-input": 2.6e10,
     "poison_images feature-matching": 7.9e10,
     "poison_images gc-input": 9.8e10,
     "poison_images mislabelled-influence": 1.7e10,
+    "poison_images pushed-feature-matching": 6.6e10,
     "poison_images tgda-input": 1.1e11,
+    "pretrain_encoder": 5.2e10,
     "train_decoder": 4.3e10,
     "train_heads": 3e10,
     "train_trajectory": 7.3e9,
@@ -58,13 +62,16 @@ PLANNED_WORK = {
 """Operations a second, by rule, or by rule and attack. EMN's victims see fewer images in the demo than are
 planned for them."""
 SECONDS = {
+    "collect_ablation": 0.6,
     "collect_table": 0.5,
+    "collect_transfer": 0.4,
     "defend_poisons": 0.1,
     "fetch_dataset": 1.6,
     "import_encoder": 0.1,
     "make_target_head gradpc-feature": 0.1,
     "make_target_head gradpc-minibatch": 0.1,
     "make_target_head_of_budget permuted": 0.1,
+    "make_target_head_of_budget random-step": 0.2,
     "make_target_head_of_budget reachable": 0.6,
     "measure_norms": 3.4,
     "measure_reach": 2.5,
@@ -78,10 +85,13 @@ SECONDS = {
     "plot_poisons": 0.9,
     "plot_stages": 2,
     "plot_threat_model": 1.7,
+    "plot_worth": 0.8,
     "poison_images mislabelled-next": 0.1,
     "poison_images mislabelled-random": 0.1,
     "reconstruct_images": 4.1,
+    "render_ablation": 1.1,
     "render_table": 3.2,
+    "render_transfer": 0.8,
 }
 """Seconds of a job whose work is not planned, likewise."""
 RATES = {name: Rate(flops, 0.0, DEMO) for name, flops in PLANNED_WORK.items()}

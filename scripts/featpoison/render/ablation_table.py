@@ -12,9 +12,9 @@ HEADS = (
     "set",
     "target",
     "sgd100",
-    "less the full one's",
+    "difference",
     "converged",
-    "less the full one's",
+    "difference",
     "residual",
     "distance",
     "magnitude",
@@ -50,7 +50,7 @@ def notes_of(cells: list[AblationCell]) -> list[str]:
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells})
     return [
         f"Test accuracy drops in percentage points at a budget of {100 * cells[0].eps_d:g} %, as mean and "
-        "95 % interval over poison seeds, victim seeds and test images (crossed bootstrap). Beside it: this "
+        "95 % interval over poison seeds, victim seeds and test images (crossed bootstrap). Difference: this "
         "drop less that of the full pipeline above, with the interval of the paired difference; below 0, the "
         "full pipeline does more harm.",
         f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, "

@@ -90,7 +90,7 @@ def draw(cells: list[TransferCell]) -> Figure:
             _map(axes, own, rows, columns, most)
             axes.set_title(f"{title_of(own[0])}: {victim}", fontsize=7.5)
     figure.supxlabel("victim's encoder", fontsize=8)
-    figure.supylabel("encoder that the images were made against", fontsize=8)
+    figure.supylabel("images made against", fontsize=8)
     return figure
 
 

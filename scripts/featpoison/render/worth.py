@@ -27,8 +27,8 @@ def draw(cells: list[AblationCell]) -> Figure:
     for (drops, differences), group in zip(panels, pipelines, strict=True):
         _panel(drops, group, ("drop", "drop_low", "drop_high"))
         _panel(differences, group, ("difference", "difference_low", "difference_high"))
-        drops.set_title(_title(group), fontsize=8, loc="left")
-    panels[0, 1].set_title("paired difference to the full pipeline", fontsize=8, loc="left")
+        drops.set_title(_title(group), fontsize=7.5, loc="left")
+    panels[0, 1].set_title("paired difference to the full pipeline", fontsize=7.5, loc="left")
     panels[-1, 0].set_xlabel("drop of test accuracy (points)")
     panels[-1, 1].set_xlabel("change of the drop (points)")
     figure.legend(
