@@ -14,6 +14,7 @@ from featpoison.attacks import choices
 from featpoison.attacks import names as attacks
 from featpoison.audit import users
 from featpoison.costs import resources as planned
+from featpoison.costs.summary import announce
 from featpoison.defences import names as defences
 from featpoison.graph import interpreter
 from featpoison.graph.figures import Figures
@@ -158,3 +159,6 @@ onstart:
             else []
         ),
     )
+
+
+announce(workflow, PLANNED)
