@@ -149,6 +149,7 @@ LONG = [
     ("--choice", {"choice": '{"method": "gc-input", "set": 2.0}'}, "gc-input", "--choice: 'set' is 2.0"),
     ("--attack", {"attack": "../x"}, "gc-input", "--attack: '../x' is unknown"),
     ("--shard", {"shard": "0-of-2"}, "feature-matching", "'0-of-2', expected one of 1-of-n to n-of-n"),
+    ("--shard", {"shard": "1-of-5"}, "feature-matching", "over 5 jobs, expected at most a job for each"),
     ("--shard", {"shard": "2"}, "feature-matching", "'2', expected one of 1-of-n to n-of-n"),
 ]
 

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -80,6 +82,16 @@ def test_an_input_that_is_put_back_with_its_old_time_counts(begun, tmp_path):
     os.utime(images, (old, old))
     done = toy.python(*plain)
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_run_from_elsewhere_says_how_to_name_the_folder(begun, tmp_path):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(begun.folder / "Snakefile"), "-n"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"add --directory {begun.folder}" in done.stdout + done.stderr
+    command += ["--directory", str(begun.folder), "--configfile", str(begun.folder / "toy.yaml"), "--", HEADS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_word_that_a_shell_reads_is_quoted():
