@@ -55,6 +55,19 @@ def test_replacing_and_sharing_are_possible(begun, tmp_path):
     assert users["data/images/toy.h5"] == ["other.yaml", "toy.yaml"]
 
 
+def test_a_run_that_has_nothing_to_do_is_listed_and_a_look_is_not(begun, tmp_path):
+    toy = begun.copied(tmp_path / "copy")
+    listed = toy.folder / "data/.users.json"
+    for how, users in (
+        ("--dry-run", ["toy.yaml"]),
+        ("--summary", ["toy.yaml"]),
+        ("--cores=1", ["other.yaml"]),
+    ):
+        done = other(toy, how, "--", HEADS)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(listed.read_text())[HEADS][:1] == users
+
+
 def test_a_configuration_may_be_edited(begun):
     toy, config = begun, begun.config
     try:
