@@ -19,17 +19,24 @@ def main() -> None:
     """Result files, feature caches, clean heads, published numbers -> CSV."""
     parser = program.parser(__doc__)
     parser.set_defaults(device="cpu")  # the heads' predictions are no work for a GPU
-    parser.add_argument("--number", required=True, help="the paper's table, as table1")
-    parser.add_argument("--published", type=Path, required=True, help="CSV of the paper's numbers")
+    parser.add_argument("--number", required=True, help="name of the table, as table1")
+    parser.add_argument(
+        "--published",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="CSV of the paper's numbers",
+    )
     text = "JSON: scenarios with features and clean heads; results as rows with budget, result file and title"
     parser.add_argument("--results", required=True, help=text)
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    published = drops_of_table(args.published, int(args.number.removeprefix("table")))
+    number = int(args.number.removeprefix("table"))
+    published = {key: drop for path in args.published for key, drop in drops_of_table(path, number).items()}
     cells = []
     try:
         samples = Samples(read_files(args.results))
-        inputs = [*samples.inputs, args.published]
+        inputs = [*samples.inputs, *args.published]
         settings = {"table": args.number, "draws": DRAWS, "stream": STREAM}
         record = program.record(args, inputs, settings)
         for request in samples.files.results:

@@ -18,7 +18,7 @@ from featpoison import store
 from featpoison.common.pixels import rounded_to_8bit
 from featpoison.datasets.stored import largest_pixel, training_pixels
 from featpoison.downstream.poison_measures import feature_measures, image_measures
-from featpoison.downstream.poisons import Poisons, read_poisons, with_base_labels
+from featpoison.downstream.poisons import Poisons, check_fit, read_poisons, with_base_labels
 from featpoison.downstream.stored_heads import read_target
 from featpoison.downstream.task import read_task
 from featpoison.downstream.victims import Victims, retrain_all
@@ -108,6 +108,8 @@ def main() -> None:
     record = program.record(args, inputs, values)
     task = read_task(args.features)
     poisons = [read_poisons(path) for path in args.poisons]
+    for path, one in zip(args.poisons, poisons, strict=True):
+        check_fit(path, one, task)
     if args.base_labels:
         poisons = [with_base_labels(one, task) for one in poisons]
     targets = [read_target(args.target, seed) for seed in args.poison_seeds] if args.target else []
@@ -132,12 +134,13 @@ def main() -> None:
         if args.images:
             arrays[f"quantized_{name}"] = values if copied else values[len(poisons) :]
     first = store.read_attributes(args.poisons[0])
+    budget = store.read_attribute(args.poisons[0], "eps_d")
     removed = [store.read_attributes(path).get("removed", 0) for path in args.poisons]
     arrays["removed"] = np.array(removed)
     # Of an attack without a target there is no threshold.
-    tau = {"tau": store.read_attributes(args.target)["tau"]} if args.target else {}
+    tau = {"tau": store.read_attribute(args.target, "tau")} if args.target else {}
     made_with = {name: first[name] for name in ("damping", "precision", "optimizer") if name in first}
-    facts = {"seeds": victims.seeds, "eps_d": first["eps_d"]} | tau | made_with
+    facts = {"seeds": victims.seeds, "eps_d": budget} | tau | made_with
     store.write(args.output, arrays, record, **facts)
 
 

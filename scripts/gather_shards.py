@@ -15,7 +15,12 @@ def main() -> None:
     parser.add_argument("--shards", type=Path, nargs="+", required=True, help="shard files, in order")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
-    records = provenance.of_whole([store.read_provenance(path) for path in args.shards])
+    shards = [store.read_provenance(path) for path in args.shards]
+    for number, (path, shard) in enumerate(zip(args.shards, shards, strict=True), 1):
+        store.check(path)
+        if (found := shard["settings"].get("shard")) != (expected := f"{number}-of-{len(shards)}"):
+            raise SystemExit(f"{path}: shard {found}, expected {expected}: each shard once, in order")
+    records = provenance.of_whole(shards)
     for path, record in zip(args.shards, records, strict=True):
         if record != records[0]:
             raise SystemExit(

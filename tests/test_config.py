@@ -217,7 +217,7 @@ def test_errors_of_rows_name_the_row_the_value_and_the_expectation(demo, row, me
 
 def test_a_row_is_completed_with_the_usual_choices(demo):
     def choices(row: dict) -> tuple:
-        found = config.parse(put(demo, "tables.table1.rows.0", row), "demo.yaml").tables["table1"].rows[0]
+        found = config.parse(put(demo, "tables.table1.rows", [row]), "demo.yaml").tables["table1"].rows[0]
         return found.set, found.beta, found.target, found.defence
 
     assert choices({"method": "gradpc-input"}) == (None, None, None, None)

@@ -154,7 +154,9 @@ def make_toy(folder: Path, plain: bool = False) -> Toy:
             "exact_input": {"epochs": 3},
             "decoder_inversion": {"epochs": 1, "batch_size": 16, "channels": [8, 8, 8, 8, 8]},
         },
-        "tables": {"table1": {"scenario": "fine-tuning", "budgets": [0.2], "rows": TABLE_ROWS}},
+        "tables": {
+            "table1": {"paper": "lu2024", "scenario": "fine-tuning", "budgets": [0.2], "rows": TABLE_ROWS}
+        },
         "figures": {
             "transfer": "transfer",
             "budget": 0.2,

@@ -147,6 +147,14 @@ def read_attributes(path: Path) -> dict[str, Any]:
         return {key: json.loads(value) for key, value in file.attrs.items() if key not in SEALED}
 
 
+def read_attribute(path: Path, name: str) -> Any:
+    """One JSON attribute. Raises StoreError where there is none of this name, else as `read_attributes`."""
+    found = read_attributes(path)
+    if name not in found:
+        raise StoreError(f"{path}: no attribute {name!r}; it has {', '.join(found) or 'none'}")
+    return found[name]
+
+
 def read_provenance(path: Path) -> Record:
     """The provenance record of a product.
 
@@ -175,6 +183,15 @@ def intact(path: Path) -> bool:
     with open(path, "rb") as raw:
         block = raw.read(SEAL_BYTES)
     return block == _seal(path)
+
+
+def check(path: Path) -> None:
+    """Raise StoreError, naming the file and what differs, where any byte of it is not as it was written.
+
+    A whole file is read once, without HDF5: 0.9 s a gigabyte. Raises FileNotFoundError.
+    """
+    if not intact(path):
+        verify(path)
 
 
 def verify(path: Path) -> None:

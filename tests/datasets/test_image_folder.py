@@ -1,4 +1,5 @@
 import hashlib
+import os
 import shutil
 
 import numpy as np
@@ -7,9 +8,12 @@ from archives import picture
 from featpoison import store
 from featpoison.datasets import image_folder
 from featpoison.datasets.downloads import DigestError
+from featpoison.datasets.images import averaged
 from featpoison.datasets.sources import Dataset, load
 from featpoison.store import Rows
 from helpers import RECORD
+from PIL import Image
+from torchvision.datasets import ImageFolder
 
 GENERATOR = np.random.default_rng(0)
 
@@ -92,7 +96,7 @@ def test_what_is_wrong_is_said_with_the_path(folder, tmp_path):
         load(entry(folder), tmp_path)
     (folder / "test" / "cow").rmdir()
     (folder / "test/dog/z.bmp").unlink()
-    with pytest.raises(ValueError, match=r"test: holds no image, expected CLASS/NAME"):
+    with pytest.raises(ValueError, match=r"test/dog: holds no image, expected"):
         load(entry(folder), tmp_path)
     (folder / "test/dog").rmdir()
     (folder / "test").rmdir()
@@ -124,11 +128,91 @@ def test_parts_may_have_capitals_and_others_are_not_read(folder, tmp_path):
     np.testing.assert_array_equal(images.test_labels, usual.test_labels)
     assert len(image_folder.files(other)) == 8
     assert digests["archive"] != facts["archive"]  # paths are part of it
-    shutil.copytree(folder / "test", other / "train")  # the very name counts before another
-    assert load(entry(other), tmp_path)[0].train_labels.tolist() == [0]
+    for name in ("dog", "eel"):  # the very name counts before another
+        shutil.copytree(folder / "test/dog", other / "train" / name)
+    assert load(entry(other), tmp_path)[0].classes == ("dog", "eel")
 
 
 def test_a_folder_that_is_missing_has_no_images(tmp_path):
     assert image_folder.files(tmp_path / "absent") == []
     with pytest.raises(ValueError, match="train: no such folder, expected train/CLASS"):
         load(entry(tmp_path / "absent"), tmp_path)
+
+
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_pictures_of_any_8_bit_mode_are_read_as_torchvision_reads_them(mode, tmp_path):
+    colours = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    picture = Image.fromarray(colours).convert("L" if mode == "LA" else mode).convert(mode)
+    ending = "tif" if mode in ("CMYK", "YCbCr") else "png"
+    for part in ("train", "test"):
+        for name in ("a", "b"):
+            (tmp_path / part / name / "deeper/still").mkdir(parents=True)
+            for place in (".", "deeper", "deeper/still"):
+                picture.save(tmp_path / part / name / place / f"x.{ending}")
+    images, _ = load(entry(tmp_path), tmp_path)
+    expected = ImageFolder(str(tmp_path / "train"))
+    assert [label for _, label in expected.samples] == images.train_labels.tolist()
+    found = images.train_images[0 : len(expected)]
+    for row, (picture, _) in enumerate(expected):
+        np.testing.assert_array_equal(found[row], averaged(picture, found.shape[-1]))
+
+
+def refused(folder, tmp_path, message):
+    """Reading the folder and its images ends with this message, in one line, and writes nothing."""
+    with pytest.raises(ValueError, match=message) as caught:
+        store.write(tmp_path / "i.h5", load(entry(folder), tmp_path)[0].arrays(), RECORD)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "i.h5").exists()
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_pictures_of_more_than_8_bits_are_refused_by_name(dtype, folder, tmp_path):
+    ending = "png" if dtype == np.uint16 else "tif"
+    Image.fromarray(np.full((8, 8), 40000, dtype)).save(folder / f"train/dog/deep.{ending}")
+    refused(
+        folder, tmp_path, rf"train/dog/deep\.{ending}: no whole image: pixels of mode .*, expected 8 bits"
+    )
+
+
+def test_a_picture_of_too_many_pixels_is_refused_by_name(folder, tmp_path):
+    Image.new("1", (9000, 9000)).save(folder / "train/dog/bomb.png")
+    refused(folder, tmp_path, r"train/dog/bomb\.png: no whole image: 9000 x 9000 pixels, expected at most")
+    Image.new("1", (20000, 20000)).save(folder / "train/dog/bomb.png")
+    refused(folder, tmp_path, r"train/dog/bomb\.png: no whole image: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["train/.ipynb_checkpoints", "train/dog/.ipynb_checkpoints", "test/dog/a/.b"]
+)
+def test_hidden_folders_are_refused_by_name(name, folder, tmp_path):
+    (folder / name).mkdir(parents=True)
+    shutil.copy(folder / "train/dog/3.png", folder / name / "3.png")
+    refused(
+        folder, tmp_path, "hidden folder" if name.count("/") > 1 else "ipynb_checkpoints: a hidden folder"
+    )
+
+
+def test_classes_without_images_and_single_classes_are_refused_by_name(folder, tmp_path):
+    (folder / "train/empty").mkdir()
+    refused(folder, tmp_path, "train/empty: holds no image, expected at least one")
+    (folder / "train/empty").rmdir()
+    shutil.rmtree(folder / "train/cat")
+    refused(folder, tmp_path, rf"{folder}: classes \['dog'\], expected at least two")
+
+
+def test_a_class_whose_name_is_no_text_is_refused(folder, tmp_path):
+    odd = os.fsencode(folder / "train") + b"/caf\xe9"
+    os.mkdir(odd)
+    shutil.copy(folder / "train/dog/3.png", odd + b"/3.png")
+    refused(folder, tmp_path, r"caf.*expected the name of a class in UTF-8")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", b"BM" + bytes(60), b"P6\n9 9\n255\n"]
+)
+def test_files_that_are_no_pictures_are_refused_by_name(content, folder, tmp_path):
+    (folder / "train/dog/odd.png").write_bytes(content)
+    refused(folder, tmp_path, r"train/dog/odd\.png: no whole image")

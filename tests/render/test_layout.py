@@ -67,7 +67,18 @@ def test_tables_of_noise_have_columns_of_their_own():
     (line,) = layout.lines_of([network])
     assert line.cells == (("6.30", "1.50 [0.50, 2.50]", "", "", "60.00"),)
     assert layout.columns_of([*CELLS, network]) == layout.columns_of(CELLS)
+    assert layout.columns_of(CELLS)[0] == "paper"
     assert layout.budgets_of([network]) == [pytest.approx(float("inf"))]
+
+
+def test_only_a_table_with_the_papers_numbers_shows_a_column_of_them():
+    own = [dataclasses.replace(cell, published_drop=None) for cell in CELLS]
+    assert layout.columns_of(own) == layout.columns_of(CELLS)[1:]
+    for line, printed in zip(layout.lines_of(own), layout.lines_of(CELLS), strict=True):
+        assert line.cells == tuple(texts[1:] for texts in printed.cells)
+    notes = " ".join(layout.notes_of(own, FACTS))
+    assert "paper" not in notes
+    assert "the paper's, then ours" in " ".join(layout.notes_of(CELLS, FACTS))
 
 
 def test_notes_name_what_is_not_run():

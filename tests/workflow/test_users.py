@@ -1,12 +1,15 @@
 """Two configurations that give other settings to one name, and what a shell sees of a configuration."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
 from helpers import ROOT
-from toy import Toy, make_toy
+from toy import PROFILE, Toy, make_toy
 
 HEADS = "data/heads/toy/tiny/clean.h5"
 
@@ -52,6 +55,19 @@ def test_replacing_and_sharing_are_possible(begun, tmp_path):
     assert users["data/images/toy.h5"] == ["other.yaml", "toy.yaml"]
 
 
+def test_a_run_that_has_nothing_to_do_is_listed_and_a_look_is_not(begun, tmp_path):
+    toy = begun.copied(tmp_path / "copy")
+    listed = toy.folder / "data/.users.json"
+    for how, users in (
+        ("--dry-run", ["toy.yaml"]),
+        ("--summary", ["toy.yaml"]),
+        ("--cores=1", ["other.yaml"]),
+    ):
+        done = other(toy, how, "--", HEADS)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(listed.read_text())[HEADS][:1] == users
+
+
 def test_a_configuration_may_be_edited(begun):
     toy, config = begun, begun.config
     try:
@@ -61,10 +77,40 @@ def test_a_configuration_may_be_edited(begun):
         toy.configure(**config)
 
 
+def test_an_input_that_is_put_back_with_its_old_time_counts(begun, tmp_path):
+    """Under every profile, and only where its content is another one."""
+    toy = begun.copied(tmp_path / "copy")
+    images, heads = toy.folder / "data/images/toy.h5", toy.folder / HEADS
+    plain = ("-m", "snakemake", "--configfile", "toy.yaml", "--dry-run", "--", HEADS)
+    kept = images.read_bytes()
+    images.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    old = heads.stat().st_mtime - 1000
+    os.utime(images, (old, old))
+    for arguments in (plain, (*plain[:4], *PROFILE, *plain[4:])):
+        done = toy.python(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert "Put back with an old time stamp" in done.stdout + done.stderr or arguments != plain
+        assert "extract_features" in done.stdout + done.stderr
+    images.write_bytes(kept)
+    os.utime(images, (old, old))
+    done = toy.python(*plain)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_run_from_elsewhere_says_how_to_name_the_folder(begun, tmp_path):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(begun.folder / "Snakefile"), "-n"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"add --directory {begun.folder}" in done.stdout + done.stderr
+    command += ["--directory", str(begun.folder), "--configfile", str(begun.folder / "toy.yaml"), "--", HEADS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_word_that_a_shell_reads_is_quoted():
     fields = []
     for path in (ROOT / "workflow/rules").glob("*.smk"):
         for shell in re.findall(r'shell:\n((?:\s+".*"\n)+)', path.read_text()):
             fields += re.findall(r"\{([^{}]+)\}", shell)
     assert len(fields) > 100
-    assert {field for field in fields if not field.endswith(":q")} == {"threads"}
+    assert {field for field in fields if not field.endswith(":q")} == {"threads", "resources.gpu"}

@@ -5,14 +5,12 @@ import os
 import sys
 from pathlib import Path
 
-from snakemake.io import is_flagged
-
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from featpoison import config as configuration
 from featpoison.attacks import choices
 from featpoison.attacks import names as attacks
-from featpoison.audit import users
+from featpoison.audit.plan import watch
 from featpoison.costs import resources as planned
 from featpoison.costs.summary import announce
 from featpoison.defences import names as defences
@@ -52,15 +50,13 @@ from featpoison.graph.paths import (
 from featpoison.graph.pretraining_tables import PretrainingTables
 from featpoison.graph.steps import Steps
 from featpoison.graph.tables import Tables
-from featpoison.records import provenance
 
 try:
-    CONFIG = configuration.parse(config, "configuration")
+    CONFIG, USER = configuration.of_files(workflow.configfiles, config)
 except configuration.ConfigError as error:
     raise WorkflowError(str(error))
 
-STEPS, TABLES, SHOWN = Steps(CONFIG), Tables(CONFIG), Figures(CONFIG)
-PRETRAINING = PretrainingTables(CONFIG)
+STEPS, TABLES, SHOWN, PRETRAINING = (of(CONFIG) for of in (Steps, Tables, Figures, PretrainingTables))
 PLANNED = planned.Resources(CONFIG)
 GPU, OUTPUT = PLANNED.gpu, CONFIG.output
 
@@ -124,41 +120,5 @@ def quantized_shards(wildcards):
     return gather.quantize(QUANTIZED_SHARD, **wildcards) if spread else []
 
 
-def quantized_option(wildcards, input):
-    return ["--quantized", *input.quantized] if input.quantized else []
-
-
-# A plan that would replace what another configuration made with other settings stops, dry or not. It is known
-# when Snakemake has built it; jobs of a plan that is under way are not asked again.
-USER = " + ".join(provenance.relative(Path(name)) for name in workflow.configfiles)
-build_plan = workflow._build_dag
-
-
-def build_and_check_plan():
-    build_plan()
-    if workflow.is_main_process and not (workflow.touch or CONFIG.replace):
-        planned = {
-            str(path): [*map(str, job.input)] for job in workflow.dag.needrun_jobs() for path in job.output
-        }
-        try:
-            users.check(STEPS, USER, planned)
-        except users.InUse as error:
-            raise WorkflowError(str(error))
-
-
-workflow._build_dag = build_and_check_plan
-
-
-onstart:
-    users.enlist(
-        USER,
-        [str(path) for job in workflow.dag.jobs for path in job.output if not is_flagged(path, "temp")],
-        (
-            [str(path) for job in workflow.dag.needrun_jobs() for path in job.output]
-            if CONFIG.replace
-            else []
-        ),
-    )
-
-
+watch(workflow, STEPS, USER, replace=CONFIG.replace)
 announce(workflow, PLANNED)

@@ -2,7 +2,7 @@ rule collect_table:
     """The numbers of a table, one row a cell, from the heads in result files, tested on the features."""
     input:
         results=TABLES.table_inputs,
-        published=PUBLISHED,
+        published=TABLES.published,
     output:
         f"{OUTPUT}/{{table}}.csv",
     log:
@@ -16,7 +16,7 @@ rule collect_table:
         results=TABLES.table_json,
     shell:
         "python scripts/collect_table.py --number {wildcards.table:q} --results {params.results:q} --published "
-        "{input.published:q} {output:q} 2> {log:q}"
+        "{input.published:q} -- {output:q} 2> {log:q}"
 
 
 rule render_table:

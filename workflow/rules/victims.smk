@@ -49,7 +49,7 @@ rule evaluate_attack:
         code=code("evaluate_attack.py"),
         files=STEPS.victim_options,
         settings=STEPS.settings("evaluate_attack"),
-        quantized=quantized_option,
+        quantized=STEPS.quantized_option,
     shell:
         "python scripts/evaluate_attack.py {params.files:q} {params.quantized:q} --settings "
         "{params.settings:q} {output:q} 2> {log:q}"

@@ -113,7 +113,8 @@ def recompute(rows: list[TableLine], table: Record, device: torch.device) -> lis
     inputs = Inputs(record)
     request = request_of(first)
     number = int(table["settings"]["table"].removeprefix("table"))
-    drops = drops_of_table(Inputs(table).one("published"), number)
+    published = Inputs(table).all("published")  # none where the table has no numbers of the paper
+    drops = drops_of_table(published[0], number) if published else {}
     printed = drops.get(as_printed(key_of(request.row, request.eps_d)))
     common = fields_of(request) | {"published_drop": printed}
     scenario = _scenario(first["source"], Inputs(table), request)

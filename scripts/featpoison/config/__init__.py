@@ -3,7 +3,7 @@ documentation of every knob."""
 
 from featpoison.config.declared import Attacks, Defences
 from featpoison.config.encoders import EncoderEntry, PoisoningOf, Pretraining, ScreeningBy, Snapshot
-from featpoison.config.loading import Config, ConfigError, load, parse, schema
+from featpoison.config.loading import Config, ConfigError, load, of_files, parse, read, schema
 from featpoison.config.tables import Figures, PretrainingRow, PretrainingTable, Scenario, Table, TableRow
 
 __all__ = [
@@ -23,6 +23,8 @@ __all__ = [
     "Table",
     "TableRow",
     "load",
+    "of_files",
     "parse",
+    "read",
     "schema",
 ]

@@ -4,7 +4,9 @@ from featpoison.attacks import names as attacks
 from featpoison.attacks.choices import Choice
 from featpoison.config.declared import Declared
 from featpoison.config.encoders import EncoderEntry
-from featpoison.config.tables import Figures, PretrainingRow, PretrainingTable
+from featpoison.config.tables import Figures, PretrainingRow, PretrainingTable, Table
+from featpoison.encoders.architecture import WITH_MAPS
+from featpoison.papers import lu2024
 from featpoison.records.provenance import ROOT
 
 
@@ -13,25 +15,55 @@ def check(config: Declared) -> None:
     for key, value, known in _references(config):
         if value not in known:
             raise ValueError(f"{key}: {value!r} is unknown, expected one of {sorted(known)}")
-    for name, kind in _local_files(config):
+    for key, name, kind in _local_files(config):
         if name and not ((ROOT / name).is_dir() if kind == "folder" else (ROOT / name).is_file()):
-            raise ValueError(f"the {kind} {name} does not exist, expected a path relative to the repository")
+            raise ValueError(
+                f"{key}: the {kind} {name} does not exist, expected a path relative to the repository"
+            )
     check_pretraining(config)
+    for name, table in config.tables.items():
+        _check_paper(f"tables.{name}", int(name.removeprefix("table")), table)
     if config.figures:
         _check_figures(config.figures)
+    _check_lists(config)
+    _check_decoders(config)
+
+
+def _check_lists(config: Declared) -> None:
+    """Raises ValueError for a list without a value, or with one twice."""
     lists: dict[str, tuple[float, ...]] = {
         "poison_seeds": config.poison_seeds,
         "victims.seeds": config.victims.seeds,
+        "network_victims.seeds": config.network_victims.seeds,
+        **{f"tables.{name}.budgets": table.budgets for name, table in config.tables.items()},
     }
-    lists["network_victims.seeds"] = config.network_victims.seeds
-    lists |= {f"tables.{name}.budgets": table.budgets for name, table in config.tables.items()}
     for name, values in lists.items():
         if not values or len(set(values)) < len(values):
             raise ValueError(f"{name}: {list(values)}, expected at least one value and none twice")
 
 
+def _check_decoders(config: Declared) -> None:
+    """Raises ValueError for a row that needs a decoder of an encoder that is known to have no maps."""
+    for name, table in config.tables.items():
+        for index, row in enumerate(table.rows):
+            if "decoder" not in row.attack.needs:
+                continue
+            encoder = config.scenarios[table.scenario].encoder
+            architecture = config.architecture_of(encoder)
+            if architecture and architecture.name not in WITH_MAPS:
+                raise ValueError(
+                    f"tables.{name}.rows.{index}: {row.method} needs a decoder, which {encoder} "
+                    f"({architecture.name}) cannot have, expected one of {', '.join(WITH_MAPS)}"
+                )
+
+
 def _check_figures(shown: Figures) -> None:
-    """Raises ValueError where the shown poisons are of no attack that there is."""
+    """Raises ValueError where the shown poisons are of no attack that there is, or a list has a value
+    twice."""
+    for name in ("betas", "transfer_betas", "caps"):
+        values = getattr(shown, name)
+        if len(set(values)) < len(values):
+            raise ValueError(f"figures.{name}: {list(values)}, expected none twice")
     for beta in (*shown.betas, *shown.transfer_betas):
         try:
             choice = Choice(
@@ -94,12 +126,26 @@ def _references_of_pretraining(config: Declared, table: PretrainingTable):
 
 
 def _local_files(config: Declared):
-    for dataset in config.datasets.values():
+    for name, dataset in config.datasets.items():
         for source in dataset.sources:
-            yield source.path, "folder" if dataset.format == "image-folder" else "file"
-    for entry in config.encoders.values():
+            kind = "folder" if dataset.format == "image-folder" else "file"
+            yield f"datasets.{name}", source.path, kind
+    for name, entry in config.encoders.items():
         if entry.weights:
-            yield entry.weights.path, "file"
+            yield f"encoders.{name}.weights.path", entry.weights.path, "file"
+
+
+def _check_paper(key: str, number: int, table: Table) -> None:
+    """Raises ValueError where the paper has no such table, or has it of another scenario."""
+    if table.paper is None:
+        return
+    if number not in lu2024.TABLES:
+        text = f"expected null: the paper has no table {number} of attacks, only {sorted(lu2024.TABLES)}"
+        raise ValueError(f"{key}.paper: {table.paper!r}, {text}")
+    expected = lu2024.SCENARIOS.get(number, table.scenario)
+    if table.scenario != expected:
+        text = f"expected {expected!r}, that of the paper's table {number}, or no 'paper'"
+        raise ValueError(f"{key}.scenario: {table.scenario!r}, {text}")
 
 
 def check_pretraining(config: Declared) -> None:

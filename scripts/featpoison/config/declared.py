@@ -1,7 +1,7 @@
 """All that a configuration declares: its fields, and what follows from them."""
 
 from collections.abc import Collection
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import pydantic
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -18,6 +18,7 @@ from featpoison.defences.defence import Defence
 from featpoison.downstream.networks import NetworkVictims
 from featpoison.downstream.trajectory import Trajectory
 from featpoison.downstream.victims import Victims
+from featpoison.encoders.architecture import Architecture
 from featpoison.pretraining.simclr import SimCLR
 from featpoison.pretraining.training import Training
 
@@ -38,10 +39,14 @@ def _sections(name: str, parts: Collection[Attack | Defence], documentation: str
     return pydantic.create_model(name, __base__=Settings, __doc__=documentation, **fields)
 
 
-Attacks = _sections(
-    "Attacks", attacks.load_all().values(), "Settings of the attacks; some attacks share a section."
-)
-Defences = _sections("Defences", defences.load_all().values(), "Settings of the defences.")
+if TYPE_CHECKING:  # their fields are known when the attacks and defences have been loaded
+    Attacks: TypeAlias = Any
+    Defences: TypeAlias = Any
+else:
+    Attacks = _sections(
+        "Attacks", attacks.load_all().values(), "Settings of the attacks; some attacks share a section."
+    )
+    Defences = _sections("Defences", defences.load_all().values(), "Settings of the defences.")
 
 
 class Declared(Settings):
@@ -81,9 +86,9 @@ class Declared(Settings):
     emn_shards: PositiveInt = 1
     """GPUs of one job over which EMN spreads the noise steps of its images. They are GPUs of one job and not
     jobs, because the network is trained between the noise steps."""
-    attacks: Attacks = Attacks()  # type: ignore[valid-type]
+    attacks: Attacks = Attacks()
     """Settings of the attacks."""
-    defences: Defences = Defences()  # type: ignore[valid-type]
+    defences: Defences = Defences()
     """Settings of the defences."""
     tables: dict[Annotated[str, Field(pattern=r"^table\d+$")], Table]
     """Tables by the paper's number."""
@@ -133,6 +138,13 @@ class Declared(Settings):
             return pretraining.simclr
         own = {name: getattr(pretraining.simclr, name) for name in SimCLR.model_fields}
         return Training(**own, subset=pretraining.subset, snapshots=snapshots)
+
+    def architecture_of(self, encoder: str) -> Architecture | None:
+        """What an encoder is, as far as the configuration says it: not of files that say it themselves."""
+        entry = self.encoders[encoder]
+        if entry.snapshot:
+            entry = self.encoders[entry.snapshot.encoder]
+        return entry.pretraining.simclr.architecture if entry.pretraining else entry.architecture
 
     def settings_of(self, part: Attack | Defence) -> Settings:
         """The settings of an attack or a defence."""

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
 import pydantic
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from featpoison.attacks import pretraining_names
 from featpoison.attacks.choices import number
@@ -16,6 +16,14 @@ from featpoison.pretraining.screening import Screening
 from featpoison.pretraining.simclr import SimCLR
 from featpoison.pretraining.training import Subset
 
+
+def exact(value: float) -> float:
+    """The number. Raises ValueError for one that paths and tables, which show six digits, cannot say."""
+    if float(f"{value:g}") != value:
+        raise ValueError(f"{value!r} has more than six digits, expected a number like {value:g}")
+    return value
+
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 
 
@@ -24,7 +32,7 @@ class PoisoningOf(Settings):
 
     attack: str
     """What makes them."""
-    rate: Annotated[float, Field(gt=0, le=1)]
+    rate: Annotated[float, Field(gt=0, le=1), AfterValidator(exact)]
     """Poisoning images for each clean pre-training image."""
     seed: NonNegativeInt = 0
     """Poison seed: targets, references, and how they are put together, as far as settings leave that open."""

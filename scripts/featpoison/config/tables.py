@@ -3,17 +3,31 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
 
 from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack
 from featpoison.attacks.choices import DEFAULT_TARGET, Set
 from featpoison.common.settings import Settings
-from featpoison.config.encoders import Name
+from featpoison.config.encoders import Name, exact
 from featpoison.defences import names as defences
 from featpoison.results.rows import Row
 
-Budget = Annotated[float, Field(gt=0, allow_inf_nan=True)]
+MOST = 100.0  # poisons for each clean row
+
+
+def _possible(value: float) -> float:
+    """Raise ValueError for a budget that is finite and beyond all use."""
+    if MOST < value < math.inf:
+        raise ValueError(
+            f"{value:g}, expected at most {MOST:g} poisons for each clean image, or .inf for EMN"
+        )
+    return value
+
+
+Exact = Annotated[PositiveFloat, AfterValidator(exact)]
+"""A number that is part of paths."""
+Budget = Annotated[float, Field(gt=0, allow_inf_nan=True), AfterValidator(exact), AfterValidator(_possible)]
 
 
 class Scenario(Settings):
@@ -34,9 +48,9 @@ class TableRow(Row):
     """What its poisons are kept in: `free`, `valid`, `constrained`, `emittable`, or a number, the largest
     norm of a poisoned feature in units of the mean clean norm; of an attack that turns poisoned features into
     images, the set of these features. Null: the attack's usual set."""
-    cap: PositiveFloat | None = None
+    cap: Exact | None = None
     """With `set: emittable`, the largest norm of a poisoned feature in units of the mean clean norm."""
-    beta: PositiveFloat | None = None
+    beta: Exact | None = None
     """Feature matching of any kind: weight of staying close to the base image."""
     pairing: Literal["within-class"] | None = None
     """Feature matching: `within-class` looks for base images only among those of the poison's label, so that
@@ -73,6 +87,8 @@ class TableRow(Row):
             raise ValueError(f"'method' is {self.method!r}, expected one of {', '.join(attacks.NAMES)}")
         attack = self.attack
         attacks.check(self.choice)
+        if isinstance(self.set, float):
+            exact(self.set)
         if self.scenario is not None and not self.perturbs_all:
             text = "expected none: only rows of EMN have their own"
             raise ValueError(f"'scenario' is {self.scenario!r}, {text}")
@@ -101,10 +117,13 @@ class TableRow(Row):
 
 
 class Table(Settings):
-    """A table of the paper."""
+    """A table of attacks."""
 
     scenario: Name
     """Key of `scenarios`."""
+    paper: Literal["lu2024"] | None = None
+    """The publication whose table of the same number is printed beside this one, and whose claims are judged;
+    null: none. The scenario is then that of the paper's table, on data and an encoder that fit it."""
     budgets: tuple[Budget, ...]
     """Poisoning budgets eps_d; .inf and nothing else for EMN."""
     rows: tuple[TableRow, ...]
@@ -122,6 +141,17 @@ class Table(Settings):
                     f"budgets {list(self.budgets)} do not fit {row.method}, expected .inf for EMN and "
                     "finite ones for the others"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _no_row_twice(self) -> Self:
+        seen: dict[tuple[TableRow, Budget], int] = {}
+        for index, row in enumerate(self.rows):
+            for budget in self.budgets_of(row):
+                key = (row.model_copy(update={"budgets": None}), budget)
+                if (first := seen.setdefault(key, index)) != index:
+                    text = f"is that of row {first}, expected no row twice at one budget"
+                    raise ValueError(f"row {index} ({row.method}) at budget {budget:g} {text}")
         return self
 
     def budgets_of(self, row: TableRow) -> tuple[Budget, ...]:
@@ -166,19 +196,19 @@ class Figures(Settings):
     """Key of `scenarios`."""
     transfer: Name | None = None
     """Key of `scenarios` that Figure 6 shows beside the first and Figure 7 alone; null: no Figure 7."""
-    transfer_betas: tuple[PositiveFloat, ...] = (0.25, 0.1)
+    transfer_betas: tuple[Exact, ...] = (0.25, 0.1)
     """Values of beta for `transfer`, a row or panel each; Figure 6 shows those that `betas` has too."""
-    budget: PositiveFloat = 0.03
+    budget: Exact = 0.03
     """eps_d shown."""
-    betas: tuple[PositiveFloat, ...] = (0.25, 0.1, 0.05)
+    betas: tuple[Exact, ...] = (0.25, 0.1, 0.05)
     """Values of beta, one row of images each."""
     set: Set = "free"
     """The set of the poisoned features whose inversion is shown."""
-    cap: PositiveFloat | None = None
+    cap: Exact | None = None
     """With `set: emittable`, its norm cap."""
     target: str = DEFAULT_TARGET
     """Target head of the poisons that are shown."""
-    caps: tuple[PositiveFloat, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
+    caps: tuple[Exact, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
     """The figure "frontier": norm caps of poisoned features, beside none; empty: no such figure."""
     images: PositiveInt = 10
     """Images of a row: the first poisons of the first poison seed."""

@@ -4,9 +4,6 @@ A record is one or two bytes of labels and an image of 3 x 32 x 32 bytes, the re
 unpickled.
 """
 
-import lzma
-import tarfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import numpy as np
 
 from featpoison.datasets.downloads import DigestError
 from featpoison.datasets.images import Images
+from featpoison.datasets.tarred import read_members
 from featpoison.records.provenance import sha256_bytes
 
 SIDE = 32
@@ -24,20 +22,10 @@ def read_archive(path: Path, members: Mapping[str, str]) -> tuple[dict[str, byte
     """The contents of the files in a tar archive by their base names, and one digest over all of them.
 
     `members` gives the SHA-256 of files by base name. Where it names any, only these are read, and each of
-    them is checked. Any tar that Python opens will do (gz, xz, ...). Raises DigestError for a member that is
-    missing or differs, ValueError for what is no whole tar archive.
+    them is checked. Raises DigestError for a member that is missing or differs, and ValueError as
+    `read_members`.
     """
-    found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(path) as archive:
-            for entry in archive:
-                stream = archive.extractfile(entry) if entry.isfile() else None
-                if stream is not None:
-                    found[Path(entry.name).name] = stream.read()
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f"damaged, expected a whole tar archive: {error}") from error
-    if members:  # what is not checked is not passed on
-        found = {name: data for name, data in found.items() if name in members}
+    found = read_members(path, members or None)  # what is not checked is not read
     for name, expected in members.items():
         if name not in found:
             raise DigestError(f"{path}: member {name} is missing or not where it should be")
@@ -106,5 +94,13 @@ def _images(
         train_labels=np.concatenate([parts[name][1] for name in train]),
         test_images=parts[test][0],
         test_labels=parts[test][1],
-        classes=tuple(files[classes].decode().split()),
+        classes=_names(files[classes], classes),
     )
+
+
+def _names(data: bytes, member: str) -> tuple[str, ...]:
+    """The names of the classes. Raises ValueError naming the member that is no text."""
+    try:
+        return tuple(data.decode().split())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"member {member}: no text in UTF-8: {error}") from None

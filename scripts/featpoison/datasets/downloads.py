@@ -18,6 +18,9 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, PositiveInt, model_validator
 
 from featpoison.common.files import replacing
 from featpoison.common.progress import Progress
@@ -41,20 +44,27 @@ class Source(Settings):
     path: str | None = None
     """A file of this repository, relative to its root (embedded data), or an absolute path; for image
     folders, the folder."""
-    url: str | None = None
+    url: Annotated[str, Field(pattern=r"^(https?|ftp|file)://.*[^/]$")] | None = None
     """The official address. The last part of it is the name that is looked for in the mirror."""
-    sha256: str | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """SHA-256 of the file; null where it is unknown. With no MD5 either, the file is trusted on first use and
     reported as unverified."""
-    md5: str | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     """MD5 of the file, where its publisher gives one; it is weaker than SHA-256. Where both are given, both
     are checked."""
-    size: int | None = None
+    size: PositiveInt | None = None
     """Bytes of the file, where known. A truncated file is then refused early, and the disk is checked for
     space."""
     mirror_names: tuple[str, ...] = ()
     """Other names under which a mirror may have the same contents in another container. They are used only
     where the members have digests."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.url is None):
+            given = "both are given" if self.path else "neither is given"
+            raise ValueError(f"'path' and 'url': {given}, expected exactly one of them")
+        return self
 
     @property
     def published(self) -> bool:

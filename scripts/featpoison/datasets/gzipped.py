@@ -8,16 +8,21 @@ from pathlib import Path
 from featpoison.datasets.downloads import need_space
 
 BLOCK = 1 << 20  # bytes
+LARGEST = 1 << 30  # bytes that are read into memory
 MODULUS = 1 << 32
 
 
 def read(path: Path) -> bytes:
-    """The contents. Raises ValueError, naming the file, where it is cut off, damaged or no gzip file."""
+    """The contents. Raises ValueError, naming the file, where it is cut off, damaged, no gzip file or too
+    large."""
     try:
         with gzip.open(path) as file:
-            return file.read()
+            content = file.read(LARGEST + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged, expected a whole gzip file: {error}") from error
+    if len(content) > LARGEST:
+        raise ValueError(f"{path}: unpacked more than {LARGEST} bytes, expected at most as many")
+    return content
 
 
 def unpack(path: Path, target: Path) -> None:

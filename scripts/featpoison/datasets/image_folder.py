@@ -1,30 +1,33 @@
 """A folder of images in the layout of torchvision's ImageFolder.
 
-The images are train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .bmp, ...); Train and Test will do as
-well, and folders beside them are not read.
+The images are train/CLASS/NAME.png and test/CLASS/NAME.png (or .jpg, .bmp, ...), and those in folders below
+a class's are of this class, as torchvision reads them; Train and Test will do as well, and folders beside
+them are not read. What torchvision would read as something that nobody meant is refused: hidden folders such
+as .ipynb_checkpoints, and classes without an image.
 
-Classes are the sorted names
-of the folders in train, and the images of a class are sorted by name. All are averaged to one side; a picture
-that is no square is squeezed. Images are read while they are written to the product, so that a folder may be
-larger than memory.
+Classes are the sorted names of the folders in train, and the images of a class are sorted by folder and name.
+All are averaged to one side; a picture that is no square is squeezed. Images are read while they are written
+to the product, so that a folder may be larger than memory.
 """
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from featpoison.common.progress import Progress
 from featpoison.datasets.downloads import DigestError
-from featpoison.datasets.images import Images, averaged
+from featpoison.datasets.images import UNREADABLE, Images, averaged
 from featpoison.records.provenance import sha256_file
 from featpoison.store import Rows
 
 log = logging.getLogger(__name__)
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+"""Those that torchvision's ImageFolder reads; files with others are left alone."""
 
 
 class Pictures(Rows):
@@ -46,7 +49,7 @@ class Pictures(Rows):
             try:
                 with Image.open(path) as picture:
                     images[index] = averaged(picture, self._side)
-            except (UnidentifiedImageError, OSError, SyntaxError) as error:  # SyntaxError: a broken PNG
+            except UNREADABLE as error:
                 raise ValueError(f"{path}: no whole image: {error}") from error
         self._progress.advance(len(paths))
         return images
@@ -55,8 +58,8 @@ class Pictures(Rows):
 def read_folder(folder: Path, side: int, choose: Callable[[int], np.ndarray]) -> Images:
     """The data set in a folder: training images with the indices `choose(n)` out of n, and all test images.
 
-    All are averaged to `side` px. Raises ValueError naming a folder that is missing, holds no image, or is no
-    class of the training images.
+    All are averaged to `side` px. Raises ValueError naming a folder that is missing, hidden or holds no
+    image, that is no class of the training images, or whose name is no UTF-8.
     """
     train, test = _part(folder, "train"), _part(folder, "test")
     for part in (train, test):
@@ -64,10 +67,12 @@ def read_folder(folder: Path, side: int, choose: Callable[[int], np.ndarray]) ->
             raise ValueError(
                 f"{part}: no such folder, expected train/CLASS/*.png and test/CLASS/*.png in {folder}"
             )
-    classes = tuple(path.name for path in sorted(train.iterdir()) if path.is_dir())
-    unknown = [path for path in sorted(test.iterdir()) if path.is_dir() and path.name not in classes]
+    classes = tuple(path.name for path in _classes(train))
+    unknown = [path for path in _classes(test) if path.name not in classes]
     if unknown:
         raise ValueError(f"{unknown[0]}: no class of the training images, expected one of {list(classes)}")
+    for path in (*_classes(train), *_classes(test)):
+        _check_class(path)
     files = {
         part: [(path, number) for number, name in enumerate(classes) for path in _pictures(part / name)]
         for part in (train, test)
@@ -83,6 +88,25 @@ def read_folder(folder: Path, side: int, choose: Callable[[int], np.ndarray]) ->
         test_labels=np.array([number for _, number in files[test]], np.int64),
         classes=classes,
     )
+
+
+def _classes(part: Path) -> list[Path]:
+    """The folders of the classes, sorted."""
+    return sorted(path for path in part.iterdir() if path.is_dir())
+
+
+def _check_class(path: Path) -> None:
+    """Raises ValueError naming a class's folder that is hidden or empty or has a hidden folder below it, or
+    whose name is no UTF-8."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{str(path)!r}: expected the name of a class in UTF-8") from None
+    hidden = next((one for one in (path, *path.rglob("*/")) if one.name.startswith(".")), None)
+    if hidden:
+        raise ValueError(f"{hidden}: a hidden folder, expected classes alone; move it elsewhere")
+    if not _pictures(path):
+        raise ValueError(f"{path}: holds no image, expected at least one, with one of {', '.join(SUFFIXES)}")
 
 
 def check(folder: Path, expected: str | None) -> str:
@@ -108,9 +132,9 @@ def check(folder: Path, expected: str | None) -> str:
 
 def files(folder: Path) -> list[Path]:
     """The paths of all images of the folder, sorted by their names relative to it."""
-    found = (
-        path for part in ("train", "test") for path in _part(folder, part).glob("*/*") if _is_picture(path)
-    )
+    parts = (_part(folder, name) for name in ("train", "test"))
+    found = (path for part in parts if part.is_dir() for path in part.rglob("*") if path.parent != part)
+    found = (path for path in found if _is_picture(path))
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
@@ -122,8 +146,10 @@ def _part(folder: Path, name: str) -> Path:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """The paths of all images that lie directly in a folder, sorted."""
-    return sorted(path for path in folder.glob("*") if _is_picture(path))
+    """The paths of all images in a folder and below it, in torchvision's order: folder by folder."""
+    below = sorted(os.walk(folder, followlinks=True)) if folder.is_dir() else []
+    found = (Path(place) / name for place, _, names in below for name in sorted(names))
+    return [path for path in found if _is_picture(path)]
 
 
 def _is_picture(path: Path) -> bool:

@@ -1,10 +1,12 @@
 """One layout in memory for every image data set."""
 
+import struct
+import zlib
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from featpoison.store import Rows
 
@@ -21,6 +23,8 @@ class Images:
 
     def __post_init__(self) -> None:
         """Raises ValueError where images, labels and class names do not fit together."""
+        if len(self.classes) < 2:
+            raise ValueError(f"classes {list(self.classes)}, expected at least two")
         for part, images, labels in (
             ("train", self.train_images, self.train_labels),
             ("test", self.test_images, self.test_labels),
@@ -79,9 +83,33 @@ def balanced_subset(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray
     return np.sort(np.concatenate(chosen))
 
 
+MOST_PIXELS = 1 << 26
+"""Of one picture; a small file can hold any number of equal pixels."""
+UNREADABLE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    SyntaxError,  # a broken PNG
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    LookupError,
+    TypeError,
+)
+"""What Pillow raises over a file that is no whole picture, and `averaged` over one that is not for us."""
+
+
 def averaged(picture: Image.Image, side: int) -> np.ndarray:
     """The picture as uint8 (3, side, side): each pixel is the mean over the area that it covers.
 
-    A grey picture becomes three equal planes; one that is no square is squeezed.
+    As torchvision does it, a grey picture becomes three equal planes, colours of other kinds become red,
+    green and blue, and transparency is left out; one that is no square is squeezed. Raises ValueError for a
+    picture of more than 8 bits a channel, which would be cut off at white, and for one of too many pixels.
     """
+    width, height = picture.size
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"{width} x {height} pixels, expected at most {MOST_PIXELS}")
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        raise ValueError(f"pixels of mode {picture.mode}, expected 8 bits a channel")
     return np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BOX)).transpose(2, 0, 1)

@@ -1,7 +1,7 @@
 """The data sets of a configuration, and how each is read, according to the format of its archives."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
@@ -49,9 +49,9 @@ class Dataset(Settings):
     archives: dict[str, Source] = Field(default_factory=dict)
     """The archives, where there are several. fashion-mnist: train_images, train_labels, test_images,
     test_labels; patch-camelyon: train_x, train_y, test_x, test_y."""
-    members: dict[str, str] = Field(default_factory=dict)
+    members: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(default_factory=dict)
     """SHA-256 of the archive's members by base name (CIFAR only)."""
-    side: PositiveInt | None = None
+    side: Annotated[int, Field(ge=4, le=1024)] | None = None
     """Side in pixels to which images are averaged: required for tiny-imagenet-200 and image-folder, possible
     for patch-camelyon and stl-10-binary (where the default is 96) and eurosat (64)."""
     train_images: PositiveInt | None = None
@@ -128,7 +128,10 @@ def load(dataset: Dataset, folder: Path) -> tuple[Images, dict[str, Any]]:
     if dataset.format == "image-folder":
         (source,) = dataset.sources
         path = ROOT / str(source.path)
-        images = image_folder.read_folder(path, dataset.side or 0, dataset.choose)
+        try:
+            images = image_folder.read_folder(path, dataset.side or 0, dataset.choose)
+        except ValueError as error:
+            raise ValueError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
         return images, {"archive": image_folder.check(path, source.sha256), "verified": source.published}
     verified = bool(dataset.members) or all(source.published for source in dataset.sources)
     if dataset.archive is None:

@@ -5,9 +5,6 @@ The binary archive holds images as bytes 3 x 96 x 96, of each plane one column a
 bytes 1 to 10. Its 100,000 images without labels and its folds are not read.
 """
 
-import lzma
-import tarfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from PIL import Image
 
 from featpoison.common.progress import Progress
 from featpoison.datasets.images import Images, averaged
+from featpoison.datasets.tarred import read_members
 
 SIDE = 96
 MEMBERS = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "class_names.txt")
@@ -25,16 +23,7 @@ def read_archive(path: Path, side: int | None) -> Images:
 
     Raises ValueError for what is no whole tar archive, or naming the member that is missing or damaged.
     """
-    files: dict[str, bytes] = {}
-    try:
-        with tarfile.open(path) as archive:
-            for entry in archive:
-                name = Path(entry.name).name
-                stream = archive.extractfile(entry) if name in MEMBERS and entry.isfile() else None
-                if stream is not None:
-                    files[name] = stream.read()
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ValueError(f"damaged, expected a whole tar archive: {error}") from error
+    files = read_members(path, MEMBERS)
     for name in MEMBERS:
         if name not in files:
             raise ValueError(f"no member {name}, expected STL-10's binary archive")

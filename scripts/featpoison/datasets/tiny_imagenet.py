@@ -3,13 +3,14 @@
 Its labelled validation images serve as the test set, because its test images have no labels.
 """
 
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
 
 from featpoison.common.progress import Progress
 from featpoison.datasets.images import Images
-from featpoison.datasets.zipped import decoded, open_zip
+from featpoison.datasets.zipped import decoded, open_zip, text
 
 ROOT = "tiny-imagenet-200"
 
@@ -25,13 +26,13 @@ def read_archive(path: Path, side: int) -> Images:
         for needed in (f"{ROOT}/wnids.txt", f"{ROOT}/val/val_annotations.txt"):
             if needed not in names:
                 raise ValueError(f"no member {needed}, expected the official Tiny-ImageNet-200 archive")
-        classes = tuple(sorted(archive.read(f"{ROOT}/wnids.txt").decode().split()))
+        classes = tuple(sorted(set(text(archive, f"{ROOT}/wnids.txt").split())))
         number = {wnid: index for index, wnid in enumerate(classes)}
         train = sorted(name for name in names if name.startswith(f"{ROOT}/train/") and name.endswith(".JPEG"))
-        rows = [
-            line.split("\t") for line in archive.read(f"{ROOT}/val/val_annotations.txt").decode().splitlines()
-        ]
-        test = sorted((f"{ROOT}/val/images/{row[0]}", row[1]) for row in rows)
+        lines = text(archive, f"{ROOT}/val/val_annotations.txt").splitlines()
+        test = sorted(_annotation(line, number) for line in lines)
+        if strangers := [name for name in train if name.split("/")[2] not in number]:
+            raise ValueError(f"member {strangers[0]}: its class is not in {ROOT}/wnids.txt")
         progress = Progress(len(train) + len(test), "images")
         return Images(
             train_images=decoded(archive, train, side, progress),
@@ -40,3 +41,13 @@ def read_archive(path: Path, side: int) -> Images:
             test_labels=np.array([number[wnid] for _, wnid in test], np.int64),
             classes=classes,
         )
+
+
+def _annotation(line: str, known: Container[str]) -> tuple[str, str]:
+    """Member and class of a validation image. Raises ValueError for a line that does not say both."""
+    name, _, rest = line.partition("\t")
+    wnid = rest.split("\t")[0]
+    if wnid not in known:
+        told = f"line {line[:60]!r}, expected an image, a tab, and a class of {ROOT}/wnids.txt"
+        raise ValueError(f"member {ROOT}/val/val_annotations.txt: {told}")
+    return f"{ROOT}/val/images/{name}", wnid

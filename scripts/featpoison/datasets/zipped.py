@@ -2,22 +2,48 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from featpoison.common.progress import Progress
-from featpoison.datasets.images import averaged
+from featpoison.datasets.images import UNREADABLE, averaged
+
+LARGEST = 1 << 26  # bytes of a member
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+"""What zipfile raises over a member that it cannot read: damaged, of an unknown compression, encrypted."""
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """The archive. Raises ValueError for what is no whole zip archive."""
+    """The archive. Raises ValueError for what is no whole zip archive, and naming the member that is there
+    twice or too large."""
     try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise ValueError(f"damaged, expected a whole zip archive: {error}") from error
+    seen = set()
+    for entry in archive.infolist():
+        if entry.filename in seen:
+            raise ValueError(f"member {entry.filename} is there twice, expected each file once")
+        if entry.file_size > LARGEST:
+            raise ValueError(
+                f"member {entry.filename} has {entry.file_size} bytes, expected at most {LARGEST}"
+            )
+        seen.add(entry.filename)
+    return archive
+
+
+def text(archive: zipfile.ZipFile, name: str) -> str:
+    """The text in a member. Raises ValueError naming a member that is missing or no whole text in UTF-8."""
+    try:
+        return archive.read(name).decode()
+    except KeyError:
+        raise ValueError(f"no member {name}") from None
+    except (*DAMAGED, UnicodeDecodeError) as error:
+        raise ValueError(f"member {name}: no whole text in UTF-8: {error}") from error
 
 
 def decoded(archive: zipfile.ZipFile, names: Sequence[str], side: int, progress: Progress) -> np.ndarray:
@@ -30,7 +56,7 @@ def decoded(archive: zipfile.ZipFile, names: Sequence[str], side: int, progress:
     for index, name in enumerate(names):
         try:
             images[index] = averaged(Image.open(io.BytesIO(archive.read(name))), side)
-        except (UnidentifiedImageError, OSError, SyntaxError, zipfile.BadZipFile) as error:
+        except (*UNREADABLE, *DAMAGED) as error:
             raise ValueError(f"member {name}: no whole image: {error}") from error
         progress.advance(1)
     return images

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from featpoison import store
-from featpoison.downstream.task import Task
+from featpoison.downstream.task import Task, check_features, check_labels
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,13 @@ def read_poisons(path: Path) -> Poisons:
 
     Raises FileNotFoundError or StoreError, naming the file, where it is missing or damaged.
     """
-    arrays = {name: torch.from_numpy(array) for name, array in store.read(path).items()}
+    stored = store.read(path)
+    if missing := sorted({"features", "labels"} - stored.keys()):
+        raise store.StoreError(
+            f"{path}: no dataset {missing[0]!r}, expected poisons; it holds {sorted(stored)}"
+        )
+    check_features(path, "features", stored["features"])
+    arrays = {name: torch.from_numpy(array) for name, array in stored.items()}
     return Poisons(
         features=arrays["features"],
         labels=arrays["labels"],
@@ -39,6 +45,22 @@ def read_poisons(path: Path) -> Poisons:
         base=arrays.get("base"),
         distance=arrays.get("distance"),
     )
+
+
+def check_fit(path: Path, poisons: Poisons, task: Task) -> None:
+    """Raise StoreError, naming the file at `path`, where its poisons are not of a task: as many features,
+    labels of its classes, base rows among its own."""
+    wide, expected = poisons.features.shape[1], task.train.shape[1]
+    if wide != expected:
+        raise store.StoreError(f"{path}: {wide} features, expected {expected}, those of the clean rows")
+    check_labels(path, "labels", poisons.labels.numpy(), task.classes)
+    if len(poisons.labels) != len(poisons.features):
+        text = f"{len(poisons.labels)} labels, expected one for each of {len(poisons.features)} poisons"
+        raise store.StoreError(f"{path}: {text}")
+    base = poisons.base
+    if base is not None and len(base) and not 0 <= int(base.min()) <= int(base.max()) < len(task.train):
+        found = f"'base' runs from {int(base.min())} to {int(base.max())}"
+        raise store.StoreError(f"{path}: {found}, expected rows from 0 to {len(task.train) - 1}")
 
 
 def with_base_labels(poisons: Poisons, task: Task) -> Poisons:

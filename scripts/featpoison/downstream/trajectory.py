@@ -5,7 +5,7 @@ corruption leads to a head that poisons can hold in place (`softmax.reachability
 target head begins at these heads, and a figure shows what each of them allows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +97,8 @@ def read_trajectory(path: Path) -> TrainedHeads:
 
     Raises FileNotFoundError or StoreError, naming the file, where it is missing or damaged.
     """
-    return TrainedHeads(**{name: torch.from_numpy(array) for name, array in store.read(path).items()})
+    names = [field.name for field in fields(TrainedHeads)]
+    return TrainedHeads(**{name: torch.from_numpy(array) for name, array in store.read(path, *names).items()})
 
 
 def head_of(heads: TrainedHeads, stage: int) -> Head:

@@ -17,6 +17,8 @@ NORMALISATIONS = {
     "vit-base-16": IMAGENET,
     "clip-resnet50": CLIP,
 }
+WITH_MAPS = ("cifar-resnet18", "resnet50", "clip-resnet50")
+"""The architectures whose stages decoders can read."""
 LIBRARY_NAMES = r"(timm|torchvision):[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?"
 NAMES = rf"^(cifar-resnet18|resnet50|vit-base-16|clip-resnet50|{LIBRARY_NAMES})$"
 

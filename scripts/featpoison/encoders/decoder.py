@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from featpoison.common.settings import Settings
 from featpoison.encoders.encoder import Encoder, fitting_weights, save_weights
 from featpoison.encoders.trunk import EncoderError
+from featpoison.records import seal
 from featpoison.records.provenance import Record, canonical_json, of_product
 from featpoison.records.seal import read_metadata
 
@@ -214,6 +215,8 @@ def load_decoder(path: Path, encoder: Encoder) -> Autoencoder:
     maps.
     """
     metadata = read_metadata(path)
+    if seal.SEALS[0] in metadata:  # only files of foreign making have no seal
+        seal.verify(path)
     if "layout" not in metadata:
         raise EncoderError(f"{path}: no 'layout' in its metadata; expected a decoder of this project")
     layout = DecoderLayout.model_validate_json(canonical_json(metadata["layout"]))

@@ -15,6 +15,7 @@ from featpoison.encoders.families import build_trunk
 from featpoison.encoders.folding import fold_batchnorm
 from featpoison.encoders.resize import resize
 from featpoison.encoders.trunk import EncoderError, Staged
+from featpoison.records import seal
 from featpoison.records.provenance import Record, canonical_json, of_product
 from featpoison.records.seal import read_metadata, sealed
 
@@ -132,6 +133,8 @@ def load_encoder(path: Path) -> Encoder:
     tensors that do not fit.
     """
     metadata = read_metadata(path)
+    if seal.SEALS[0] in metadata:  # only files of foreign making have no seal
+        seal.verify(path)
     if "architecture" not in metadata:
         raise EncoderError(
             f"{path}: no 'architecture' in its metadata; expected a file written by this project"
@@ -156,12 +159,17 @@ def fitting_weights(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor
 def check_fit(path: Path, weights: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
     """Returns `weights`, which were found in `path`.
 
-    Raises EncoderError, listing names, where names or shapes are not those of `expected`.
+    Raises EncoderError, listing names, where names or shapes are not those of `expected`, and for weights
+    that are no finite real numbers.
     """
     missing, extra = sorted(expected.keys() - weights.keys()), sorted(weights.keys() - expected.keys())
-    shapes = [key for key in expected.keys() & weights.keys() if expected[key].shape != weights[key].shape]
+    both = sorted(expected.keys() & weights.keys())
+    shapes = [key for key in both if expected[key].shape != weights[key].shape]
     if missing or extra or shapes:
-        raise EncoderError(
-            f"{path}: missing keys {missing}, left over {extra}, of another shape {sorted(shapes)}"
-        )
+        raise EncoderError(f"{path}: missing keys {missing}, left over {extra}, of another shape {shapes}")
+    for key in both:
+        if weights[key].is_complex() or weights[key].is_quantized:
+            raise EncoderError(f"{path}: {key} is {weights[key].dtype}, expected real floating-point weights")
+        if not weights[key].isfinite().all():
+            raise EncoderError(f"{path}: {key} has NaN or infinity, expected finite weights")
     return weights

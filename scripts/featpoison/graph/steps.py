@@ -370,6 +370,10 @@ class Steps:
         options += ["--poison-seeds", *map(str, self.config.poison_seeds)]
         return options + (["--base-labels"] if self.choice(wildcards).label == "base" else [])
 
+    def quantized_option(self, wildcards: Wildcards, input: Any) -> list[str]:
+        """The shards of the 8-bit images' features, for the command line; none where they are not spread."""
+        return ["--quantized", *input.quantized] if input.quantized else []
+
     def noise_files(self, wildcards: Wildcards) -> list[str]:
         """The noise of all poison seeds of one EMN attack."""
         known = dict(wildcards.items())

@@ -9,7 +9,7 @@ from featpoison.attacks import names as attacks
 from featpoison.attacks.choices import number
 from featpoison.config import Config, TableRow
 from featpoison.defences import names as defences
-from featpoison.graph.paths import CLEAN_HEADS, FEATURES, VICTIMS
+from featpoison.graph.paths import CLEAN_HEADS, FEATURES, PUBLISHED, VICTIMS
 from featpoison.graph.steps import Steps, Wildcards
 from featpoison.papers import lu2024
 from featpoison.records import provenance
@@ -93,6 +93,10 @@ class Tables:
         """All files that a table's numbers come from."""
         return _files_of(self._of_table(wildcards.table))
 
+    def published(self, wildcards: Wildcards) -> list[str]:
+        """The paper's numbers, where a table stands beside the paper's of its number."""
+        return [PUBLISHED] if self.config.tables[wildcards.table].paper else []
+
     def _of_table(self, table: str) -> dict[str, Any]:
         """The cells of a table, and the files that those of a scenario share; EMN's results bring their own
         clean heads."""
@@ -151,8 +155,9 @@ class Tables:
 
     @property
     def claim_files(self) -> list[str]:
-        """The page of claims."""
-        return [f"{self.config.output}/claims.md"] if self.table_files else []
+        """The page of the paper's claims, where any table stands beside one of the paper's."""
+        papers = any(table.paper for table in self.config.tables.values())
+        return [f"{self.config.output}/claims.md"] if self.table_files and papers else []
 
 
 def _files_of(named: dict[str, Any]) -> list[str]:

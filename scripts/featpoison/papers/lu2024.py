@@ -19,6 +19,8 @@ SCENARIOS = {
     8: "transfer-pcam",
 }
 """The scenario of each table; Table 4 names it in its rows."""
+TABLES = {*SCENARIOS, 4}
+"""The tables of attacks."""
 
 LITERAL_TARGETS = ("gradpc-input", "gradpc-feature", "gradpc-minibatch")
 """Target heads by the paper's protocol read literally, in the readings that it leaves open: one step from the

@@ -6,10 +6,11 @@ Two views of one image are pulled together, and all other views are pushed away.
 import logging
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from featpoison.common.precision import Precision, resolve
@@ -36,8 +37,9 @@ class SimCLR(Settings):
     """The encoder to train."""
     epochs: PositiveInt = 800
     """Passes over the training images. What does not fill a batch is left out, other images in each epoch."""
-    batch_size: PositiveInt = 512
-    """Images a step; each gives two views."""
+    batch_size: Annotated[int, Field(ge=2)] = 512
+    """Images a step; each gives two views. A single image has no other one that its views could be told
+    from."""
     learning_rate: PositiveFloat = 0.06
     """Step size of SGD at batch size 128, scaled linearly with the batch size. It warms up, and then falls to
     zero along half a cosine."""

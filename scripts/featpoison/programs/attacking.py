@@ -1,6 +1,7 @@
 """The programs that run an attack: its arguments and inputs follow from what the attack says of itself."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import get_args
 
@@ -32,6 +33,11 @@ def main(description: str | None, makes: Makes) -> None:
     attack, module = _attack(arguments, args.attack)
     if attack.makes != makes:
         arguments.error(f"--attack: {attack.name} makes {attack.makes}, expected one that makes {makes}")
+    budget = getattr(args, "eps_d", None)
+    if budget is not None and not 0 < budget < math.inf:
+        arguments.error(f"--budget: {budget}, expected a positive number of poisons for each clean row")
+    if getattr(args, "seed", 0) < 0:
+        arguments.error(f"--seed: {args.seed}, expected 0 or more")
     files = _files(arguments, args, attack)
     settings = program.settings(attack.settings, args.settings)
     victim = program.settings(attack.victim, args.victim) if attack.victim else None
@@ -119,9 +125,14 @@ def _files(arguments: argparse.ArgumentParser, args: argparse.Namespace, attack:
                 f"--{need}: {attack.name} does not read it, expected only --{' --'.join(attack.needs)}"
             )
     for need in ("pairs", "poisoned"):
-        if need in given and (made_for := store.read_attributes(given[need])["eps_d"]) != args.eps_d:
+        if need in given and (made_for := store.read_attribute(given[need], "eps_d")) != args.eps_d:
             arguments.error(f"--budget: {args.eps_d:g}, expected the {made_for:g} of {given[need]}")
-    if getattr(args, "shard", None) and not attack.shardable:
+    shard = getattr(args, "shard", None)
+    for need in ("pairs", "poisoned"):
+        if shard and need in given and shard.count > (rows := store.lengths(given[need]).get("labels", 0)):
+            text = f"{rows} poisons of {given[need]} over {shard.count} jobs"
+            arguments.error(f"--shard: {text}, expected at most a job for each: lower 'shards'")
+    if shard and not attack.shardable:
         arguments.error(f"--shard: the rows of {attack.name} depend on each other, expected none")
     if getattr(args, "devices", 1) < 0:
         arguments.error(f"--devices: {args.devices}, expected 0 or more")

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pydantic
 
+from featpoison import store
 from featpoison.common.settings import Settings
+from featpoison.programs import errors
 from featpoison.records import provenance
 
 if TYPE_CHECKING:  # torch takes seconds to import, and tables, figures and the audit do without it
@@ -44,6 +46,7 @@ def parser(description: str | None, *, compute: bool = True) -> argparse.Argumen
 def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> argparse.Namespace:
     """Parse, check that every named input exists (all paths but `output` and those in `made`), set up
     logging, threads, determinism."""
+    errors.in_one_line()
     args = arguments.parse_args()
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
@@ -55,8 +58,13 @@ def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> arg
     if "device" in args:
         import torch
 
+        if args.threads < 1:
+            arguments.error(f"--threads: {args.threads}, expected at least 1")
         torch.set_num_threads(args.threads)
-        args.device = device(args.device)
+        try:
+            args.device = device(args.device)
+        except ValueError as error:
+            arguments.error(f"--device: {error}")
         # On a CPU nothing here depends on it, and the call imports torch's compiler, five seconds.
         if args.device.type != "cpu":
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -70,11 +78,21 @@ def start(arguments: argparse.ArgumentParser, made: tuple[str, ...] = ()) -> arg
 
 
 def device(name: str) -> torch.device:
-    """The torch device for `name`; `auto` is a GPU where there is one."""
+    """The torch device for `name`; `auto` is a GPU where there is one.
+
+    Raises ValueError for a name that is no device, or that of one which is not here.
+    """
     import torch
 
     if name != "auto":
-        return torch.device(name)
+        try:
+            found = torch.device(name)
+            torch.empty(0, device=found)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            text = f"{name!r}, expected auto, cpu, cuda or another device of this machine"
+            raise ValueError(f"{text}: {reason}") from None
+        return found
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator or torch.get_default_device()
 
@@ -84,14 +102,25 @@ def settings(model: type[S], text: str) -> S:
     try:
         return model.model_validate_json(text)
     except pydantic.ValidationError as error:
-        raise SystemExit(f"settings do not fit {model.__name__}: {error}") from None
+        lines = [
+            f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']} (found {str(one['input'])[:80]})"
+            for one in error.errors()
+        ]
+        raise SystemExit(f"settings do not fit {model.__name__}: {'; '.join(lines)}") from None
 
 
 def record(
     args: argparse.Namespace, inputs: Iterable[Path], values: dict[str, Any], chosen: Iterable[Path] = ()
 ) -> provenance.Record:
-    """The provenance record of the running program's product; `chosen` are modules that it imports by
-    name."""
+    """The provenance record of the running program's product; `chosen` are modules that it imports by name.
+
+    All bytes of the inputs are held against their seals first: nothing is made from a product that was
+    edited. Raises StoreError naming the file and what differs.
+    """
+    inputs = sorted(set(inputs))
+    for path in inputs:
+        if path.suffix == ".h5":
+            store.check(path)
     kind = device_kind(args.device) if "device" in args else "cpu"
     return provenance.record(Path(sys.argv[0]), inputs, values, kind, chosen)
 

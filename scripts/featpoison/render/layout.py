@@ -23,10 +23,6 @@ class Line:
     cells: tuple[tuple[str, ...], ...]
 
 
-DROPS = (
-    "Test accuracy drops in percentage points: the paper's, then ours as mean and 95 % interval over poison "
-    "seeds, victim seeds and test images (crossed bootstrap)."
-)
 HEADS_SHOWN = (
     " Rows that name no set and no target show a target head itself, beside the clean heads of sgd100."
 )
@@ -39,9 +35,23 @@ def of_noise(cells: list[Cell]) -> bool:
     return all(cell.makes == "noise" for cell in cells)
 
 
+def of_paper(cells: list[Cell]) -> bool:
+    """Whether a table has numbers of the paper beside ours."""
+    return any(cell.published_drop is not None for cell in cells)
+
+
 def columns_of(cells: list[Cell]) -> tuple[str, ...]:
     """The columns of each budget; EMN has other victims, a clean accuracy a row, and no target head."""
-    return NOISE_COLUMNS if of_noise(cells) else COLUMNS
+    columns = NOISE_COLUMNS if of_noise(cells) else COLUMNS
+    return columns if of_paper(cells) else columns[1:]
+
+
+def _drops_note(cells: list[Cell]) -> str:
+    whose = "the paper's, then ours as mean" if of_paper(cells) else "mean"
+    return (
+        f"Test accuracy drops in percentage points: {whose} and 95 % interval over poison seeds, victim "
+        "seeds and test images (crossed bootstrap)."
+    )
 
 
 def labels_of(cells: list[Cell]) -> tuple[str, ...]:
@@ -71,15 +81,19 @@ def lines_of(cells: list[Cell]) -> list[Line]:
             cell.source if of_noise(cells) else "",
         )
 
-    lines, blank = [], ("",) * len(columns_of(cells))
+    lines, columns = [], columns_of(cells)
+    blank = ("",) * len(columns)
     for (title, kept_in, target, tint, _), group in groupby(cells, key=identity):
         run = {budget: list(same) for budget, same in groupby(group, key=lambda cell: cell.eps_d)}
-        texts = tuple(_texts(run[budget]) if budget in run else blank for budget in budgets_of(cells))
+        texts = tuple(
+            _texts(run[budget])[-len(columns) :] if budget in run else blank for budget in budgets_of(cells)
+        )
         lines.append(Line(title, kept_in, target, tint, texts))
     return lines
 
 
 def _texts(cells: list[Cell]) -> tuple[str, ...]:
+    """The texts of all columns at one budget, the paper's first."""
     by_victim = {cell.victim: cell for cell in cells}
     first = cells[0]
     if of_noise(cells):
@@ -173,7 +187,7 @@ def notes_of(cells: list[Cell], facts: Facts) -> list[str]:
     clean = {cell.victim: cell.clean_accuracy for cell in cells}
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells if cell.victim != "target"})
     notes = [
-        DROPS + (HEADS_SHOWN if any(cell.victim == "target" for cell in cells) else ""),
+        _drops_note(cells) + (HEADS_SHOWN if any(cell.victim == "target" for cell in cells) else ""),
         f"Clean accuracy: {', '.join(f'{victim} {value:.2f} %' for victim, value in clean.items())}. Seeds, "
         f"poison x victim: {', '.join(seeds)}. "
         f"Over its last ten epochs no sgd100 victim moved by more than {facts.swing:.2f} points.",
@@ -264,9 +278,9 @@ def _missing_note(facts: Facts) -> list[str]:
 def _noise_notes(cells: list[Cell], facts: Facts) -> list[str]:
     seeds = sorted({f"{cell.seeds} ({cell.victim})" for cell in cells})
     return [
-        f"{DROPS} All {facts.images} training images are perturbed, so the budget is infinite. Whole "
-        "networks (from scratch, end to end) or linear heads on a frozen encoder (sgd100, converged) are "
-        "trained on the perturbed images.",
+        f"{_drops_note(cells)} All {facts.images} training images are perturbed, so the budget is infinite. "
+        "Whole networks (from scratch, end to end) or linear heads on a frozen encoder (sgd100, converged) "
+        "are trained on the perturbed images.",
         "Clean accuracy, in percent, is that of the same victims on the same images unperturbed (frozen "
         "encoder: sgd100 / converged). "
         f"Seeds, poison x victim: {', '.join(seeds)}. Over its last ten epochs no sgd100 victim moved by "
