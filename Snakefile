@@ -1,6 +1,13 @@
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
+
+if Path.cwd() != Path(workflow.basedir).resolve():
+    raise WorkflowError(
+        f"started in {Path.cwd()}, expected the repository: add --directory {workflow.basedir}"
+    )
 
 if not workflow.overwrite_configfiles:
 

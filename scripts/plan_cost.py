@@ -1,5 +1,6 @@
-"""What a run would cost before it starts: jobs, floating-point operations, hours and disk of everything that
-the targets need. Hours are a GPU's, or a CPU core's where the configuration says `gpu: false`."""
+"""What a run would cost before it starts: jobs, hours and disk of everything that the targets need, with the
+steps that take the most hours. Hours are a GPU's, or, where the configuration says `gpu: false`, those of a
+core of this machine, whose speed is measured in some seconds."""
 
 import argparse
 import os
@@ -13,17 +14,25 @@ from pathlib import Path
 from featpoison.attacks.operations import DOUBLE_PEAK, EFFICIENCY, PEAK, Work
 from featpoison.config import load
 from featpoison.costs import plan, rates
+from featpoison.costs.speed import speed
+from featpoison.costs.summary import Step, summary
 from featpoison.programs import program
 from featpoison.records.provenance import ROOT
 
 
 def main() -> None:
-    """Targets -> a table, a line a rule, on the standard output."""
+    """Targets -> some lines on the standard output, or with --steps a table, a line a rule."""
     parser = program.parser(__doc__, compute=False)
     parser.add_argument(
         "targets", nargs="*", help="files of the workflow; none: all that the configuration declares"
     )
     parser.add_argument("--configfile", type=Path, default=ROOT / "workflow/config/paper.yaml")
+    parser.add_argument("--steps", action="store_true", help="a line for each step")
+    parser.add_argument(
+        "--speed",
+        type=float,
+        help="how many times as fast as a core of the demo's machine one is (default: measured here)",
+    )
     parser.add_argument("--remaining", action="store_true", help="only what is not made yet")
     parser.add_argument(
         "--peak",
@@ -46,7 +55,14 @@ def main() -> None:
     table = plan.by_rule(
         jobs, config, cache(lambda dataset, encoder: plan.sizes_of(config, dataset, encoder))
     )
-    print_table(table, gpu_hours(args) if config.gpu else core_hours())
+    price = gpu_hours(args) if config.gpu else core_hours(args.speed or speed())
+    steps = [Step(name, count, work, price.hours(name, count, work)) for name, (count, work) in table.items()]
+    if args.steps:
+        print_table(steps, price)
+    else:
+        print("\n".join(summary(steps, price.unit)))
+        print(f"  {sum((step.work.bytes for step in steps), 0.0) / 1e9:.3g} GB on disk; every step: --steps")
+    print(price.assumed)
 
 
 @dataclass(frozen=True)
@@ -71,31 +87,30 @@ def gpu_hours(args: argparse.Namespace) -> Price:
     )
 
 
-def core_hours() -> Price:
-    """Hours of one CPU core, by measured rates."""
+def core_hours(faster: float) -> Price:
+    """Hours of one CPU core that is so many times as fast as the one whose rates were measured."""
     warm = os.environ.get("FEATPOISON_WARM") == "1"
     start = rates.WARM_START if warm else rates.COLD_START
     jobs = "forks of a warm interpreter (FEATPOISON_WARM=1)" if warm else "programs of their own"
     return Price(
         "core hours",
-        partial(rates.core_hours, start=start),
-        f"Core hours by rates measured in the demo (scripts/featpoison/costs/rates.py); jobs are {jobs}, "
-        f"which start in {start:g} s.",
+        partial(rates.core_hours, start=start, speed=faster),
+        f"Core hours of a core {faster:.2g} times as fast as the demo's, whose rates were measured "
+        f"(scripts/featpoison/costs/rates.py); jobs are {jobs}, which start there in {start:g} s.",
     )
 
 
-def print_table(table: dict[str, tuple[int, Work]], price: Price) -> None:
-    """A line for each rule, one for all, and what the hours assume."""
+def print_table(steps: list[Step], price: Price) -> None:
+    """A line for each rule, and one for all."""
     print(f"{'rule':40}{'jobs':>7}{'PFLOP':>12}{'float64 PFLOP':>15}{price.unit:>12}{'GB':>9}")
-    rows = [(rule, jobs, work, price.hours(rule, jobs, work)) for rule, (jobs, work) in table.items()]
-    columns = list(zip(*rows, strict=True))[1:] if rows else [(), (), ()]
-    jobs, work, hours = (sum(columns[0]), sum(columns[1], Work()), sum(columns[2]))
-    for name, count, one, taken in [*rows, ("total", jobs, work, hours)]:
+    work = sum((step.work for step in steps), Work())
+    total = Step("total", sum(step.jobs for step in steps), work, sum(step.hours for step in steps))
+    for step in [*steps, total]:
+        one = step.work
         print(
-            f"{name:40}{count:7}{one.flops / 1e15:12.3g}{one.double_flops / 1e15:15.3g}"
-            f"{taken:12.3g}{one.bytes / 1e9:9.3g}"
+            f"{step.name:40}{step.jobs:7}{one.flops / 1e15:12.3g}{one.double_flops / 1e15:15.3g}"
+            f"{step.hours:12.3g}{one.bytes / 1e9:9.3g}"
         )
-    print(price.assumed)
 
 
 def dry_run(args: argparse.Namespace) -> str:

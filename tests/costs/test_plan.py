@@ -1,6 +1,7 @@
 """The plan's costs against a count of our own, and against what has to scale with what."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -311,12 +312,13 @@ def test_an_unknown_target_is_an_error_that_names_it():
 
 
 def test_hours_are_a_gpus_or_a_cores_as_the_configuration_says():
-    warm, cold = (planned("figures/demo/table3.csv", FEATPOISON_WARM=value).stdout for value in ("1", "0"))
-    gpu = planned("figures/table3.csv", config="paper").stdout
+    options = ("figures/demo/table3.csv", "--steps", "--speed", "1")
+    warm, cold = (planned(*options, FEATPOISON_WARM=value).stdout for value in ("1", "0"))
+    gpu = planned("figures/table3.csv", "--steps", config="paper").stdout
     assert "GPU hours" in gpu.splitlines()[0]
     assert "core hours" in warm.splitlines()[0]
     assert "forks of a warm interpreter" in warm
-    assert f"start in {rates.COLD_START:g} s" in cold
+    assert f"start there in {rates.COLD_START:g} s" in cold
     hours = [float(text.splitlines()[-2].split()[4]) for text in (warm, cold)]
     jobs = int(warm.splitlines()[-2].split()[1])
     expected = jobs * (rates.COLD_START - rates.WARM_START) / 3600
@@ -324,7 +326,7 @@ def test_hours_are_a_gpus_or_a_cores_as_the_configuration_says():
 
 
 def test_the_program_counts_the_jobs_of_a_table():
-    done = planned("figures/demo/table3.csv")
+    done = planned("figures/demo/table3.csv", "--steps", "--speed", "1")
     assert done.returncode == 0, done.stderr
     lines = {line[:30].strip(): line[30:].split() for line in done.stdout.splitlines()}
     jobs, flops, _, hours, _ = lines["poison_images feature-matching"]
@@ -332,3 +334,13 @@ def test_the_program_counts_the_jobs_of_a_table():
     assert float(flops) > 0
     assert float(hours) > 0
     assert float(lines["total"][3]) > 0
+
+
+def test_without_options_a_plan_is_a_few_lines_and_names_its_largest_steps():
+    done = planned("figures/demo/table3.csv")
+    assert done.returncode == 0, done.stderr
+    first, *lines = done.stdout.splitlines()
+    assert re.fullmatch(r"\d+ jobs, [\d.e-]+ core hours", first)
+    assert len(lines) < 10
+    assert any("poison_images feature-matching: " in line for line in lines)
+    assert "nanobind" not in done.stdout + done.stderr

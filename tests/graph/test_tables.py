@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from featpoison import config, store
+from featpoison.graph.paths import PUBLISHED
 from featpoison.graph.tables import Tables
 from featpoison.results.cells import cells_of
 from featpoison.results.rows import Row
@@ -192,3 +193,17 @@ def test_a_partial_table_shows_what_is_there_and_names_the_rest(demo, tmp_path, 
     assert "Permuted head (ours) at eps_d = 0.03 and 0.1" in missing
     assert "Reachable target (ours) at eps_d = 0.1" in missing
     assert demo.missing(SimpleNamespace(table="table1")) == []
+
+
+def test_only_tables_that_say_so_stand_beside_the_papers():
+    """A table of the same number on other data does not, and without any there is no page of its claims."""
+    demo = config.load(ROOT / "workflow/config/demo.yaml")
+    known = SimpleNamespace(table="table1")
+    assert Tables(demo).published(known) == [PUBLISHED]
+    assert Tables(demo).claim_files == ["figures/demo/claims.md"]
+    own = {name: table.model_copy(update={"paper": None}) for name, table in demo.tables.items()}
+    mine = Tables(demo.model_copy(update={"tables": own}))
+    assert mine.published(known) == mine.claim_files == []
+    mixed = Tables(demo.model_copy(update={"tables": own | {"table2": demo.tables["table2"]}}))
+    assert mixed.published(known) == []
+    assert mixed.claim_files

@@ -5,6 +5,7 @@ import json
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ from archives import cifar10_members, jpeg, tar
 from featpoison import store
 from featpoison.attacks import names
 from featpoison.datasets import tarred
+from featpoison.datasets.sources import Dataset, load
 from featpoison.encoders.encoder import load_encoder, save_weights
 from featpoison.heads import SGD100
 from featpoison.programs.errors import line_of
 from featpoison.records.provenance import sha256_file
 from featpoison.records.seal import read_metadata
 from helpers import RECORD
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_attacking import PROGRAMS, arguments_of
 
 
@@ -149,6 +153,7 @@ LONG = [
     ("--choice", {"choice": '{"method": "gc-input", "set": 2.0}'}, "gc-input", "--choice: 'set' is 2.0"),
     ("--attack", {"attack": "../x"}, "gc-input", "--attack: '../x' is unknown"),
     ("--shard", {"shard": "0-of-2"}, "feature-matching", "'0-of-2', expected one of 1-of-n to n-of-n"),
+    ("--shard", {"shard": "1-of-5"}, "feature-matching", "over 5 jobs, expected at most a job for each"),
     ("--shard", {"shard": "2"}, "feature-matching", "'2', expected one of 1-of-n to n-of-n"),
 ]
 
@@ -424,6 +429,39 @@ def test_a_zip_archive_that_was_cut_off_is_named(part, refusal, tmp_path):
     code, line = fetch(refusal, path, format="tiny-imagenet-200", side=32)
     assert code == 1
     assert line.startswith(f"{path}: damaged, expected a whole zip archive")
+
+
+def raised_by(action: Callable[[], object]) -> Exception | None:
+    """What an action raises, if anything."""
+    try:
+        action()
+    except Exception as error:
+        return error
+    return None
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("count", [40, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("form", ["cifar-10-binary", "tiny-imagenet-200"])
+def test_an_archive_with_any_bytes_changed_is_read_or_named(form, count, tmp_path_factory):
+    """Without a digest that would find every change before."""
+    folder = tmp_path_factory.mktemp("changed")
+    path = cifar(folder) if form == "cifar-10-binary" else tiny(folder)
+    whole = path.read_bytes()
+    entry = {"format": form, "archive": {"path": str(path)}}
+    dataset = Dataset.model_validate(entry | ({"side": 8} if form == "tiny-imagenet-200" else {}))
+
+    @settings(max_examples=count, deadline=None)
+    @given(st.lists(st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), min_size=1, max_size=5))
+    def check(changes):
+        content = bytearray(whole)
+        for place, value in changes:
+            content[place] = value
+        path.write_bytes(content)
+        error = raised_by(lambda: load(dataset, folder))
+        assert error is None or str(line_of(error)).startswith(str(path)), repr(error)
+
+    check()
 
 
 def test_a_mistake_of_the_code_keeps_its_traceback():

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -53,6 +55,19 @@ def test_replacing_and_sharing_are_possible(begun, tmp_path):
     assert users["data/images/toy.h5"] == ["other.yaml", "toy.yaml"]
 
 
+def test_a_run_that_has_nothing_to_do_is_listed_and_a_look_is_not(begun, tmp_path):
+    toy = begun.copied(tmp_path / "copy")
+    listed = toy.folder / "data/.users.json"
+    for how, users in (
+        ("--dry-run", ["toy.yaml"]),
+        ("--summary", ["toy.yaml"]),
+        ("--cores=1", ["other.yaml"]),
+    ):
+        done = other(toy, how, "--", HEADS)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(listed.read_text())[HEADS][:1] == users
+
+
 def test_a_configuration_may_be_edited(begun):
     toy, config = begun, begun.config
     try:
@@ -80,6 +95,16 @@ def test_an_input_that_is_put_back_with_its_old_time_counts(begun, tmp_path):
     os.utime(images, (old, old))
     done = toy.python(*plain)
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_run_from_elsewhere_says_how_to_name_the_folder(begun, tmp_path):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(begun.folder / "Snakefile"), "-n"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"add --directory {begun.folder}" in done.stdout + done.stderr
+    command += ["--directory", str(begun.folder), "--configfile", str(begun.folder / "toy.yaml"), "--", HEADS]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_word_that_a_shell_reads_is_quoted():

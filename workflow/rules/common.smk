@@ -12,6 +12,7 @@ from featpoison.attacks import choices
 from featpoison.attacks import names as attacks
 from featpoison.audit.plan import watch
 from featpoison.costs import resources as planned
+from featpoison.costs.summary import announce
 from featpoison.defences import names as defences
 from featpoison.graph import interpreter
 from featpoison.graph.figures import Figures
@@ -120,3 +121,4 @@ def quantized_shards(wildcards):
 
 
 watch(workflow, STEPS, USER, replace=CONFIG.replace)
+announce(workflow, PLANNED)

@@ -31,7 +31,8 @@ def watch(workflow: Workflow, steps: Steps, configuration: str, *, replace: bool
     def build_and_look() -> None:
         workflow.dag.max_checksum_file_size = workflow.persistence.max_checksum_file_size = LARGEST
         build()
-        if not workflow.is_main_process or workflow.touch:  # jobs of a plan under way are not asked again
+        runs = workflow.executor_plugin is not None  # and no report, drawing or unlocking
+        if not (runs and workflow.is_main_process) or workflow.touch:  # jobs are not asked again
             return
         _look_at_contents(workflow)
         try:
@@ -39,13 +40,14 @@ def watch(workflow: Workflow, steps: Steps, configuration: str, *, replace: bool
                 users.check(steps, configuration, _files(workflow.dag.needrun_jobs()))
         except users.InUse as error:
             raise WorkflowError(str(error)) from None
+        if not workflow.dryrun:  # also where nothing is to be done
+            _enlist(workflow, configuration, replace=replace)
 
     workflow._build_dag = build_and_look
-    workflow.onstart(lambda log: _enlist(workflow, configuration, replace=replace))
 
 
 def _enlist(workflow: Workflow, configuration: str, *, replace: bool) -> None:
-    """List the configuration as a user of all that its plan needs, as the run begins."""
+    """List the configuration as a user of all that its plan needs, before the first job."""
     kept = [path for job in workflow.dag.jobs for path in job.output if not is_flagged(path, "temp")]
     replaced = _files(workflow.dag.needrun_jobs()) if replace else {}
     users.enlist(configuration, map(str, kept), replaced)

@@ -104,7 +104,9 @@ def rate_of(name: str) -> Rate:
     return RATES.get(name) or RATES.get(name.split(" ", maxsplit=1)[0]) or PASSES
 
 
-def core_hours(name: str, jobs: int, work: Work, *, start: float) -> float:
-    """Core hours of `jobs` jobs of one kind, with this work in all; each starts in `start` seconds."""
+def core_hours(name: str, jobs: int, work: Work, *, start: float, speed: float = 1.0) -> float:
+    """Core hours of `jobs` jobs of one kind, with this work in all; each starts in `start` seconds. `speed`:
+    how many times as fast as that of the rates a core is."""
     rate = rate_of(name)
-    return (jobs * (start + rate.seconds) + (work.flops + work.double_flops) / rate.flops) / 3600
+    seconds = jobs * (start + rate.seconds) + (work.flops + work.double_flops) / rate.flops
+    return seconds / speed / 3600

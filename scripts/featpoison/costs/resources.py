@@ -22,7 +22,7 @@ class Resources:
         self.config = config
         self.gpu = 1 if config.gpu else 0
         self._steps = Steps(config)
-        self._sizing = cache(lambda dataset, encoder: sizes_of(config, dataset, encoder))
+        self.sizing = cache(lambda dataset, encoder: sizes_of(config, dataset, encoder))
 
     def attack_gpu(self, wildcards: Any) -> int:
         """GPUs of a rule that runs an attack: one, where there are any and the attack's work is worth it."""
@@ -52,8 +52,8 @@ class Resources:
     def _arrays(self, rule: str, wildcards: Any, guess: float) -> float:
         if not self.config.gpu:
             return guess
-        return memory_of(PlannedJob(rule, dict(wildcards.items())), self.config, self._sizing) / 1e6
+        return memory_of(PlannedJob(rule, dict(wildcards.items())), self.config, self.sizing) / 1e6
 
     def _planned_minutes(self, rule: str, wildcards: Any) -> float:
-        work = work_of(PlannedJob(rule, dict(wildcards.items())), self.config, self._sizing)
+        work = work_of(PlannedJob(rule, dict(wildcards.items())), self.config, self.sizing)
         return GENEROUS * 60 * work.hours()

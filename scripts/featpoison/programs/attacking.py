@@ -127,7 +127,12 @@ def _files(arguments: argparse.ArgumentParser, args: argparse.Namespace, attack:
     for need in ("pairs", "poisoned"):
         if need in given and (made_for := store.read_attribute(given[need], "eps_d")) != args.eps_d:
             arguments.error(f"--budget: {args.eps_d:g}, expected the {made_for:g} of {given[need]}")
-    if getattr(args, "shard", None) and not attack.shardable:
+    shard = getattr(args, "shard", None)
+    for need in ("pairs", "poisoned"):
+        if shard and need in given and shard.count > (rows := store.lengths(given[need]).get("labels", 0)):
+            text = f"{rows} poisons of {given[need]} over {shard.count} jobs"
+            arguments.error(f"--shard: {text}, expected at most a job for each: lower 'shards'")
+    if shard and not attack.shardable:
         arguments.error(f"--shard: the rows of {attack.name} depend on each other, expected none")
     if getattr(args, "devices", 1) < 0:
         arguments.error(f"--devices: {args.devices}, expected 0 or more")

@@ -1,7 +1,9 @@
 """Errors as a user sees them: one line that names the program, the file or key, the value and what was
 expected. What is a mistake of the code keeps its traceback."""
 
+import atexit
 import dis
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,9 @@ Hook = Callable[[type[BaseException], BaseException, TracebackType | None], obje
 
 def in_one_line() -> None:
     """From here on the running program ends over an error of a user's making with one line on standard error
-    and exit code 1."""
+    and exit code 1, and without the remarks that compilers make at their own end."""
     sys.excepthook = _hook(sys.excepthook)
+    atexit.register(_end_quietly)
 
 
 def line_of(error: BaseException) -> str | None:
@@ -31,6 +34,14 @@ def line_of(error: BaseException) -> str | None:
         return None
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     return " ".join(str(text).split())
+
+
+def _end_quietly() -> None:
+    """Close standard error where Triton is loaded: when the interpreter is gone, it prints a page about
+    functions of its own that were not freed."""
+    if any(name.startswith("triton.") for name in sys.modules):
+        sys.stderr.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _is_raised_here(error: BaseException) -> bool:
