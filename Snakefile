@@ -20,6 +20,7 @@ include: "workflow/rules/poisons.smk"
 include: "workflow/rules/victims.smk"
 include: "workflow/rules/emn.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/defences.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
 
@@ -31,3 +32,4 @@ rule all:
         SHOWN.figure_files,
         TABLES.claim_files,
         PRETRAINING.files,
+        DEFENCES.files,

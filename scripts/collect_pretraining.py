@@ -7,7 +7,8 @@ import pydantic
 from featpoison.programs import program
 from featpoison.programs.output import write_text
 from featpoison.results.bootstrap import DRAWS, STREAM
-from featpoison.results.target_cells import MeasureError, TargetRow, cells_of, to_csv
+from featpoison.results.csv_rows import to_csv
+from featpoison.results.target_cells import MeasureError, TargetCell, TargetRow, cells_of
 
 
 def main() -> None:
@@ -28,7 +29,7 @@ def main() -> None:
         cells = [cell for row in rows for cell in cells_of(row)]
     except MeasureError as error:
         raise SystemExit(str(error)) from None
-    write_text(args.output, record, to_csv(cells))
+    write_text(args.output, record, to_csv(TargetCell, cells))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from featpoison.programs import program
 from featpoison.programs.output import write
 from featpoison.render import style
 from featpoison.render.success import draw
-from featpoison.results.target_cells import from_csv
+from featpoison.results.csv_rows import from_csv
+from featpoison.results.target_cells import TargetCell
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     parser.add_argument("output", type=Path, nargs="+", help="the picture, one path per form (.pdf, .png)")
     args = program.start(parser)
     record = program.record(args, [args.numbers], {})
-    write(args.output, record, partial(style.save, draw(from_csv(args.numbers.read_text()))))
+    write(args.output, record, partial(style.save, draw(from_csv(TargetCell, args.numbers.read_text()))))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from featpoison.programs import program
 from featpoison.programs.output import write
-from featpoison.render.pretraining_table import draw, to_latex
+from featpoison.render import line_table
+from featpoison.render.pretraining_table import table_of
 from featpoison.render.style import save
-from featpoison.results.target_cells import from_csv
+from featpoison.results.csv_rows import from_csv
+from featpoison.results.target_cells import TargetCell
 
 
 def main() -> None:
@@ -16,14 +18,14 @@ def main() -> None:
     parser.add_argument("output", type=Path, nargs="+", help="one path per form (.tex, .pdf, .png)")
     args = program.start(parser)
     record = program.record(args, [args.numbers], {})
-    cells = from_csv(args.numbers.read_text())
+    table = table_of(from_csv(TargetCell, args.numbers.read_text()))
 
     def make(path: Path) -> None:
         if path.suffix == ".tex":
             header = [f"{name} sha256 {digest}" for name, digest in record["inputs"].items()]
-            path.write_text(to_latex(cells, header))
+            path.write_text(line_table.to_latex(table, header))
         else:
-            save(draw(cells), path)
+            save(line_table.draw(table), path)
 
     write(args.output, record, make)
 

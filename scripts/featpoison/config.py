@@ -33,6 +33,8 @@ from featpoison.pretraining.training import Subset, Training
 from featpoison.records.provenance import ROOT
 from featpoison.results.rows import Row
 
+POISONS_ALONE = [name for name, one in defences.load_all().items() if one.poisons_alone]
+"""The defences that rows of ordinary tables can have."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
 Budget = Annotated[float, Field(gt=0, allow_inf_nan=True)]
 
@@ -217,7 +219,7 @@ class TableRow(Row):
     # Not strict: a list stays a list when it has passed through `_usual_choices`.
     budgets: Annotated[tuple[Budget, ...] | None, Field(strict=False)] = None
     """Those of the table's budgets at which this row is run; null: all of them."""
-    defence: Annotated[str | None, Field(json_schema_extra={"enum": [*defences.NAMES, None]})] = None
+    defence: Annotated[str | None, Field(json_schema_extra={"enum": [*POISONS_ALONE, None]})] = None
     """What stands between poisons and victims; null: nothing."""
     scenario: Name | None = None
     """Attacks that perturb the whole training set only: key of `scenarios`; null: the table's."""
@@ -251,6 +253,9 @@ class TableRow(Row):
             return self
         if self.defence not in defences.NAMES:
             raise ValueError(f"'defence' is {self.defence!r}, expected one of {', '.join(defences.NAMES)}")
+        if self.defence not in POISONS_ALONE:
+            text = f"expected one that removes poisons alone: {', '.join(POISONS_ALONE)}"
+            raise ValueError(f"'defence' is {self.defence!r}, {text}; the others are for 'defence_table'")
         seen = ("images",) if defences.load(self.defence).of_images else ("images", "features")
         if attack.makes not in seen:
             text = f"expected with attacks that make {' or '.join(seen)}"
@@ -295,6 +300,61 @@ class Table(Settings):
     def budgets_of(self, row: TableRow) -> tuple[Budget, ...]:
         """The budgets at which a row is run."""
         return self.budgets if row.budgets is None else row.budgets
+
+
+DefenceName = Annotated[str, Field(json_schema_extra={"enum": list(defences.NAMES)})]
+
+
+class DefendedRow(TableRow):
+    """An attack in the table of defences."""
+
+    # Not strict: a list stays a list when it has passed through `_usual_choices`.
+    defences: Annotated[tuple[DefenceName, ...] | None, Field(strict=False)] = None
+    """Those of the table's defences that are tried on it; null: all that can see what it makes."""
+
+    @model_validator(mode="after")
+    def _is_plain(self) -> Self:
+        if self.defence is not None:
+            raise ValueError(f"'defence' is {self.defence!r}, expected none: the table tries 'defences'")
+        if self.attack.makes not in ("features", "images"):
+            raise ValueError(
+                f"'method' is {self.method!r}, which makes {self.attack.makes}; expected an attack that "
+                "makes features or images"
+            )
+        return self
+
+    def tried(self, all_of_them: tuple[str, ...]) -> tuple[str, ...]:
+        """Of the table's defences those that are tried on the attack, in order."""
+        chosen = all_of_them if self.defences is None else self.defences
+        return tuple(name for name in chosen if self._sees(name))
+
+    def _sees(self, name: str) -> bool:
+        return self.attack.makes == "images" or not defences.load(name).of_images
+
+
+class DefenceTable(Table):
+    """The table of defences: each attack at each budget, behind each defence."""
+
+    defences: Annotated[tuple[DefenceName, ...], Field(min_length=1)]
+    """Defences in order. Those that look at images are left out for attacks that make features."""
+    rows: Annotated[tuple[DefendedRow, ...], Field(min_length=1)]
+    """Attacks in order."""
+
+    @model_validator(mode="after")
+    def _defences_exist(self) -> Self:
+        for name in self.defences:
+            if name not in defences.NAMES:
+                raise ValueError(
+                    f"defences: {name!r} is unknown, expected one of {', '.join(defences.NAMES)}"
+                )
+        if len(set(self.defences)) < len(self.defences):
+            raise ValueError(f"defences: {list(self.defences)}, expected none twice")
+        for row in self.rows:
+            for name in row.defences or ():
+                if name not in self.defences or name not in row.tried(self.defences):
+                    text = f"expected some of the table's that see {row.attack.makes}"
+                    raise ValueError(f"defences of a row of {row.method}: {name!r}, {text}")
+        return self
 
 
 class PretrainingRow(Settings):
@@ -420,6 +480,8 @@ class Config(Settings):
     """Settings of the defences."""
     tables: dict[Annotated[str, Field(pattern=r"^table\d+$")], Table]
     """Tables by the paper's number."""
+    defence_table: DefenceTable | None = None
+    """The table of defences, `defences.csv`; null: none."""
     figures: Figures = Figures()
     """The figures."""
     partial: bool = False
@@ -494,6 +556,8 @@ class Config(Settings):
         }
         lists["network_victims.seeds"] = self.network_victims.seeds
         lists |= {f"tables.{name}.budgets": table.budgets for name, table in self.tables.items()}
+        if self.defence_table:
+            lists["defence_table.budgets"] = self.defence_table.budgets
         for name, values in lists.items():
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name}: {list(values)}, expected at least one value and none twice")
@@ -510,6 +574,8 @@ class Config(Settings):
             for index, row in enumerate(table.rows):
                 if row.scenario is not None:
                     yield f"tables.{name}.rows.{index}.scenario", row.scenario, self.scenarios
+        if self.defence_table:
+            yield "defence_table.scenario", self.defence_table.scenario, self.scenarios
         if self.tables:  # without any there are no such figures
             yield "figures.scenario", self.figures.scenario, self.scenarios
         for name in self.figures.emn:

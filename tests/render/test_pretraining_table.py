@@ -11,7 +11,8 @@ from featpoison.pretraining.poison_files import PoisonFile
 from featpoison.render import combinations, success
 from featpoison.render.export import ExportError
 from featpoison.render.export_pretraining import export
-from featpoison.render.pretraining_table import HEADS, draw, lines_of, notes_of, to_latex
+from featpoison.render.line_table import draw, to_latex
+from featpoison.render.pretraining_table import HEADS, lines_of, notes_of, table_of
 from featpoison.render.style import save
 from featpoison.results.target_cells import TargetCell
 from helpers import RECORD
@@ -90,7 +91,7 @@ def test_notes_say_how_many_targets_and_what_clean_encoders_reach():
 
 
 def test_latex_has_a_line_for_each_and_escapes_percent():
-    text = to_latex(row() + row(task="numbers", defence="no crops"), ["a.csv sha256 0"])
+    text = to_latex(table_of(row() + row(task="numbers", defence="no crops")), ["a.csv sha256 0"])
     assert text.startswith("% a.csv sha256 0\n")
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     assert len(body) == 2
@@ -103,7 +104,7 @@ def test_latex_has_a_line_for_each_and_escapes_percent():
 def test_pictures_repeat_byte_for_byte(tmp_path):
     cells = row() + row(source="c.h5", epochs=100, cross_pairs=50.0)
     for name in ("a", "b"):
-        save(draw(cells), tmp_path / f"{name}.png")
+        save(draw(table_of(cells)), tmp_path / f"{name}.png")
         save(success.draw(cells), tmp_path / f"{name}.pdf")
     for form in ("png", "pdf"):
         assert (tmp_path / f"a.{form}").read_bytes() == (tmp_path / f"b.{form}").read_bytes()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from featpoison import store
 from featpoison.results.bootstrap import STREAM, contrast, of_images
-from featpoison.results.target_cells import MeasureError, TargetRow, cells_of, from_csv, majority, to_csv
+from featpoison.results.csv_rows import from_csv, to_csv
+from featpoison.results.target_cells import MeasureError, TargetCell, TargetRow, cells_of, majority
 from helpers import RECORD
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,13 +130,14 @@ def test_measures_that_do_not_belong_together_are_named(row, tmp_path, name):
 
 def test_the_csv_is_read_back(row):
     cells = cells_of(row)
-    again = from_csv(to_csv(cells))
-    assert to_csv(again) == to_csv(cells)
+    again = from_csv(TargetCell, to_csv(TargetCell, cells))
+    assert to_csv(TargetCell, again) == to_csv(TargetCell, cells)
     assert again[0].smallest_crop is None
     assert again[0].plain is True
-    assert from_csv(to_csv([replace(cells[0], plain=False)]))[0].plain is False
+    other = replace(cells[0], plain=False)
+    assert from_csv(TargetCell, to_csv(TargetCell, [other]))[0].plain is False
     for one, other in zip(cells, again, strict=True):
         assert replace(one, success=0) != one or one.success == 0
         assert other.success == pytest.approx(one.success, rel=1e-5)
     with pytest.raises(ValueError, match="columns are"):
-        from_csv("attack,victim\na,b\n")
+        from_csv(TargetCell, "attack,victim\na,b\n")

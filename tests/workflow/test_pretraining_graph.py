@@ -9,7 +9,8 @@ import pytest
 import torch
 from featpoison import store
 from featpoison.records.seal import read_metadata
-from featpoison.results.target_cells import from_csv
+from featpoison.results.csv_rows import from_csv
+from featpoison.results.target_cells import TargetCell
 from helpers import ROOT
 from safetensors.torch import load_file
 from toy import Toy, make_toy
@@ -133,7 +134,7 @@ def test_a_wrong_poisoning_stops_before_any_job(tmp_path):
 
 @pytest.mark.slow
 def test_the_table_has_a_row_for_each_task_and_victim(made):
-    cells = from_csv((made.folder / f"{OUTPUT}.csv").read_text())
+    cells = from_csv(TargetCell, (made.folder / f"{OUTPUT}.csv").read_text())
     assert [(cell.defence, cell.victim) for cell in cells] == [
         (defence, victim)
         for defence in (
@@ -168,7 +169,7 @@ def test_the_table_has_a_row_for_each_task_and_victim(made):
 @pytest.mark.slow
 def test_numbers_of_the_table_are_those_of_the_heads(made):
     """Counted anew from features, heads and poisons."""
-    cell = from_csv((made.folder / f"{OUTPUT}.csv").read_text())[0]
+    cell = from_csv(TargetCell, (made.folder / f"{OUTPUT}.csv").read_text())[0]
     data, hits, rights = made.folder / "data", [], []
     targets = {}
     for seed in (0, 1):

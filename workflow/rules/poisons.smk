@@ -72,7 +72,7 @@ rule defend_poisons:
     benchmark:
         "benchmarks/defend_poisons/{dataset}/{encoder}/{attack}/{defence}/eps{budget}-seed{seed}.jsonl"
     wildcard_constraints:
-        defence=one_of(defences.NAMES),
+        defence=one_of(configuration.POISONS_ALONE),
     resources:
         mem_mb=PLANNED.memory(4, "defend_poisons"),
         runtime=PLANNED.minutes(5),

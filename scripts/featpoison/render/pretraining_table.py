@@ -1,12 +1,9 @@
 """The table of attacks on pre-training, for LaTeX and as a picture: one line a row and a task."""
 
-import textwrap
 from dataclasses import dataclass
 from itertools import groupby
 
-from matplotlib.figure import Figure
-
-from featpoison.render.latex import escape
+from featpoison.render.line_table import LineTable, interval
 from featpoison.results.target_cells import TargetCell
 
 HEADS = (
@@ -23,7 +20,6 @@ HEADS = (
     "pairs",
 )
 WORDS = 3
-LINE_HEIGHT, LETTER = 0.2, 0.066  # inches
 
 
 @dataclass(frozen=True)
@@ -45,11 +41,11 @@ def lines_of(cells: list[TargetCell]) -> list[Line]:
                     f"{first.attack}, {100 * first.rate:g} %",
                     first.defence or "none",
                     first.task,
-                    _interval(first.success, first.success_low, first.success_high),
-                    _interval(second.success, second.success_low, second.success_high),
+                    interval(first.success, first.success_low, first.success_high),
+                    interval(second.success, second.success_low, second.success_high),
                     f"{first.clean_success:.0f}",
                     f"{first.accuracy:.1f}",
-                    _interval(first.drop, first.drop_low, first.drop_high, 1),
+                    interval(first.drop, first.drop_low, first.drop_high, 1),
                     f"{first.clean_rank:.1f} / {first.rank:.1f}",
                     f"{first.clean_cosine:.2f} / {first.cosine:.2f}",
                     f"{first.cross_pairs:.0f}",
@@ -77,61 +73,12 @@ def notes_of(cells: list[TargetCell]) -> list[str]:
     ]
 
 
-def to_latex(cells: list[TargetCell], header: list[str]) -> str:
-    """A `table*` environment; `header` lines become comments at the top."""
-    lines = [f"% {line}" for line in header]
-    lines += [
-        r"% Needs \usepackage{booktabs} and \usepackage{graphicx}.",
-        r"\begin{table*}",
-        r"\centering\scriptsize\setlength{\tabcolsep}{3pt}",
-        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{{'l' * WORDS}{'r' * (len(HEADS) - WORDS)}}}",
-        r"\toprule",
-        " & ".join(HEADS) + r" \\",
-        r"\midrule",
-    ]
-    lines += [" & ".join(map(escape, line.texts)) + r" \\" for line in lines_of(cells)]
-    lines += [r"\bottomrule", r"\end{tabular}}", r"\par\smallskip\begin{minipage}{0.95\textwidth}\scriptsize"]
-    lines += [escape(note) for note in notes_of(cells)]
-    return "\n".join([*lines, r"\end{minipage}", r"\end{table*}", ""])
-
-
-def draw(cells: list[TargetCell]) -> Figure:
-    """The table drawn in inches: rules as in booktabs, notes below."""
-    lines = lines_of(cells)
-    columns = zip(HEADS, *(line.texts for line in lines), strict=True)
-    widths = [LETTER * max(map(len, column)) + 0.2 for column in columns]
-    total, lefts = sum(widths), [sum(widths[:i]) for i in range(len(widths))]
-    notes = [text for note in notes_of(cells) for text in textwrap.wrap(note, int(total * 20))]
-    height = LINE_HEIGHT * (len(lines) + 2) + 0.165 * len(notes) + 0.05
-    figure = Figure(figsize=(total, height))
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, total), ylim=(height, 0))
-    axes.set_axis_off()
-
-    def write(texts: tuple[str, ...], y: float) -> None:
-        for i, (left, width, text) in enumerate(zip(lefts, widths, texts, strict=True)):
-            place, side = (left + 0.06, "left") if i < WORDS else (left + width - 0.06, "right")
-            axes.text(place, y, text, ha=side, va="center")
-
-    def rule(y: float, thickness: float) -> None:
-        axes.plot([0, total], [y, y], color="black", linewidth=thickness, clip_on=False)
-
-    rule(0, 1.2)
-    write(HEADS, LINE_HEIGHT * 0.6)
-    rule(LINE_HEIGHT * 1.1, 0.7)
-    for i, line in enumerate(lines):
-        write(line.texts, LINE_HEIGHT * (1.7 + i))
-    bottom = LINE_HEIGHT * (1.3 + len(lines))
-    rule(bottom, 1.2)
-    for i, text in enumerate(notes):
-        axes.text(0.06, bottom + 0.14 + 0.16 * i, text, va="center", fontsize=7, color="0.25")
-    return figure
+def table_of(cells: list[TargetCell]) -> LineTable:
+    """The table of these cells."""
+    texts = tuple(line.texts for line in lines_of(cells))
+    return LineTable(HEADS, texts, tuple(notes_of(cells)), words=WORDS)
 
 
 def _clean_accuracy(cell: TargetCell) -> str:
     ends = cell.clean_accuracy_low, cell.clean_accuracy_high
-    return f"{cell.task} {_interval(cell.clean_accuracy, *ends, 1)} %"
-
-
-def _interval(mean: float, low: float, high: float, digits: int = 0) -> str:
-    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{cell.task} {interval(cell.clean_accuracy, *ends, 1)} %"

@@ -7,10 +7,8 @@ are those of the crossed bootstrap over encoders, victim seeds and test inputs (
 for accuracy.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +19,6 @@ from featpoison import store
 from featpoison.common.settings import Settings
 from featpoison.results.binomial import exact_interval
 from featpoison.results.bootstrap import STREAM, contrast, of_images
-from featpoison.results.cells import written
 
 VICTIMS = ("sgd100", "converged")
 Paths = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
@@ -200,39 +197,3 @@ def _mean(measures: Sequence[Arrays], name: str) -> float:
     return float(
         np.concatenate([one[name].reshape(-1, one[name].shape[-1]).mean(0) for one in measures]).mean()
     )
-
-
-TEXTS = ("attack", "defence", "task", "victim", "source")
-COUNTS = ("encoders", "targets", "references", "epochs")
-
-
-def to_csv(cells: Iterable[TargetCell]) -> str:
-    """CSV text; numbers with enough digits to be compared, empty where there is none."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(TargetCell))
-    for cell in cells:
-        values = asdict(cell).values()
-        writer.writerow(
-            "" if value is None else written(value) if isinstance(value, float) else value for value in values
-        )
-    return text.getvalue()
-
-
-def from_csv(text: str) -> list[TargetCell]:
-    """The inverse of `to_csv`, up to its rounding. Raises ValueError for other columns."""
-    rows = list(csv.DictReader(io.StringIO(text)))
-    names = [field.name for field in fields(TargetCell)]
-    if rows and list(rows[0]) != names:
-        raise ValueError(f"columns are {list(rows[0])}, expected {names}")
-    return [TargetCell(**{name: _value(name, row[name]) for name in names}) for row in rows]
-
-
-def _value(name: str, text: str) -> Any:
-    if name in TEXTS:
-        return text
-    if name in COUNTS:
-        return int(text)
-    if name == "plain":
-        return text == "True"
-    return float(text) if text else None
