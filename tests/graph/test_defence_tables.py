@@ -42,7 +42,8 @@ def test_there_is_a_row_for_each_attack_budget_and_defence():
 
 
 def test_defences_that_look_at_images_are_left_out_where_there_are_none():
-    own = tables(defences=["magnitude-filter", "jpeg", "cosine-head"])
+    rows = [{"method": "exact-feature"}, {"method": "feature-matching", "beta": 0.1}]
+    own = tables(defences=["magnitude-filter", "jpeg", "cosine-head"], rows=rows)
     tried = {row.attack.row.method: set() for row in own.rows()}
     for row in own.rows():
         tried[row.attack.row.method].add(row.defence)
