@@ -1,10 +1,11 @@
-"""The table of defences through the real graph, on the toy copy."""
+"""The table of defences through the real graph, on a toy of its own."""
 
 import json
 
 import pytest
 from featpoison.results.csv_rows import from_csv
 from featpoison.results.defence_cells import DefenceCell
+from toy import Toy, make_toy
 
 TABLE = {
     "scenario": "fine-tuning",
@@ -15,9 +16,15 @@ TABLE = {
 OUTPUT = "figures/toy/defences"
 
 
-def test_the_table_needs_its_evaluations_and_no_image_defence_for_features(copy):
-    copy.configure(defence_table=TABLE)
-    jobs = copy.planned("--", f"{OUTPUT}.csv", f"{OUTPUT}.tex")
+@pytest.fixture
+def toy(tmp_path) -> Toy:
+    made = make_toy(tmp_path)
+    made.configure(defence_table=TABLE)
+    return made
+
+
+def test_the_table_needs_its_evaluations_and_no_image_defence_for_features(toy):
+    jobs = toy.planned(f"{OUTPUT}.csv", f"{OUTPUT}.tex")
     expected = {
         "evaluate_defence": 3,
         "evaluate_clean_defence": 3,
@@ -29,18 +36,17 @@ def test_the_table_needs_its_evaluations_and_no_image_defence_for_features(copy)
     assert "defend_poisons" not in jobs
 
 
-def test_an_unknown_defence_is_named_before_anything_runs(copy):
-    copy.configure(defence_table=TABLE | {"defences": ["prayer"]})
-    done = copy.snakemake("--dry-run")
+def test_an_unknown_defence_is_named_before_anything_runs(toy):
+    toy.configure(defence_table=TABLE | {"defences": ["prayer"]})
+    done = toy.snakemake("--dry-run")
     assert done.returncode != 0
     assert "'prayer' is unknown, expected one of magnitude-filter, norm-filter" in done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_the_table_is_made_and_audited(copy):
-    copy.configure(defence_table=TABLE)
-    copy.run("--", f"{OUTPUT}.csv", f"{OUTPUT}.tex", f"{OUTPUT}.png")
-    cells = from_csv(DefenceCell, (copy.folder / f"{OUTPUT}.csv").read_text())
+def test_the_table_is_made_and_audited(toy):
+    toy.run(f"{OUTPUT}.csv", f"{OUTPUT}.tex", f"{OUTPUT}.png")
+    cells = from_csv(DefenceCell, (toy.folder / f"{OUTPUT}.csv").read_text())
     assert [(cell.method, cell.defence, cell.victim) for cell in cells] == [
         (method, defence, victim)
         for method, defence in (
@@ -51,14 +57,14 @@ def test_the_table_is_made_and_audited(copy):
         for victim in ("sgd100", "converged")
     ]
     assert all((cell.recall is None) == (cell.defence != "norm-filter") for cell in cells)
-    seconds = copy.folder / cells[0].source.replace(".h5", ".seconds.json")
+    seconds = toy.folder / cells[0].source.replace(".h5", ".seconds.json")
     assert len(json.loads(seconds.read_text())) == 2
-    audited = copy.audit(f"{OUTPUT}.csv", "--configfile", "toy.yaml")
+    audited = toy.audit(f"{OUTPUT}.csv", "--configfile", "toy.yaml")
     assert audited.returncode == 0, audited.stderr
-    copy.configure(defences={"norm_filter": {"deviations": 2.0}})
-    changed = copy.audit(f"{OUTPUT}.csv", "--configfile", "toy.yaml")
+    toy.configure(defences={"norm_filter": {"deviations": 2.0}})
+    changed = toy.audit(f"{OUTPUT}.csv", "--configfile", "toy.yaml")
     assert "defences.norm_filter.deviations is 2.0 in the configuration, 3.0 in the record" in changed.stderr
-    assert copy.planned("--", f"{OUTPUT}.csv") == {
+    assert toy.planned(f"{OUTPUT}.csv") == {
         "evaluate_defence": 1,
         "evaluate_clean_defence": 1,
         "collect_defences": 1,

@@ -35,6 +35,8 @@ PASSES = Rate(75e9, 0.1, f"feature matching: {DEMO}")
 """Of passes through an encoder, where a rule has no rate of its own."""
 PLANNED_WORK = {
     "evaluate_attack": 3.8e10,
+    "evaluate_clean_defence": 5e10,
+    "evaluate_defence": 5.6e10,
     "evaluate_emn": 4.6e11,
     "extract_features": 5.1e10,
     "make_emn_noise emn-end-to-end": 7.8e10,
@@ -58,6 +60,7 @@ PLANNED_WORK = {
 """Operations a second, by rule, or by rule and attack. EMN's victims see fewer images in the demo than are
 planned for them."""
 SECONDS = {
+    "collect_defences": 0.7,
     "collect_table": 0.5,
     "defend_poisons": 0.1,
     "fetch_dataset": 1.6,
@@ -81,6 +84,7 @@ SECONDS = {
     "poison_images mislabelled-next": 0.1,
     "poison_images mislabelled-random": 0.1,
     "reconstruct_images": 4.1,
+    "render_defences": 1.7,
     "render_table": 3.2,
 }
 """Seconds of a job whose work is not planned, likewise."""
