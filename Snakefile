@@ -27,6 +27,7 @@ include: "workflow/rules/poisons.smk"
 include: "workflow/rules/victims.smk"
 include: "workflow/rules/emn.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/defences.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/claims.smk"
 include: "workflow/rules/ablation.smk"
@@ -42,3 +43,4 @@ rule all:
         PRETRAINING.files,
         ABLATION.files,
         TRANSFER.files,
+        DEFENCES.files,

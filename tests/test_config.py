@@ -84,6 +84,32 @@ WRONG = [
     ("attacks.gc_feature.norm_cap", 2.0, r"attacks\.gc_feature\.norm_cap: Extra inputs are not permitted"),
     ("attacks.gradient_canceling", {}, r"attacks\.gradient_canceling: Extra inputs are not permitted"),
     ("defences.magnitude_filter.factor", 2, r"defences\.magnitude_filter\.factor: Extra inputs"),
+    (
+        "defence_table.defences",
+        ["prayer"],
+        r"defence_table: .*defences: 'prayer' is unknown, expected one of magnitude-filter, norm-filter",
+    ),
+    ("defence_table.defences", ["sever", "sever"], r"defences: \['sever', 'sever'\], expected none twice"),
+    ("defence_table.scenario", "moon", r"defence_table\.scenario: 'moon' is unknown, expected one of"),
+    ("defence_table.budgets", [0.03, 0.03, 0.1], r"defence_table\.budgets: .*none twice"),
+    (
+        "defence_table.rows.0",
+        {"method": "reachable"},
+        "which makes target; expected an attack that makes features",
+    ),
+    (
+        "defence_table.rows.3",
+        {"method": "exact-feature", "defence": "magnitude-filter"},
+        r"defence_table\.rows\.3: .*(makes features|expected none)",
+    ),
+    (
+        "defence_table.rows.0.defences",
+        ["blur"],
+        "defences of a row of gc-feature: 'blur', expected some of the table's that see features",
+    ),
+    ("defence_table.rows.0.budgets", [0.5], r"budgets \[0\.5\] of a row of gc-feature, expected some of"),
+    ("defences.sever.share", 1.5, r"defences\.sever\.share: .*less than 1 \(found 1\.5\)"),
+    ("defences.median_of_means.blocks", 4, r"defences\.median_of_means\.blocks: .*odd"),
     ("shards", 0, r"shards: .*greater than 0 \(found 0\)"),
     (
         "scenarios.fine-tuning.dataset",
@@ -253,6 +279,11 @@ WRONG_ROWS = [
     (
         {"method": "gc-feature", "defence": "magnitude-filter"},
         "'defence' is 'magnitude-filter', expected with attacks that make images; gc-feature makes features",
+    ),
+    (
+        {"method": "gc-input", "defence": "sever"},
+        "'defence' is 'sever', expected one that removes poisons alone: magnitude-filter; the others are for "
+        "'defence_table'",
     ),
     (
         {"method": "gradpc-input", "defence": "magnitude-filter"},

@@ -11,7 +11,7 @@ clean rows, times V victim seeds.
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
@@ -81,19 +81,28 @@ def initial_omega(classes: int, dimension: int, seed: int) -> Tensor:
     return torch.empty(classes, dimension + 1).uniform_(-bound, bound, generator=generator)
 
 
-def train_sgd(sets: TrainingSets, settings: SGD100, *, classes: int, seeds: tuple[int, ...]) -> Tensor:
+def train_sgd(
+    sets: TrainingSets,
+    settings: SGD100,
+    *,
+    classes: int,
+    seeds: tuple[int, ...],
+    gradients: "Callable[[TrainingSets], BatchGradients] | None" = None,
+) -> Tensor:
     """The heads of K training sets and V victim seeds, after each of the last epochs.
 
     Returns omega (K, V, tail, C, d+1), the bias last, in the features' type and on their device. The update
     is that of torch.optim.SGD, written out because many heads are trained at once. A seed fixes the initial
-    head and the order of rows. Both are the same for all K sets, whatever else is trained along.
+    head and the order of rows. Both are the same for all K sets, whatever else is trained along. `gradients`
+    says what each step goes along, where that is not the sum over its batch.
     """
     (d, K), device, rows = (sets.clean.shape[1], len(sets.poisons)), sets.clean.device, sets.rows
     start = torch.stack([initial_omega(classes, d, seed) for seed in seeds]).to(sets.clean)  # (V, C, d+1)
     omega = start.expand(K, -1, -1, -1).clone()  # (K, V, C, d+1)
     velocity = torch.zeros_like(omega)
     wide = K * d >= WIDE and device.type == "cpu"
-    sums: _OwnRows | _SharedRows = _SharedRows(sets) if wide else _OwnRows(sets)
+    own = gradients or (_SharedRows if wide else _OwnRows)
+    sums = own(sets)
     steps, step, kept = settings.epochs * -(-rows // settings.batch_size), 0, []
     for epoch in range(settings.epochs):
         streams = [stream(seed, 1, epoch, device=torch.device("cpu")) for seed in seeds]
@@ -114,6 +123,17 @@ def train_sgd(sets: TrainingSets, settings: SGD100, *, classes: int, seeds: tupl
 
 SummedGradient = Callable[[Head], Tensor]
 """Takes heads (K, V, C, d) to their gradients (K, V, C, d+1), each summed over its rows of one batch."""
+
+
+class BatchGradients(Protocol):
+    """The gradients of the batches of some training sets."""
+
+    def batches(self, order: Tensor, size: int) -> Iterator[tuple[int, SummedGradient]]:
+        """The batches of an epoch, of at most `size` rows each: how many rows, and their gradient.
+
+        `order` (V, N + n) are each seed's rows.
+        """
+        ...
 
 
 class _OwnRows:

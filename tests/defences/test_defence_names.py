@@ -24,6 +24,7 @@ def test_a_defence_is_named_as_its_file(name):
     assert isinstance(defence.settings(), Settings)
     assert set(defence.needs) <= set(get_args(Need))
     assert defence.key == path.stem
+    assert path.read_text().startswith('"""')  # says where it is from
 
 
 def test_every_file_with_a_defence_is_listed():

@@ -11,11 +11,14 @@ from featpoison import store
 from featpoison.defences import names
 from featpoison.defences.defence import Defending
 from featpoison.defences.magnitude_filter import MagnitudeFilter, kept, magnitudes
+from featpoison.downstream.poisons import Poisons
 from helpers import RECORD, ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from small_task import TRAIN, WIDTH, small_task
 
 LARGEST = 200 / 255
+FILES = ["--features", "{}", "--poisons", "{}"]
 
 
 def of_magnitudes(values, sign=1.0):
@@ -59,13 +62,20 @@ def test_no_poisons_stay_no_poisons():
 def test_the_largest_clean_pixel_is_that_of_the_training_images(clean):
     """An 8-bit value that is as large as the largest clean one, divided in float32 as poisons are, passes."""
     values = [np.float32(200) / np.float32(255), 201 / 255, 0.1, 0.99]
-    found = names.load("magnitude-filter").run(
-        Defending(
-            settings=MagnitudeFilter(), poisons={"images": of_magnitudes(values)}, files={"images": clean}
-        )
-    )
-    assert found.rows.tolist() == [0, 2]
+    images, task = torch.from_numpy(of_magnitudes(values)), small_task()
+    poisons = Poisons(torch.zeros(4, WIDTH), torch.zeros(4, dtype=torch.long), images)
+    found = names.load("magnitude-filter").run(Defending(MagnitudeFilter(), task, poisons, {"images": clean}))
+    assert found.rows.tolist() == [*range(TRAIN), TRAIN, TRAIN + 2]  # no clean row is lost
     assert found.facts == {"clean_largest": pytest.approx(LARGEST)}
+
+
+@pytest.fixture
+def features(tmp_path):
+    """A feature cache."""
+    task = small_task()
+    arrays = {name: getattr(task, name).numpy() for name in ("train", "train_labels", "test", "test_labels")}
+    store.write(tmp_path / "features.h5", arrays, RECORD, classes=["a", "b", "c"])
+    return tmp_path / "features.h5"
 
 
 def defend(folder, *arguments):
@@ -80,13 +90,13 @@ def defend(folder, *arguments):
 
 
 @pytest.mark.parametrize("values", [[0.5, 0.9, 0.1, 1.5, 0.3], [0.9, 1.5]], ids=["some", "none"])
-def test_the_program_keeps_every_array_of_the_rows_that_pass(values, clean, tmp_path):
+def test_the_program_keeps_every_array_of_the_rows_that_pass(values, clean, features, tmp_path):
     rows = [row for row, value in enumerate(values) if value <= LARGEST]
     images = of_magnitudes(values)
     count = len(values)
     arrays = {
         "images": images,
-        "features": np.random.default_rng(1).normal(size=(count, 2)).astype(np.float32),
+        "features": np.random.default_rng(1).normal(size=(count, WIDTH)).astype(np.float32),
         "labels": np.arange(count) % 3,
         "base": np.arange(count) * 10,
         "distance": np.linspace(0, 1, count),
@@ -96,6 +106,8 @@ def test_the_program_keeps_every_array_of_the_rows_that_pass(values, clean, tmp_
         tmp_path,
         "--defence",
         "magnitude-filter",
+        "--features",
+        features,
         "--images",
         clean,
         "--poisons",
@@ -119,17 +131,17 @@ def test_the_program_keeps_every_array_of_the_rows_that_pass(values, clean, tmp_
     assert record["program"] == "scripts/defend_poisons.py"
     assert record["chosen"] == ["scripts/featpoison/defences/magnitude_filter.py"]
     assert record["settings"] == {"defence": "magnitude-filter"}
-    assert {Path(name).name for name in record["inputs"]} == {"images.h5", "poisons.h5"}
+    assert {Path(name).name for name in record["inputs"]} == {"features.h5", "images.h5", "poisons.h5"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--images", "{}"], "the following arguments are required: --poisons"),
-        (["--poisons", "{}"], r"reads ['images'] beside the poisons, given are []"),
-        (["--poisons", "{}", "--images", "{}", "--features", "{}"], "given are ['features', 'images']"),
+        (["--images", "{}"], "the following arguments are required: --features, --poisons"),
+        (FILES, "reads ['images'] beside features and poisons, given are []"),
+        ([*FILES, "--images", "{}", "--encoder", "{}"], "given are ['encoder', 'images']"),
         (
-            ["--poisons", "{}", "--images", "{}", "--settings", '{"radius": 1}'],
+            [*FILES, "--images", "{}", "--settings", '{"radius": 1}'],
             "settings do not fit MagnitudeFilter",
         ),
     ],

@@ -229,10 +229,10 @@ def test_defended_victims_see_what_the_defence_lets_pass(steps):
     assert steps.poison_files(asked)[1] == defended
     one = at(attack, defence="magnitude-filter")
     poisons = f"data/poisons/{HERE}/{attack}/eps0.03-seed1.h5"
-    assert steps.defence_inputs(one) == files("images", poisons=poisons)
+    assert steps.defence_inputs(one) == files("features", "images", poisons=poisons)
     options = steps.defence_options(one)
     assert options[:4] == ["--defence", "magnitude-filter", "--settings", "{}"]
-    assert options[4:] == ["--images", FILES["images"], "--poisons", poisons]
+    assert options[4:] == ["--features", FILES["features"], "--images", FILES["images"], "--poisons", poisons]
 
 
 def test_pairs_are_sought_where_the_path_says(steps):
@@ -289,6 +289,13 @@ PRODUCTS = [
         f"data/defended/{HERE}/gc-input_free_gradpc-feature/magnitude-filter/eps0.03-seed0.h5",
         "defences.magnitude_filter",
     ),
+    ("transform_features", f"data/transformed/{HERE}/blur.h5", "defences.blur"),
+    (
+        "evaluate_defence",
+        f"data/defended_victims/{HERE}/exact-feature_cap1/sever/eps0.03.h5",
+        "defences.sever",
+    ),
+    ("evaluate_defence", f"data/defended_heads/{HERE}/deep-knn.h5", "defences.deep_knn"),
     ("evaluate_attack", f"data/victims/{HERE}/tgda-input_free/none/eps0.03.h5", "victims"),
     (
         "evaluate_transfer",

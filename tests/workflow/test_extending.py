@@ -66,12 +66,11 @@ ATTACK = Attack(
 '''
 DEFENCE = '''"""Toy norm: drop poisons whose features are longer than clean ones."""
 
-import numpy as np
+import torch
 from pydantic import PositiveFloat
 
-from featpoison import store
 from featpoison.common.settings import Settings
-from featpoison.defences.defence import Defence, Defending, Kept
+from featpoison.defences.defence import Defence, Defended, Defending
 
 
 class ToyNorm(Settings):
@@ -81,18 +80,15 @@ class ToyNorm(Settings):
     """The longest feature that passes, in units of the largest clean norm."""
 
 
-def run(given: Defending) -> Kept:
+def run(given: Defending) -> Defended:
     """The poisons that are short enough, and always the first."""
-    clean = store.read(given.files["features"], "train")["train"]
-    norms, largest = (np.linalg.norm(rows, axis=1) for rows in (given.poisons["features"], clean))
-    kept = norms <= given.settings.slack * largest.max()
-    kept[0] = True
-    return Kept(np.flatnonzero(kept), {})
+    clean = given.task.train
+    kept = given.features.norm(dim=1) <= given.settings.slack * clean.norm(dim=1).max()
+    kept[: len(clean) + 1] = True
+    return Defended(rows=torch.nonzero(kept).squeeze(1))
 
 
-DEFENCE = Defence(
-    name="toy-norm", title="toy norm", settings=ToyNorm, needs=("features",), run=run, of_images=False
-)
+DEFENCE = Defence(name="toy-norm", title="toy norm", settings=ToyNorm, run=run, poisons_alone=True)
 '''
 TABLES = {"table1.csv", "table1.tex", "table1.pdf", "table1.png", "claims.md"}
 ROOM = "data/{stage}/toy/tiny/{attack}"

@@ -77,7 +77,7 @@ rule defend_poisons:
     benchmark:
         "benchmarks/defend_poisons/{dataset}/{encoder}/{attack}/{defence}/eps{budget}-seed{seed}.jsonl"
     wildcard_constraints:
-        defence=one_of(defences.NAMES),
+        defence=one_of(configuration.POISONS_ALONE),
     conda:
         "../../environment.yml"
     resources:

@@ -39,6 +39,8 @@ def _check_lists(config: Declared) -> None:
         "network_victims.seeds": config.network_victims.seeds,
         **{f"tables.{name}.budgets": table.budgets for name, table in config.tables.items()},
     }
+    if config.defence_table:
+        lists["defence_table.budgets"] = config.defence_table.budgets
     for name, values in lists.items():
         if not values or len(set(values)) < len(values):
             raise ValueError(f"{name}: {list(values)}, expected at least one value and none twice")
@@ -87,6 +89,8 @@ def _references(config: Declared):
         for index, row in enumerate(table.rows):
             if row.scenario is not None:
                 yield f"tables.{name}.rows.{index}.scenario", row.scenario, config.scenarios
+    if config.defence_table:
+        yield "defence_table.scenario", config.defence_table.scenario, config.scenarios
     yield from _references_of_studies(config)
     if config.figures:
         yield from _references_of_figures(config, config.figures)

@@ -10,6 +10,7 @@ from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack
 from featpoison.attacks.longest_features import LongestFeatures
 from featpoison.common.settings import Settings
+from featpoison.config.defended import DefenceTable
 from featpoison.config.encoders import EncoderEntry, Name, PoisoningOf
 from featpoison.config.studies import Ablation, TransferMatrix
 from featpoison.config.tables import Figures, PretrainingTable, Scenario, Table
@@ -94,6 +95,8 @@ class Declared(Settings):
     """Settings of the defences."""
     tables: dict[Annotated[str, Field(pattern=r"^table\d+$")], Table]
     """Tables by the paper's number."""
+    defence_table: DefenceTable | None = None
+    """The table of defences, `defences.csv`; null: none."""
     figures: Figures | None = None
     """The figures; null: none."""
     partial: bool = False

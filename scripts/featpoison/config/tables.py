@@ -13,6 +13,8 @@ from featpoison.config.encoders import Name, exact
 from featpoison.defences import names as defences
 from featpoison.results.rows import Row
 
+POISONS_ALONE = [name for name, one in defences.load_all().items() if one.poisons_alone]
+"""The defences that rows of ordinary tables can have."""
 MOST = 100.0  # poisons for each clean row
 
 
@@ -64,7 +66,7 @@ class TableRow(Row):
     # Not strict: a list stays a list when it has passed through `_usual_choices`.
     budgets: Annotated[tuple[Budget, ...] | None, Field(strict=False)] = None
     """Those of the table's budgets at which this row is run; null: all of them."""
-    defence: Annotated[str | None, Field(json_schema_extra={"enum": [*defences.NAMES, None]})] = None
+    defence: Annotated[str | None, Field(json_schema_extra={"enum": [*POISONS_ALONE, None]})] = None
     """What stands between poisons and victims; null: nothing."""
     scenario: Name | None = None
     """Attacks that perturb the whole training set only: key of `scenarios`; null: the table's."""
@@ -100,6 +102,9 @@ class TableRow(Row):
             return self
         if self.defence not in defences.NAMES:
             raise ValueError(f"'defence' is {self.defence!r}, expected one of {', '.join(defences.NAMES)}")
+        if self.defence not in POISONS_ALONE:
+            text = f"expected one that removes poisons alone: {', '.join(POISONS_ALONE)}"
+            raise ValueError(f"'defence' is {self.defence!r}, {text}; the others are for 'defence_table'")
         seen = ("images",) if defences.load(self.defence).of_images else ("images", "features")
         if attack.makes not in seen:
             text = f"expected with attacks that make {' or '.join(seen)}"

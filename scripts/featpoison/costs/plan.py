@@ -247,6 +247,12 @@ def _extraction(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
     return Work(rows * sizes.forward, bytes=rows * sizes.feature_bytes)
 
 
+def _transformation(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    """The passes of the defence that makes most of an image: five crops."""
+    rows = sizes.train + sizes.test
+    return Work(5 * rows * sizes.forward, bytes=rows * sizes.feature_bytes)
+
+
 def _heads(sizes: Sizes, config: Config, sets: int, poisons: int) -> Work:
     """`sets` training sets of N + `poisons` rows: sgd100 of every seed, and a converged victim."""
     rows, victims = sizes.train + poisons, config.victims
@@ -280,6 +286,13 @@ def _quantized(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
     return Work(rows * sizes.forward, bytes=rows * sizes.feature_bytes)
 
 
+def _defended(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
+    """The victims of every poison seed, or of the clean training set; as much again for the defence, whose
+    work is mostly that of training heads."""
+    sets = len(config.poison_seeds) if "budget" in job.wildcards else 1
+    return _heads(sizes, config, 2 * sets, _poisons(sizes, job))
+
+
 def _decoder(sizes: Sizes, config: Config, job: PlannedJob) -> Work:
     settings: Any = config.settings_of(attacks.load("decoder-inversion"))
     architecture = _architecture(config, job.wildcards["encoder"])
@@ -301,12 +314,15 @@ WORK: dict[str, Callable[[Sizes, Config, PlannedJob], Work]] = {
     "pretrain_in_stages": _pretraining,
     "screen_pretraining": _screening,
     "extract_features": _extraction,
+    "transform_features": _transformation,
     "train_heads": lambda sizes, config, job: _heads(sizes, config, 1, 0),
     "train_trajectory": _trajectory,
     "train_decoder": _decoder,
     "extract_quantized": _quantized,
     "evaluate_attack": _evaluation,
     "evaluate_transfer": _transfer,
+    "evaluate_defence": _defended,
+    "evaluate_clean_defence": _defended,
     "evaluate_emn": _emn_victims,
 }
 
@@ -333,6 +349,11 @@ def _memory_of_emn(sizes: Sizes, config: Config, job: PlannedJob) -> float:
     return sizes.held(n, images=6, features=6, poisons=4, poisoned=2)
 
 
+def _memory_of_defended(sizes: Sizes, config: Config, job: PlannedJob) -> float:
+    """Features of the training set a few times, also as float64, and images of the poisons."""
+    return sizes.held(_poisons(sizes, job), features=10, poisons=4, poisoned=12)
+
+
 MEMORY: dict[str, Callable[[Sizes, Config, PlannedJob], float]] = {
     "pretrain_encoder": _memory_of_pretraining,
     "pretrain_in_stages": _memory_of_pretraining,
@@ -345,6 +366,9 @@ MEMORY: dict[str, Callable[[Sizes, Config, PlannedJob], float]] = {
     "train_decoder": lambda sizes, config, job: sizes.held(images=2),
     "defend_poisons": lambda sizes, config, job: sizes.held(_poisons(sizes, job), poisons=3),
     "extract_quantized": _memory_of_quantized,
+    "transform_features": lambda sizes, config, job: sizes.held(images=2, features=3),
+    "evaluate_defence": _memory_of_defended,
+    "evaluate_clean_defence": _memory_of_defended,
     "evaluate_attack": _memory_of_evaluation,
     "evaluate_transfer": _memory_of_transfer,
     "evaluate_emn": _memory_of_emn,

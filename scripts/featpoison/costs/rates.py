@@ -35,6 +35,8 @@ PASSES = Rate(75e9, 0.1, f"feature matching: {DEMO}")
 """Of passes through an encoder, where a rule has no rate of its own."""
 PLANNED_WORK = {
     "evaluate_attack": 3.8e10,
+    "evaluate_clean_defence": 5e10,
+    "evaluate_defence": 5.6e10,
     "evaluate_emn": 4.6e11,
     "evaluate_transfer": 3.3e10,
     "extract_features": 5.1e10,
@@ -63,6 +65,7 @@ PLANNED_WORK = {
 planned for them."""
 SECONDS = {
     "collect_ablation": 0.6,
+    "collect_defences": 0.7,
     "collect_table": 0.5,
     "collect_transfer": 0.4,
     "defend_poisons": 0.1,
@@ -90,6 +93,7 @@ SECONDS = {
     "poison_images mislabelled-random": 0.1,
     "reconstruct_images": 4.1,
     "render_ablation": 1.1,
+    "render_defences": 1.7,
     "render_table": 3.2,
     "render_transfer": 0.8,
 }

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from featpoison.common.settings import Settings
 from featpoison.datasets.stored import largest_pixel
-from featpoison.defences.defence import Defence, Defending, Kept
+from featpoison.defences.defence import Defence, Defended, Defending
 
 
 class MagnitudeFilter(Settings):
@@ -22,17 +22,19 @@ def kept(poisons: Tensor, clean_largest: float) -> Tensor:
     return torch.nonzero(magnitudes(poisons) <= clean_largest).squeeze(1)
 
 
-def run(given: Defending) -> Kept:
-    """The poisons within the range of the clean training images."""
-    largest = largest_pixel(given.files["images"])
-    rows = kept(torch.from_numpy(given.poisons["images"]), largest).numpy()
-    return Kept(rows, {"clean_largest": largest})
+def run(given: Defending) -> Defended:
+    """All clean rows, and the poisons within the range of the clean training images."""
+    largest, clean = largest_pixel(given.files["images"]), len(given.task.train)
+    images = given.poisons.images
+    passed = torch.arange(0) if images is None else kept(images, largest)
+    return Defended(rows=torch.cat([torch.arange(clean), clean + passed]), facts={"clean_largest": largest})
 
 
 DEFENCE = Defence(
     name="magnitude-filter",
     title="magnitude filter",
     settings=MagnitudeFilter,
-    needs=("images",),
     run=run,
+    needs=("images",),
+    poisons_alone=True,
 )

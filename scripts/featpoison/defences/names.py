@@ -4,7 +4,24 @@ import importlib
 
 from featpoison.defences.defence import Defence
 
-NAMES = ("magnitude-filter",)
+NAMES = (
+    "magnitude-filter",
+    "norm-filter",
+    "norm-clipping",
+    "cosine-head",
+    "deep-knn",
+    "spectral-signatures",
+    "activation-clustering",
+    "sever",
+    "trimmed-loss",
+    "median-of-means",
+    "holdout-ridge",
+    "blur",
+    "jpeg",
+    "crop-average",
+    "random-filter",
+    "oracle-filter",
+)
 NONE = "none"
 """The segment of paths that stands for no defence."""
 

@@ -32,6 +32,10 @@ PAIRS = "data/pairs/{dataset}/{encoder}/{attack}/{pairing}/eps{budget}-seed{seed
 POISONS = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.h5"
 POISON_SHARD = "data/poisons/{dataset}/{encoder}/{attack}/eps{budget}-seed{seed}.shards/{scatteritem}.h5"
 DEFENDED = "data/defended/{dataset}/{encoder}/{attack}/{defence}/eps{budget}-seed{seed}.h5"
+TRANSFORMED = "data/transformed/{dataset}/{encoder}/{defence}.h5"
+DEFENDED_HEADS = "data/defended_heads/{dataset}/{encoder}/{defence}.h5"
+DEFENDED_VICTIMS = "data/defended_victims/{dataset}/{encoder}/{attack}/{defence}/eps{budget}.h5"
+DEFENCE_SECONDS = "data/defended_victims/{dataset}/{encoder}/{attack}/{defence}/eps{budget}.seconds.json"
 NOISE = "data/emn/{dataset}/{encoder}/{attack}/seed{seed}.h5"
 DECODER = "data/decoders/{dataset}/{encoder}/{kind}.safetensors"
 RECONSTRUCTIONS = "data/reconstructions/{dataset}/{encoder}.h5"
@@ -59,6 +63,9 @@ PATTERNS = (
     PAIRS,
     POISONS,
     DEFENDED,
+    TRANSFORMED,
+    DEFENDED_HEADS,
+    DEFENDED_VICTIMS,
     NOISE,
     DECODER,
     RECONSTRUCTIONS,

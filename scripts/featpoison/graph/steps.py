@@ -175,12 +175,12 @@ class Steps:
         return version
 
     def defence_inputs(self, wildcards: Wildcards) -> dict[str, str]:
-        """The poisons, and the files that a defence reads beside them, by need."""
+        """The poisons, and the files that a defence of poisons alone reads beside them, by need."""
         attack = self.attack(wildcards)
         poisons = POISONS if attack.makes == "images" else POISONED_FEATURES
         patterns = {"images": IMAGES, "features": FEATURES, "poisons": poisons}
         known = dict(wildcards.items())
-        needs = (*defences.load(wildcards.defence).needs, "poisons")
+        needs = ("features", *defences.load(wildcards.defence).needs, "poisons")
         return {need: patterns[need].format(**known) for need in needs}
 
     def defence_options(self, wildcards: Wildcards) -> list[str]:
@@ -510,6 +510,8 @@ SETTINGS: dict[str, Callable[[Steps, Config, Wildcards], Found]] = {
     "make_emn_noise": _attack_settings,
     "train_decoder": _decoder_settings,
     "defend_poisons": _defence_settings,
+    "transform_features": _defence_settings,
+    "evaluate_defence": _defence_settings,
     "evaluate_attack": lambda steps, config, w: ("victims", config.victims),
     "evaluate_transfer": lambda steps, config, w: ("victims", config.victims),
     "evaluate_emn": _emn_victim_settings,

@@ -27,6 +27,11 @@ class Table:
     """The lines, counted from 0, that a rule stands above."""
 
 
+def interval(mean: float, low: float, high: float, digits: int = 0) -> str:
+    """An estimate and the ends of its interval, with so many digits."""
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
 def to_latex(table: Table, header: list[str]) -> str:
     """A `table*` environment; `header` lines become comments at the top."""
     lines = [f"% {line}" for line in header]

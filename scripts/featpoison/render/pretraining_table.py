@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from featpoison.papers.liu2022 import NOT_DEFINED
-from featpoison.render.plain_table import Table
+from featpoison.render.plain_table import Table, interval
 from featpoison.results.target_cells import TargetCell
 
 HEADS = (
@@ -43,11 +43,11 @@ def lines_of(cells: list[TargetCell]) -> list[Line]:
                     f"{first.attack}, {100 * first.rate:g} %",
                     first.defence or "none",
                     first.task,
-                    _interval(first.success, first.success_low, first.success_high),
-                    _interval(second.success, second.success_low, second.success_high),
+                    interval(first.success, first.success_low, first.success_high),
+                    interval(second.success, second.success_low, second.success_high),
                     f"{first.clean_success:.0f}",
                     f"{first.accuracy:.1f}",
-                    _interval(first.drop, first.drop_low, first.drop_high, 1),
+                    interval(first.drop, first.drop_low, first.drop_high, 1),
                     f"{first.clean_rank:.1f} / {first.rank:.1f}",
                     f"{first.clean_cosine:.2f} / {first.cosine:.2f}",
                     f"{first.cross_pairs:.0f}",
@@ -95,10 +95,6 @@ def _clean_encoders(cells: list[TargetCell]) -> str:
         first = own[0]
         ends = first.clean_accuracy_low, first.clean_accuracy_high
         beside = ", ".join(dict.fromkeys(cell.defence or "none" for cell in own))
-        text = f"{name}, {_interval(first.clean_accuracy, *ends, 1)} % on {task}"
+        text = f"{name}, {interval(first.clean_accuracy, *ends, 1)} % on {task}"
         texts.append(text if name == usual else f"{text}, for the rows of defence {beside}")
     return f"Clean encoder: {'; '.join(texts)}."
-
-
-def _interval(mean: float, low: float, high: float, digits: int = 0) -> str:
-    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

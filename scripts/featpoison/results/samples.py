@@ -78,6 +78,11 @@ class Scenario:
         """Number of test images."""
         return store.lengths(Path(self.files.features))["test_labels"]
 
+    def clean_correct(self, victim: str) -> np.ndarray:
+        """Which test images the clean heads of a victim classify correctly, bool (1, V, m)."""
+        assert self.files.clean is not None
+        return self._clean(Path(self.files.clean), victim)
+
     def drop(self, request: Request, victim: str, stream: int = STREAM, *, rounded: bool = False) -> Sample:
         """The drop of one result for one victim, `rounded`: of the 8-bit copies of its poisons. Samples of
         one `stream` and scenario share their draws.
