@@ -10,6 +10,7 @@ from featpoison.costs import plan
 from featpoison.costs.plan import PlannedJob
 from featpoison.defences import names
 from featpoison.graph.defence_tables import TRANSFORMING, DefenceTables
+from featpoison.records import provenance
 from helpers import ROOT
 from test_steps import FILES, HERE, Wildcards, wildcards
 
@@ -96,7 +97,11 @@ def test_poisons_with_the_labels_of_their_bases_are_the_same_files():
 
 @pytest.mark.parametrize("name", names.NAMES)
 def test_of_the_defences_the_chosen_one_alone_is_code(name):
-    files = tables().code_of("evaluate_defence.py")(wildcards(defence=name))
+    chosen = provenance.module_file(names.module_of(name))
+    program = provenance.SCRIPTS / "evaluate_defence.py"
+    files = [provenance.relative(path) for path in provenance.import_closure(program, chosen)]
+    version = tables().code_of("evaluate_defence.py")(wildcards(defence=name))
+    assert version == provenance.code_version(program, chosen)
     own = {path.stem for path in (ROOT / "scripts/featpoison/defences").glob("*.py")} & {
         other.replace("-", "_") for other in names.NAMES
     }

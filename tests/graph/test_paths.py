@@ -166,7 +166,7 @@ def modules_of(program: str, *chosen: str) -> list[str]:
         ("poison_images.py", "feature-matching", 33),
         ("pair_features.py", None, 10),
         ("gather_shards.py", None, 6),
-        ("defend_poisons.py", None, 8),
+        ("defend_poisons.py", None, 34),
         ("evaluate_attack.py", None, 39),
         ("collect_table.py", None, 17),
     ],
