@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import yaml
+from featpoison.records.provenance import sha256_file
 from helpers import ROOT
 from toy import PROFILE, Toy, make_toy
 
@@ -105,6 +106,45 @@ def test_a_run_from_elsewhere_says_how_to_name_the_folder(begun, tmp_path):
     command += ["--directory", str(begun.folder), "--configfile", str(begun.folder / "toy.yaml"), "--", HEADS]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+MISTAKES = {
+    "a shell's command": ({"output": "figures/$(touch X)"}, "toy.yaml: output: String should match pattern"),
+    "a budget that is no path": (
+        {"tables": {"table1": {"scenario": "transfer", "budgets": [0.10000001], "rows": []}}},
+        "tables.table1.budgets.0: 0.10000001 has more than six digits",
+    ),
+    "an unknown key": ({"atacks": {}}, "toy.yaml: atacks: Extra inputs are not permitted"),
+    "no weights": (
+        {"encoders": {"tiny": {"weights": {}}}},
+        "encoders.tiny.weights: 'path' and 'url': neither",
+    ),
+    "an absent archive": (
+        {"datasets": {"toy": {"format": "cifar-10-binary", "archive": {"path": "data/no.tar"}}}},
+        "datasets.toy: the file data/no.tar does not exist",
+    ),
+    "another configuration": ({"output": "figures/toy", **CHANGED}, "is used by toy.yaml"),
+}
+
+
+@pytest.mark.slow
+def test_mistakes_leave_finished_products_and_their_audit_as_they_were(begun, tmp_path):
+    toy = begun.copied(tmp_path / "copy")
+    before = {path: sha256_file(path) for path in toy.folder.rglob("data/*/*.h5")}
+    for number, (changes, message) in enumerate(MISTAKES.values()):
+        name = "toy.yaml" if "used by" not in message else "other.yaml"
+        content = (toy.folder / "toy.yaml").read_text()
+        (toy.folder / name).write_text(yaml.safe_dump(toy.config | changes))
+        done = toy.python("-m", "snakemake", "--configfile", name, *PROFILE, "--cores", "1", "--", HEADS)
+        (toy.folder / "toy.yaml").write_text(content)
+        said = " ".join((done.stdout + done.stderr).split())
+        assert (number, done.returncode) == (number, 1)
+        assert message in said
+        assert "Traceback" not in said
+        assert not (toy.folder / "X").exists()
+    assert {path: sha256_file(path) for path in before} == before
+    audited = toy.audit(HEADS)
+    assert audited.returncode == 0, audited.stderr
 
 
 def test_every_word_that_a_shell_reads_is_quoted():
