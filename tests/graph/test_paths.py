@@ -142,7 +142,8 @@ def modules_of(program: str, *chosen: str) -> list[str]:
         ("poison_images.py", "feature-matching", 32),
         ("pair_features.py", None, 7),
         ("gather_shards.py", None, 5),
-        ("defend_poisons.py", None, 7),
+        ("defend_poisons.py", None, 21),  # a defence may train heads
+        ("evaluate_defence.py", None, 23),
         ("evaluate_attack.py", None, 38),
         ("collect_table.py", None, 15),
     ],
