@@ -166,7 +166,8 @@ def modules_of(program: str, *chosen: str) -> list[str]:
         ("poison_images.py", "feature-matching", 33),
         ("pair_features.py", None, 10),
         ("gather_shards.py", None, 6),
-        ("defend_poisons.py", None, 34),
+        ("defend_poisons.py", None, 24),  # a defence may train heads
+        ("evaluate_defence.py", None, 26),
         ("evaluate_attack.py", None, 39),
         ("collect_table.py", None, 17),
     ],

@@ -9,9 +9,8 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from featpoison.common.settings import Settings
-from featpoison.defences.defence import Defence, Defended, Defending
+from featpoison.defences.defence import Defence, Defended, Defending, Encode
 from featpoison.defences.image_transformation import seen_again
-from featpoison.encoders.encoder import Encoder
 
 
 class Blur(Settings):
@@ -21,7 +20,7 @@ class Blur(Settings):
     """Standard deviation of the Gaussian, in pixels."""
 
 
-def transform(pixels: Tensor, encoder: Encoder, settings: Any) -> Tensor:
+def transform(pixels: Tensor, encoder: Encode, settings: Any) -> Tensor:
     """Pixels (b, 3, h, w) in [0, 1] -> features (b, d). The Gaussian is cut off at three deviations."""
     side = 2 * max(1, round(3 * settings.sigma)) + 1
     return encoder(gaussian_blur(pixels, [side, side], [settings.sigma, settings.sigma]))

@@ -10,9 +10,8 @@ from torch import Tensor
 from torchvision.transforms.functional import five_crop, resize
 
 from featpoison.common.settings import Settings
-from featpoison.defences.defence import Defence, Defended, Defending
+from featpoison.defences.defence import Defence, Defended, Defending, Encode
 from featpoison.defences.image_transformation import seen_again
-from featpoison.encoders.encoder import Encoder
 
 
 class CropAverage(Settings):
@@ -29,7 +28,7 @@ def crops(pixels: Tensor, share: float) -> Tensor:
     return torch.stack([resize(one, size, antialias=True) for one in five_crop(pixels, inside)])
 
 
-def transform(pixels: Tensor, encoder: Encoder, settings: Any) -> Tensor:
+def transform(pixels: Tensor, encoder: Encode, settings: Any) -> Tensor:
     """Pixels (b, 3, h, w) in [0, 1] -> features (b, d), the mean over the crops."""
     return torch.stack([encoder(one) for one in crops(pixels, settings.share)]).mean(0)
 

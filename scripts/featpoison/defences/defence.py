@@ -18,10 +18,11 @@ from featpoison.common.settings import Settings
 from featpoison.downstream.poisons import Poisons
 from featpoison.downstream.task import Task
 from featpoison.downstream.victims import Victims
-from featpoison.encoders.encoder import Encoder
 from featpoison.heads import BatchGradients
 from featpoison.solvers.training_sets import TrainingSets
 
+Encode = Callable[[Tensor], Tensor]
+"""An encoder: pixels (b, 3, h, w) in [0, 1] to features (b, d)."""
 Need = Literal["images", "encoder", "transformed"]
 """A file that a defence reads beside features and poisons: the clean images, the encoder, the features of the
 clean images as the defence transforms them."""
@@ -93,7 +94,7 @@ class Defence:
     settings: type[Settings]
     run: Callable[[Defending], Defended]
     needs: tuple[Need, ...] = ()
-    transform: Callable[[Tensor, Encoder, Any], Tensor] | None = None
+    transform: Callable[[Tensor, Encode, Any], Tensor] | None = None
     """Of a defence that transforms images: pixels (b, 3, h, w) in [0, 1] to the features (b, d) that its
     settings, the last argument, make of them. It needs `encoder` and `transformed`."""
     poisons_alone: bool = False

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from featpoison.common.pixels import to_8bit, to_pixels
 from featpoison.common.settings import Settings
-from featpoison.defences.defence import Defence, Defended, Defending
+from featpoison.defences.defence import Defence, Defended, Defending, Encode
 from featpoison.defences.image_transformation import seen_again
-from featpoison.encoders.encoder import Encoder
 
 
 class Jpeg(Settings):
@@ -38,7 +37,7 @@ def _read_again(image: np.ndarray, quality: int) -> np.ndarray:
         return np.asarray(Image.open(file))
 
 
-def transform(pixels: Tensor, encoder: Encoder, settings: Any) -> Tensor:
+def transform(pixels: Tensor, encoder: Encode, settings: Any) -> Tensor:
     """Pixels (b, 3, h, w) in [0, 1] -> features (b, d)."""
     return encoder(compressed(pixels, settings.quality).to(pixels))
 
