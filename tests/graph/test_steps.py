@@ -290,6 +290,7 @@ PRODUCTS = [
         "defences.magnitude_filter",
     ),
     ("evaluate_attack", f"data/victims/{HERE}/tgda-input_free/none/eps0.03.h5", "victims"),
+    ("evaluate_transfer", f"data/transfers/{HERE}/other/gc-input_valid_permuted/eps0.03.h5", "victims"),
     ("evaluate_emn", f"data/victims/{HERE}/emn-input/none/epsinf.h5", "victims"),
     ("evaluate_emn", f"data/victims/{HERE}/emn-original/none/epsinf.h5", "network_victims"),
 ]
