@@ -18,7 +18,7 @@ def main() -> None:
     shards = [store.read_provenance(path) for path in args.shards]
     for number, (path, shard) in enumerate(zip(args.shards, shards, strict=True), 1):
         store.check(path)
-        if (found := shard["settings"].get("shard")) != (expected := f"{number}-of-{len(shards)}"):
+        if (found := shard["settings"].get("shard", "1-of-1")) != (expected := f"{number}-of-{len(shards)}"):
             raise SystemExit(f"{path}: shard {found}, expected {expected}: each shard once, in order")
     records = provenance.of_whole(shards)
     for path, record in zip(args.shards, records, strict=True):
