@@ -48,7 +48,8 @@ def test_few_poisons_in_few_blocks_do_not_matter(task):
     poisons = torch.cat([task.train, 1e6 * task.train[:2]])
     sets = TrainingSets.of_clean(poisons, torch.cat([task.train_labels, torch.zeros(2, dtype=torch.long)]))
     head = Head.from_omega(torch.zeros(1, 1, CLASSES, WIDTH + 1))
-    ((size, summed),) = BlockMedians(sets, 9).batches(torch.arange(122)[None], 122)
+    order = torch.arange(122).flip(0)[None]  # poisons first: the last rows fill no block
+    ((size, summed),) = BlockMedians(sets, 9).batches(order, 122)
     mean = head_gradient(task.train, task.train_labels, Head.from_omega(torch.zeros(CLASSES, WIDTH + 1)))
     assert (summed(head)[0, 0] / size - mean / 120).norm() < 1
     assert (head_gradient(poisons, sets.clean_labels, head) / size).norm() > 1e3
