@@ -25,3 +25,10 @@ def test_latex_compiles(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
+
+
+def test_what_is_special_in_latex_is_escaped():
+    escaped = latex.escape("2 x 3 seeds at eps_d = 0.1, tau = 0, beta = 0.1: drop_8bit below 5 %")
+    assert escaped == (
+        r"2 $\times$ 3 seeds at $\epsilon_d$ = 0.1, $\tau$ = 0, $\beta$ = 0.1: drop\_8bit below 5 \%"
+    )

@@ -2,6 +2,7 @@
 (booktabs, xcolor with table)."""
 
 import math
+import re
 
 from featpoison.render.layout import Facts, budgets_of, columns_of, labels_of, lines_of, notes_of, words_of
 from featpoison.results.cells import Cell
@@ -20,11 +21,14 @@ HEADS = {
 
 SYMBOLS = {
     "eps_w": r"$\epsilon_w$",
+    "eps_d": r"$\epsilon_d$",
     "beta =": r"$\beta$ =",
     "tau =": r"$\tau$ =",
     " x ": r" $\times$ ",
     "%": r"\%",
+    "_": r"\_",
 }
+SYMBOL = re.compile("|".join(map(re.escape, SYMBOLS)))
 
 
 def _infinite(budget: float) -> str:
@@ -33,9 +37,7 @@ def _infinite(budget: float) -> str:
 
 def escape(text: str) -> str:
     """Plain text for LaTeX: symbols by name, then what is special in LaTeX."""
-    for plain, symbol in SYMBOLS.items():
-        text = text.replace(plain, symbol)
-    return text
+    return SYMBOL.sub(lambda found: SYMBOLS[found.group()], text)
 
 
 def to_latex(cells: list[Cell], facts: Facts, header: list[str]) -> str:
