@@ -36,6 +36,7 @@ LIBRARIES = (
     "torch",
     "torch.nested._internal.nested_tensor",  # these two torch itself imports, at the first gradient
     "torch.fx.experimental.symbolic_shapes",
+    "torch._dynamo",  # likewise, at the first step of an optimiser
     "scipy.special",
     "scipy.stats",
     "safetensors.torch",
