@@ -66,5 +66,9 @@ def demo_features() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     demo = load(ROOT / "workflow/config/demo.yaml")
     dataset = sources.load(next(iter(demo.datasets.values())), ROOT)[0]
     labels = torch.from_numpy(dataset.train_labels[:1000]).long()
-    encoders = {name: load_encoder(ROOT / source.weights.path) for name, source in demo.encoders.items()}
+    encoders = {
+        name: load_encoder(ROOT / source.weights.path)
+        for name, source in demo.encoders.items()
+        if source.weights
+    }
     return {name: (extract(dataset.train_images[:1000], one), labels) for name, one in encoders.items()}

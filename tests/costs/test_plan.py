@@ -311,6 +311,7 @@ def test_an_unknown_target_is_an_error_that_names_it():
     assert not done.stdout
 
 
+@pytest.mark.slow
 def test_hours_are_a_gpus_or_a_cores_as_the_configuration_says():
     options = ("figures/demo/table3.csv", "--steps", "--speed", "1")
     warm, cold = (planned(*options, FEATPOISON_WARM=value).stdout for value in ("1", "0"))
@@ -325,6 +326,7 @@ def test_hours_are_a_gpus_or_a_cores_as_the_configuration_says():
     assert hours[1] - hours[0] == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_program_counts_the_jobs_of_a_table():
     done = planned("figures/demo/table3.csv", "--steps", "--speed", "1")
     assert done.returncode == 0, done.stderr

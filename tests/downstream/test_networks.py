@@ -101,7 +101,7 @@ def test_a_network_learns_and_repeats(task, encoder):
 
 def test_rate_ends_at_zero_after_half_a_cosine(task, encoder, monkeypatch):
     rates = []
-    monkeypatch.setattr(SGD, "step", lambda self, pixels, labels, rate: rates.append(rate) or 0.0)
+    monkeypatch.setattr(SGD, "step", lambda self, pixels, labels, rate: rates.append(rate) or torch.zeros(()))
     train_network(from_pretrained(encoder, classes=3, seed=0), *task, QUICK, seed=0, rate=0.2)
     assert len(rates) == 2 * 3
     assert rates[0] == 0.2

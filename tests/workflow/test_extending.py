@@ -143,7 +143,7 @@ def test_schema_and_plan_know_what_is_new(copy):
     assert parts["Defences"]["properties"]["toy_norm"]["$ref"] == "#/$defs/ToyNorm"
     assert "toy-push" in parts["TableRow"]["properties"]["method"]["enum"]
     assert "toy-norm" in parts["TableRow"]["properties"]["defence"]["enum"]
-    plan = toy.python("scripts/plan_cost.py", "--configfile", "toy.yaml", "--remaining")
+    plan = toy.python("scripts/plan_cost.py", "--configfile", "toy.yaml", "--remaining", "--steps")
     assert plan.returncode == 0, plan.stderr
     lines = [line.split() for line in plan.stdout.splitlines()]
     counts = {tuple(line[:-5]): int(line[-5]) for line in lines if len(line) > 5 and line[-5].isdigit()}

@@ -45,6 +45,7 @@ def test_products_of_another_configuration_are_not_replaced(begun, how):
     assert (begun.folder / HEADS).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_replacing_and_sharing_are_possible(begun, tmp_path):
     assert other(begun, "--dry-run", "--config", "replace=True", "--", HEADS, **CHANGED).returncode == 0
     assert other(begun, "--dry-run", "--", HEADS).returncode == 0  # the same settings
@@ -56,6 +57,7 @@ def test_replacing_and_sharing_are_possible(begun, tmp_path):
     assert users["data/images/toy.h5"] == ["other.yaml", "toy.yaml"]
 
 
+@pytest.mark.slow
 def test_a_run_that_has_nothing_to_do_is_listed_and_a_look_is_not(begun, tmp_path):
     toy = begun.copied(tmp_path / "copy")
     listed = toy.folder / "data/.users.json"
@@ -98,6 +100,7 @@ def test_an_input_that_is_put_back_with_its_old_time_counts(begun, tmp_path):
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_from_elsewhere_says_how_to_name_the_folder(begun, tmp_path):
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(begun.folder / "Snakefile"), "-n"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

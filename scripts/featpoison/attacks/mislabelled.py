@@ -13,7 +13,7 @@ from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.operations import Sizes
 from featpoison.common.settings import Settings
 from featpoison.datasets.stored import training_pixels
-from featpoison.downstream.task import Task, read_task
+from featpoison.downstream.task import Task
 
 
 class Mislabelled(Settings):
@@ -25,14 +25,6 @@ class Mislabelled(Settings):
     most at budget 0.3, and about as much as the best at 0.03."""
     tolerance: PositiveFloat = 1e-6
     """Largest relative residual of q."""
-
-
-def read_labelled(given: Run) -> Task:
-    """The task of a run. Raises ValueError where it has a single class, so that no label is wrong."""
-    task = read_task(given.files["features"])
-    if task.classes < 2:
-        raise ValueError(f"{given.files['features']}: 1 class, expected at least 2: no label is wrong")
-    return task
 
 
 def random_rows(task: Task, given: Run) -> Tensor:

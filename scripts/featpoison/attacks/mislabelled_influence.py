@@ -30,8 +30,9 @@ from torch import Tensor
 from featpoison import softmax
 from featpoison.attacks.attack import Attack, Made, Run
 from featpoison.attacks.base_rows import choose_initial, poison_count
-from featpoison.attacks.mislabelled import Mislabelled, copies, memory_of_copies, read_labelled
+from featpoison.attacks.mislabelled import Mislabelled, copies, memory_of_copies
 from featpoison.attacks.operations import NEWTON_STEP_PRODUCTS, Sizes, Work, hessian_product
+from featpoison.downstream.task import read_task
 from featpoison.softmax import Head
 from featpoison.solvers.newton import Converged, Newton
 from featpoison.solvers.training_sets import TrainingSets
@@ -81,7 +82,7 @@ def most_harmful(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def run(given: Run) -> Made:
     """Images, feature cache -> copies with wrong labels, those of the largest scores."""
     settings: Mislabelled = given.settings
-    task = read_labelled(given)
+    task = read_task(given.files["features"])
     damped: Converged = given.victim.model_copy(update={"ridge": given.victim.ridge + settings.damping})
     scores = influence(
         task.train.to(given.device),

@@ -5,8 +5,9 @@ from typing import Any
 from torch import Tensor
 
 from featpoison.attacks.attack import Attack, Made, Run
-from featpoison.attacks.mislabelled import Mislabelled, copies, memory_of_copies, random_rows, read_labelled
+from featpoison.attacks.mislabelled import Mislabelled, copies, memory_of_copies, random_rows
 from featpoison.attacks.operations import Sizes, Work
+from featpoison.downstream.task import read_task
 
 
 def next_class(labels: Tensor, classes: int) -> Tensor:
@@ -16,7 +17,7 @@ def next_class(labels: Tensor, classes: int) -> Tensor:
 
 def run(given: Run) -> Made:
     """Images, feature cache -> copies with the next class as label."""
-    task = read_labelled(given)
+    task = read_task(given.files["features"])
     rows = random_rows(task, given)
     return copies(task, given, rows, next_class(task.train_labels[rows], task.classes))
 

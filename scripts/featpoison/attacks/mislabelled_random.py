@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from featpoison.attacks.attack import Attack, Made, Run
-from featpoison.attacks.mislabelled import Mislabelled, copies, memory_of_copies, random_rows, read_labelled
+from featpoison.attacks.mislabelled import Mislabelled, copies, memory_of_copies, random_rows
 from featpoison.attacks.operations import Sizes, Work
 from featpoison.common.seeds import stream
+from featpoison.downstream.task import read_task
 
 
 def random_wrong_labels(labels: Tensor, classes: int, seed: int) -> Tensor:
@@ -20,7 +21,7 @@ def random_wrong_labels(labels: Tensor, classes: int, seed: int) -> Tensor:
 
 def run(given: Run) -> Made:
     """Images, feature cache -> copies with random wrong labels."""
-    task = read_labelled(given)
+    task = read_task(given.files["features"])
     rows = random_rows(task, given)
     return copies(task, given, rows, random_wrong_labels(task.train_labels[rows], task.classes, given.seed))
 

@@ -5,6 +5,7 @@ chance: what the chosen target costs beyond this is what the gradient is worth. 
 which poison seed s aims at draw s modulo their number.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ def stage_of(heads: TrainedHeads, step_size: float, epochs: int) -> int:
     none."""
     stages = zip(heads.step_size.tolist(), heads.epochs.tolist(), strict=True)
     for stage, (size, count) in enumerate(stages):
-        if round(size, 9) == step_size and count == epochs:
+        if math.isclose(size, step_size, rel_tol=1e-6) and count == epochs:  # of which one is float32
             return stage
     raise ValueError(f"no stage of training has step size {step_size:g} and {epochs} epochs, expected one")
 

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from pydantic import Field
 from torch import Tensor
-from torchvision.transforms.functional import five_crop, resize
 
 from featpoison.common.settings import Settings
 from featpoison.defences.defence import Defence, Defended, Defending, Encode
@@ -23,6 +22,11 @@ class CropAverage(Settings):
 
 def crops(pixels: Tensor, share: float) -> Tensor:
     """The five crops of images (b, 3, h, w), enlarged to their size again: (5, b, 3, h, w)."""
+    from torchvision.transforms.functional import (
+        five_crop,
+        resize,
+    )  # seconds, for whoever only lists defences
+
     size = list(pixels.shape[-2:])
     inside = [max(1, round(share * side)) for side in size]
     return torch.stack([resize(one, size, antialias=True) for one in five_crop(pixels, inside)])

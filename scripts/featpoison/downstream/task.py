@@ -41,7 +41,8 @@ def read_task(features: Path) -> Task:
             found = f"{len(arrays[part])} rows of '{part}' and {len(arrays[f'{part}_labels'])} labels"
             raise store.StoreError(f"{features}: {found}, expected a label for each of at least one row")
     if classes < 2:
-        raise store.StoreError(f"{features}: {classes} classes, expected at least 2")
+        found = "1 class" if classes == 1 else f"{classes} classes"
+        raise store.StoreError(f"{features}: {found}, expected at least 2")
     if arrays["train"].shape[1] != arrays["test"].shape[1]:
         widths = f"{arrays['train'].shape[1]} and {arrays['test'].shape[1]} features"
         raise store.StoreError(f"{features}: {widths} to train and to test on, expected as many")
