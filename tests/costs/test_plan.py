@@ -338,6 +338,7 @@ def test_the_program_counts_the_jobs_of_a_table():
     assert float(lines["total"][3]) > 0
 
 
+@pytest.mark.slow
 def test_without_options_a_plan_is_a_few_lines_and_names_its_largest_steps():
     done = planned("figures/demo/table3.csv")
     assert done.returncode == 0, done.stderr

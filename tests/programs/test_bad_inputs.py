@@ -214,7 +214,7 @@ def test_a_single_class_is_refused(files, refusal, tmp_path):
     arrays |= {name: np.zeros_like(arrays[name]) for name in ("train_labels", "test_labels")}
     store.write(path, arrays, RECORD, classes=["a"])
     code, line = refusal("train_heads", "--features", path)
-    assert (code, line) == (1, f"{path}: 1 classes, expected at least 2")
+    assert (code, line) == (1, f"{path}: 1 class, expected at least 2")
 
 
 def poisons(files, folder: Path, **changes: np.ndarray) -> Path:

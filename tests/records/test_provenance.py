@@ -68,6 +68,7 @@ print(json.dumps(loaded))
 """
 
 
+@pytest.mark.slow
 def test_closure_holds_every_module_that_the_interpreter_loads():
     modules = {attacks.module_of(name): path for name, path in ATTACKS.items()}
     modules |= {f"featpoison.defences.{path.stem}": path for path in DEFENCES if path.stem != "__init__"}

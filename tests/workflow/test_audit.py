@@ -131,6 +131,7 @@ def test_audit_remembers_and_reads_again_when_asked_or_when_a_file_changed(copy)
     assert "data/features/toy/tiny.h5: " in done.stderr
 
 
+@pytest.mark.slow
 def test_audit_compares_with_a_configuration(copy):
     assert audit(copy, "figures/toy/table1.csv", "--configfile", "toy.yaml").returncode == 0
     config = copy.config
@@ -213,6 +214,7 @@ def export(toy: Toy, *arguments: str) -> subprocess.CompletedProcess:
     return toy.python("scripts/export_provenance.py", *arguments)
 
 
+@pytest.mark.slow
 def test_the_exported_crate_is_valid_and_whole(finished, tmp_path, monkeypatch):
     folder = tmp_path / "crate"
     done = export(

@@ -23,6 +23,7 @@ def toy(tmp_path) -> Toy:
     return made
 
 
+@pytest.mark.slow
 def test_the_table_needs_its_evaluations_and_no_image_defence_for_features(toy):
     jobs = toy.planned(f"{OUTPUT}.csv", f"{OUTPUT}.tex")
     expected = {

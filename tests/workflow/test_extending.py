@@ -120,6 +120,7 @@ def with_defence(toy: Toy) -> Toy:
     return toy
 
 
+@pytest.mark.slow
 def test_a_new_attack_makes_its_own_products_and_the_tables_and_no_other(copy):
     folder = f"toy/tiny/{PUSHED}"
     made = {f"data/poisoned_features/{folder}/eps0.2-seed{seed}.h5" for seed in (0, 1)}
@@ -127,6 +128,7 @@ def test_a_new_attack_makes_its_own_products_and_the_tables_and_no_other(copy):
     assert with_attack(copy).remade() == made | {f"figures/toy/{name}" for name in TABLES}
 
 
+@pytest.mark.slow
 def test_a_new_defence_makes_its_own_products_and_the_tables_and_no_other(copy):
     folder = f"toy/tiny/{CANCELED}/toy-norm"
     made = {f"data/defended/{folder}/eps0.2-seed{seed}.h5" for seed in (0, 1)}
@@ -134,6 +136,7 @@ def test_a_new_defence_makes_its_own_products_and_the_tables_and_no_other(copy):
     assert with_defence(copy).remade() == made | {f"figures/toy/{name}" for name in TABLES}
 
 
+@pytest.mark.slow
 def test_schema_and_plan_know_what_is_new(copy):
     toy = with_defence(with_attack(copy))
     assert toy.python("scripts/write_schema.py", "schema.json").returncode == 0

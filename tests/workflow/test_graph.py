@@ -73,6 +73,7 @@ def test_work_is_spread_over_jobs_only_where_asked(tmp_path):
     assert counts("extract_quantized", "evaluate_attack") == [2, 1]
 
 
+@pytest.mark.slow
 def test_groups_of_cluster_jobs_do_not_wait_for_each_other_in_a_circle(tmp_path):
     """Where the work is spread, too: defended poisons, their 8-bit features, their victims."""
     toy = make_toy(tmp_path)
@@ -96,6 +97,7 @@ def test_everything_declared_is_made(finished):
     assert len(rows) == 1 + 2 + 5 * 2  # two target heads, five rows of attacks with two victims
 
 
+@pytest.mark.slow
 def test_a_figure_without_its_scenario_is_no_target(copy):
     config = copy.config
     del config["figures"]["transfer"]
@@ -128,6 +130,7 @@ def test_warm_jobs_leave_benchmarks_of_their_own(finished):
         assert min(used.values()) > 0
 
 
+@pytest.mark.slow
 def test_a_job_on_a_cluster_runs_plain_python(copy):
     """The variable may have come along."""
     name = "data/images/toy.h5"
@@ -182,6 +185,7 @@ EDITS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("edited", "expected"), EDITS)
 def test_an_edit_reruns_what_follows_and_nothing_before(copy, edited, expected):
     """Of the attacks only the one that was edited, and an edit of measures, tables or claims runs none."""
@@ -214,6 +218,7 @@ def test_a_changed_setting_reruns_what_uses_it(copy, attack, setting, expected):
     assert kinds(copy.remade()) == expected
 
 
+@pytest.mark.slow
 def test_a_searched_head_belongs_to_a_budget_and_any_other_to_all(copy):
     """A second budget asks for a second head of each search, from the same trajectory."""
     config = copy.config
@@ -229,6 +234,7 @@ def test_a_searched_head_belongs_to_a_budget_and_any_other_to_all(copy):
     assert f"data/poisoned_features/toy/tiny/{aimed}/eps0.2-seed0.h5" not in remade
 
 
+@pytest.mark.slow
 def test_base_labels_make_other_victims_of_the_same_poisons(copy):
     config = copy.config
     config["tables"]["table1"]["rows"].append({"method": "feature-matching", "beta": 0.25, "label": "base"})

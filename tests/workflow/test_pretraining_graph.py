@@ -101,6 +101,7 @@ def test_the_plan_has_every_step_once(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_one_encoder_runs_only_its_ancestors(tmp_path):
     toy = make(tmp_path)
     assert toy.planned("data/encoders/poisoned-1.safetensors") == {
@@ -116,6 +117,7 @@ def test_one_encoder_runs_only_its_ancestors(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_path_of_another_poisoning_is_no_target(tmp_path):
     done = make(tmp_path).snakemake(
         "-n", "data/pretraining_poisons/poisoned-0/poisoned-encoder_rate0.1-seed0.h5"

@@ -47,6 +47,7 @@ def toy(tmp_path) -> Toy:
     return toy
 
 
+@pytest.mark.slow
 def test_a_cell_of_the_matrix_needs_the_images_of_one_encoder_and_the_features_of_the_other(toy):
     planned = toy.planned(CELL)
     assert {
@@ -61,6 +62,7 @@ def test_a_cell_of_the_matrix_needs_the_images_of_one_encoder_and_the_features_o
     assert "train_heads" not in planned
 
 
+@pytest.mark.slow
 def test_an_encoder_that_is_not_there_is_no_path(toy):
     done = toy.snakemake("--dry-run", CELL.replace("later", "never"))
     assert done.returncode != 0

@@ -32,6 +32,7 @@ def other(toy: Toy, *arguments: str, **changes):
 CHANGED = {"victims": {"seeds": [0, 2], "sgd100": {"epochs": 12, "batch_size": 16}}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [["--dry-run"], ["--cores", "1"]])
 def test_products_of_another_configuration_are_not_replaced(begun, how):
     before = (begun.folder / HEADS).read_bytes()
@@ -80,6 +81,7 @@ def test_a_configuration_may_be_edited(begun):
         toy.configure(**config)
 
 
+@pytest.mark.slow
 def test_an_input_that_is_put_back_with_its_old_time_counts(begun, tmp_path):
     """Under every profile, and only where its content is another one."""
     toy = begun.copied(tmp_path / "copy")
