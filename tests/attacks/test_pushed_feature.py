@@ -34,12 +34,13 @@ def test_features_end_where_the_line_leaves_the_set(n, d, radius, nonnegative, s
     if nonnegative:
         assert found.min() >= 0
     for row in range(n):  # the longest way of a fine grid that ends in the set
-        ways = torch.linspace(0, 2 * radius / max(along[row].clamp(min=0).norm().item(), 0.05), 4001).double()
+        most = 2 * radius / max(along[row].clamp(min=0).norm().item(), 0.05)
+        ways = torch.linspace(0, most, 4001, dtype=torch.float64)
         line = start[row] + ways[:, None] * along[row]
         line = line.clamp(min=0) if nonnegative else line
         inside = (line.norm(dim=1) <= radius * (1 + 1e-12)).nonzero().max()
         if ahead[row]:
-            assert (line[inside] - found[row]).norm() <= (ways[1] - ways[0]) * (1 + 1e-9)
+            assert (line[inside] - found[row]).norm() <= (ways[1] - ways[0]) * (1 + 1e-6)
 
 
 def test_without_a_bound_on_signs_the_way_is_the_root_of_a_quadratic():

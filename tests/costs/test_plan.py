@@ -304,6 +304,7 @@ def planned(*targets, config="demo", **environment):
     )
 
 
+@pytest.mark.slow
 def test_an_unknown_target_is_an_error_that_names_it():
     done = planned("figures/demo/table3.csv", "figures/demo/nonsense.csv")
     assert done.returncode == 1

@@ -158,6 +158,7 @@ def test_embedded_subset_is_balanced():
     assert np.bincount(images.test_labels).tolist() == [200] * 10
 
 
+@pytest.mark.slow
 def test_embedded_subset_repeats_from_the_official_archive():
     name = Path(os.environ.get(MIRROR_VARIABLE, "")) / "cifar-10-binary.tar.xz"
     if MIRROR_VARIABLE not in os.environ or not name.is_file():

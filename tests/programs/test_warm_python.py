@@ -278,6 +278,7 @@ def test_the_use_of_resources_is_kept_where_snakemake_keeps_it(warm):
     assert not record.exists()
 
 
+@pytest.mark.slow
 def test_a_real_program_makes_the_same_bytes_without_importing_torch_again(start, files, tmp_path):
     warm = start(SOURCE)
     program = ROOT / "scripts/poison_features.py"

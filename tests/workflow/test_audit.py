@@ -175,6 +175,7 @@ def test_a_cell_is_computed_again_from_what_is_stored(finished):
         assert "data/embedded/toy.tar" in {node["path"] for node in found["nodes"]}
 
 
+@pytest.mark.slow
 def test_an_edited_cell_is_named_with_both_values_even_under_new_seals(copy):
     table = copy.folder / "figures/toy/table1.csv"
     rows = table.read_text().splitlines()

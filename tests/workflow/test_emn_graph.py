@@ -36,6 +36,7 @@ def with_emn(folder) -> Toy:
     return toy
 
 
+@pytest.mark.slow
 def test_a_table_of_emn_needs_neither_heads_nor_targets(tmp_path):
     planned = with_emn(tmp_path).planned("figures/toy/table4.csv")
     once = dict.fromkeys(["fetch_dataset", "import_encoder", "extract_features", "collect_table"], 1)

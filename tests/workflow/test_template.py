@@ -66,6 +66,7 @@ def test_without_a_target_just_what_is_asked_for_is_planned(toy):
     assert victims == {row["method"] for row in rows}
 
 
+@pytest.mark.slow
 def test_a_figure_that_is_not_asked_for_is_an_error_that_says_so(toy):
     command = ("-m", "snakemake", "--configfile", "workflow/config/theirs.yaml", "--dry-run")
     done = toy.python(*command, "--", "figures/my/figure5.png")

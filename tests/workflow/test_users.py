@@ -72,6 +72,7 @@ def test_a_run_that_has_nothing_to_do_is_listed_and_a_look_is_not(begun, tmp_pat
         assert json.loads(listed.read_text())[HEADS][:1] == users
 
 
+@pytest.mark.slow
 def test_a_configuration_may_be_edited(begun):
     toy, config = begun, begun.config
     try:
