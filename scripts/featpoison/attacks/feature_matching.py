@@ -65,8 +65,8 @@ class FeatureMatching(Settings):
     """`gradient-descent`: Algorithm 1 as it stands, whose last image counts. `accelerated`: Nesterov's
     momentum with restarts, for each image; its best image counts."""
     step_size: PositiveFloat = 0.1
-    """First step size; half a cosine takes it to zero (paper: 0.1, cosine). Accelerated
-    steps begin with it and are shortened for each image where they prove too long."""
+    """First step size; half a cosine takes it to zero (paper: 0.1, cosine). Accelerated steps
+    begin with it and are shortened for each image where they prove too long."""
     tolerance: NonNegativeFloat = 0.01
     """Under gradient descent an image stops when all remaining steps would move it by at most this much (L2,
     pixel range), whether they went on in bfloat16 or in float32; 0: never. It does not bound the difference

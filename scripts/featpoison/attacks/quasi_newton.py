@@ -28,8 +28,8 @@ EDGE = 1e-12
 """Relative distance from the sphere at which a row counts as on it: rounding leaves projected rows there."""
 ROUND = 25
 """Iterations after which rows outside of the set are projected to it. Measured at caps, with and without
-negative entries: rounds of 10 to 50 end within 6 % of each other after 100 iterations, one long round up to
-12 % higher."""
+negative entries: rounds of 10 to 50 end within 6 % of each other, one long round between 6 % lower and 9 %
+higher."""
 LossAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From features (n, d) to the objective () and its gradient (n, d)."""
 
