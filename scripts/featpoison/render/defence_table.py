@@ -49,11 +49,7 @@ def attack_text(cell: DefenceCell) -> str:
 def _undefended(cells: list[DefenceCell]) -> tuple[str, ...]:
     """The line of an attack without a defence."""
     by_victim = {cell.victim: cell for cell in cells}
-    texts: list[str] = []
-    for victim in ("sgd100", "converged"):
-        cell = by_victim.get(victim)
-        drop = interval(cell.attacked_drop, cell.attacked_low, cell.attacked_high, 1) if cell else "-"
-        texts += [f"{cell.attacked_accuracy:.1f}" if cell else "-", drop]
+    texts = _of_victims(by_victim, "attacked_accuracy", "attacked_drop", "attacked_low", "attacked_high")
     first = cells[0]
     clean = _both(by_victim, "clean_accuracy")
     return (attack_text(first), "none", f"{first.eps_d:g}", clean, *texts, "-", "-", "-", "-")
@@ -61,16 +57,27 @@ def _undefended(cells: list[DefenceCell]) -> tuple[str, ...]:
 
 def _defended(cells: list[DefenceCell]) -> tuple[str, ...]:
     by_victim = {cell.victim: cell for cell in cells}
-    texts: list[str] = []
-    for victim in ("sgd100", "converged"):
-        cell = by_victim.get(victim)
-        drop = interval(cell.drop, cell.drop_low, cell.drop_high, 1) if cell else "-"
-        texts += [f"{cell.defended_accuracy:.1f}" if cell else "-", drop]
+    texts = _of_victims(by_victim, "defended_accuracy", "drop", "drop_low", "drop_high")
     first = cells[0]
     removed = (_share(value) for value in (first.precision, first.recall, first.clean_lost))
     clean = _both(by_victim, "defended_clean_accuracy")
     end = (*removed, f"{first.seconds:.1f}")
     return (attack_text(first), first.title, f"{first.eps_d:g}", clean, *texts, *end)
+
+
+def _of_victims(by_victim: dict[str, DefenceCell], accuracy: str, *ends: str) -> list[str]:
+    """Accuracy and drop of both victims. `ends` are the fields of a drop and of its interval; a victim that
+    there is not has dashes."""
+    texts: list[str] = []
+    for victim in ("sgd100", "converged"):
+        if cell := by_victim.get(victim):
+            texts += [
+                f"{getattr(cell, accuracy):.1f}",
+                interval(*(getattr(cell, one) for one in ends), digits=1),
+            ]
+        else:
+            texts += ["-", "-"]
+    return texts
 
 
 def _both(by_victim: dict[str, DefenceCell], name: str) -> str:
