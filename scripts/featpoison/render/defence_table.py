@@ -71,9 +71,10 @@ def _of_victims(by_victim: dict[str, DefenceCell], accuracy: str, *ends: str) ->
     texts: list[str] = []
     for victim in ("sgd100", "converged"):
         if cell := by_victim.get(victim):
+            mean, low, high = (getattr(cell, one) for one in ends)
             texts += [
                 f"{getattr(cell, accuracy):.1f}",
-                interval(*(getattr(cell, one) for one in ends), digits=1),
+                interval(mean, low, high, 1),
             ]
         else:
             texts += ["-", "-"]
