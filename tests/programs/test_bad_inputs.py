@@ -431,6 +431,16 @@ def test_a_zip_archive_that_was_cut_off_is_named(part, refusal, tmp_path):
     assert line.startswith(f"{path}: damaged, expected a whole zip archive")
 
 
+def test_a_zip_archive_of_a_later_version_is_named(refusal, tmp_path):
+    path = tiny(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[content.find(b"PK\x01\x02") + 6] = 64  # version needed, of the first member
+    path.write_bytes(content)
+    code, line = fetch(refusal, path, format="tiny-imagenet-200", side=32)
+    assert code == 1
+    assert line.startswith(f"{path}: damaged, expected a whole zip archive")
+
+
 def raised_by(action: Callable[[], object]) -> Exception | None:
     """What an action raises, if anything."""
     try:

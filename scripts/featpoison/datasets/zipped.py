@@ -13,8 +13,9 @@ from featpoison.common.progress import Progress
 from featpoison.datasets.images import UNREADABLE, averaged
 
 LARGEST = 1 << 26  # bytes of a member
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-"""What zipfile raises over a member that it cannot read: damaged, of an unknown compression, encrypted."""
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError)
+"""What zipfile raises over an archive or a member that it cannot read: damaged, encrypted, or of a version or a
+compression that it does not know."""
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
@@ -22,7 +23,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     twice or too large."""
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except DAMAGED as error:
         raise ValueError(f"damaged, expected a whole zip archive: {error}") from error
     seen = set()
     for entry in archive.infolist():
@@ -42,7 +43,7 @@ def text(archive: zipfile.ZipFile, name: str) -> str:
         return archive.read(name).decode()
     except KeyError:
         raise ValueError(f"no member {name}") from None
-    except (*DAMAGED, UnicodeDecodeError) as error:
+    except DAMAGED as error:
         raise ValueError(f"member {name}: no whole text in UTF-8: {error}") from error
 
 
