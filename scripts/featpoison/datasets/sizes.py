@@ -10,6 +10,7 @@ OFFICIAL_SIZES = {
     "tiny-imagenet-200": (100_000, 10_000, 64, 200),
     "stl-10-binary": (5_000, 8_000, 96, 10),
     "eurosat": (21_600, 5_400, 64, 10),
+    "optical-digits": (1_300, 497, 8, 10),
 }
 """Training images, test images, side, classes: by format."""
 

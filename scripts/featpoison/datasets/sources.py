@@ -12,6 +12,7 @@ from featpoison.datasets import (
     eurosat,
     fashion_mnist,
     image_folder,
+    optical_digits,
     patch_camelyon,
     stl10,
     tiny_imagenet,
@@ -28,12 +29,17 @@ Format = Literal[
     "tiny-imagenet-200",
     "stl-10-binary",
     "eurosat",
+    "optical-digits",
     "image-folder",
 ]
 ARCHIVES = {"fashion-mnist": fashion_mnist.FILES, "patch-camelyon": patch_camelyon.FILES}
 CIFAR = {"cifar-10-binary": cifar.cifar10, "cifar-100-binary": cifar.cifar100}
 RESIZED = ("tiny-imagenet-200", "image-folder")
-SIDED = {"stl-10-binary": stl10.read_archive, "eurosat": eurosat.read_archive}
+SIDED = {
+    "stl-10-binary": stl10.read_archive,
+    "eurosat": eurosat.read_archive,
+    "optical-digits": optical_digits.read_archive,
+}
 RESIZABLE = (*RESIZED, "patch-camelyon", *SIDED)
 
 
@@ -53,7 +59,7 @@ class Dataset(Settings):
     """SHA-256 of the archive's members by base name (CIFAR only)."""
     side: Annotated[int, Field(ge=4, le=1024)] | None = None
     """Side in pixels to which images are averaged: required for tiny-imagenet-200 and image-folder, possible
-    for patch-camelyon and stl-10-binary (where the default is 96) and eurosat (64)."""
+    for patch-camelyon and stl-10-binary (where the default is 96), eurosat (64) and optical-digits (8)."""
     train_images: PositiveInt | None = None
     """Take only so many training images, chosen uniformly at random; null: all. The test set stays whole."""
     seed: NonNegativeInt | None = None
