@@ -11,7 +11,7 @@ from helpers import ROOT
 POISONED = "encoders.continued-poisoned-1.pretraining"
 POISONING = f"{POISONED}.poisoning"
 MODEL = r"poisoning"
-TARGETS = {"targets": {"cifar10-5k": 5}}
+TARGETS = {"targets": {"cifar10-5k": 5, "digits": 5}}
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ WRONG = [
     (
         f"{POISONING}.settings",
         {"targets": {"mnist": 5}},
-        r"poisoning\.settings\.targets: 'mnist' is unknown, expected one of \['cifar10-5k'\]",
+        r"poisoning\.settings\.targets: 'mnist' is unknown, expected one of \['cifar10-5k', 'digits'\]",
     ),
     (f"{POISONED}.start", "nobody", r"pretraining\.start: 'nobody' is unknown, expected one of"),
     (
@@ -76,7 +76,7 @@ WRONG = [
     (
         "encoders.continued-stopped-4.snapshot.encoder",
         "embedded-simclr-cifar10",
-        r"stopped-4\.snapshot\.encoder: 'embedded-simclr-cifar10' has no 'pretraining', expected an encoder",
+        r"stopped-4\.snapshot\.encoder: 'embedded-simclr-cifar10' is not trained here, expected",
     ),
     (
         "encoders.continued-stopped-4.snapshot.encoder",
@@ -91,7 +91,7 @@ WRONG = [
     (
         "encoders.continued-stopped-4.pretraining",
         {"dataset": "cifar10-5k"},
-        "exactly one of 'weights', 'pretraining' and 'snapshot'",
+        "'pretraining' and 'snapshot' are given, expected one of them",
     ),
     ("pretraining_table.tasks", ["mnist"], r"pretraining_table\.tasks: 'mnist' is unknown"),
     ("pretraining_table.tasks", [], r"pretraining_table\.tasks: .*at least 1 item"),
@@ -135,7 +135,7 @@ def test_errors_name_key_value_and_expectation(values, keys, value, message):
 def test_tasks_are_those_of_the_targets(values):
     values["datasets"]["other"] = values["datasets"]["cifar10-5k"]
     values["pretraining_table"]["tasks"] = ["cifar10-5k", "other"]
-    with pytest.raises(ConfigError, match=r"has targets in \['cifar10-5k'\], expected in 'other' too"):
+    with pytest.raises(ConfigError, match=r"has targets in \['cifar10-5k', 'digits'\], expected in 'other'"):
         config.parse(values, "x.yaml")
 
 
@@ -149,10 +149,11 @@ def test_encoders_made_from_each_other_in_a_circle_are_named(values):
 def test_targets_may_be_named_with_their_references(values):
     named = [{"row": 3, "label": 1, "references": [4, 5]}, {"row": 8, "label": 0}]
     values = put(values, f"{ROW}.encoders", ["continued-poisoned-1"])
-    found = config.parse(put(values, f"{POISONING}.settings", {"targets": {"cifar10-5k": named}}), "x.yaml")
+    targets = {"cifar10-5k": named, "digits": 5}
+    found = config.parse(put(values, f"{POISONING}.settings", {"targets": targets}), "x.yaml")
     poisoning = found.poisoning_of("continued-poisoned-1")
     assert [one.row for one in poisoning.settings.targets["cifar10-5k"]] == [3, 8]
-    assert poisoning.name == "poisoned-encoder_rate0.2-seed1"
+    assert poisoning.name == "poisoned-encoder_rate0.4-seed1"
 
 
 def test_who_poisons_whom(values):
@@ -180,3 +181,51 @@ def test_the_publications_scale_has_fifty_targets_in_each_task():
         assert poisoning.rate == 0.01
         assert (training.dataset, training.simclr.epochs) == ("cifar10", 800)
         assert training.simclr.architecture.width == 64
+
+
+TWIN = "encoders.embedded-twin-poisoned"
+WEIGHTS = "data/reference/encoders/simclr-w16-poisoned-50.safetensors"
+OTHER = {"path": "data/reference/encoders/simclr-w16-stopped-50.safetensors"}
+SNAPSHOT = {"snapshot": {"encoder": "embedded-twin-poisoned", "epoch": 25}, "weights": OTHER}
+NOT_SO = [
+    (
+        f"{TWIN}.pretraining.simclr.epochs",
+        99,
+        r"simclr\.epochs: 99, expected 100, as the record of simclr-w16-po",
+    ),
+    (
+        f"{TWIN}.pretraining.simclr.augmentation",
+        {"crop_scale": [0.5, 1.0]},
+        r"simclr\.augmentation: .*\[0\.5,1\.0\].*, expected .*\[0\.2,1\.0\]",
+    ),
+    (f"{TWIN}.pretraining.simclr.barlow_twins", {}, r"simclr\.barlow_twins: .*redundancy.*, expected None"),
+    (f"{TWIN}.pretraining.subset", {"images": 9}, r"pretraining\.subset: .*9.*, expected None"),
+    (f"{TWIN}.pretraining.poisoning.seed", 1, r"made from cifar10\.h5, .*seed0\.h5, expected .*seed1\.h5"),
+    (f"{TWIN}.pretraining.dataset", "cifar10-5k", r"made from cifar10\.h5, .*expected cifar10-5k\.h5"),
+    (f"{TWIN}.pretraining.start", "embedded-twin-clean", r"expected .*embedded-twin-clean\.safetensors"),
+    (f"{TWIN}.weights", OTHER, r"made by scripts/take_snapshot\.py, expected scripts/pretrain_encoder\.py"),
+    (
+        f"{TWIN}.pretraining.poisoning.settings.references",
+        9,
+        r"targets: .*is of a poisoning with references 50, expected 9",
+    ),
+    (f"{TWIN}.targets", "nothing.h5", r"targets: the file nothing\.h5 does not exist"),
+    (f"{TWIN}.targets", WEIGHTS, r"targets: .*safetensors"),
+    (f"{TWIN}.weights", None, r"'targets' is given, expected only with 'weights'"),
+    (f"{TWIN}.pretraining.poisoning", None, r"'targets' is given, expected only with 'weights'"),
+    ("encoders.embedded-twin-clean", SNAPSHOT, r"snapshot\.epoch: 25, expected 50, as the record of"),
+    (
+        "encoders.embedded-twin-clean",
+        {"snapshot": {"encoder": "embedded-twin-poisoned", "epoch": 50}},
+        r"'embedded-twin-poisoned' is not trained here, expected",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"), NOT_SO, ids=[f"{keys}={value}" for keys, value, _ in NOT_SO]
+)
+def test_weights_and_targets_are_what_the_configuration_says(keys, value, message):
+    demo = yaml.safe_load((ROOT / "workflow/config/demo.yaml").read_text())
+    with pytest.raises(ConfigError, match=rf"(?s){message}"):
+        config.parse(put(copy.deepcopy(demo), keys, value), "demo.yaml")

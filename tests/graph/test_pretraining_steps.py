@@ -11,8 +11,9 @@ from featpoison.graph.pretraining_tables import PretrainingTables
 from featpoison.graph.steps import Steps, declared_settings
 from helpers import ROOT
 
-POISONS = "data/pretraining_poisons/{0}/poisoned-encoder_rate0.2-seed{1}.h5"
-IMAGES = "data/images/cifar10-5k.h5"
+POISONS = "data/pretraining_poisons/{0}/poisoned-encoder_rate0.4-seed{1}.h5"
+IMAGES, DIGITS = "data/images/cifar10-5k.h5", "data/images/digits.h5"
+BOTH = ("clean", "poisoned-0")
 
 
 @pytest.fixture
@@ -67,19 +68,19 @@ def test_settings_of_a_training_are_plain_where_it_is_plain(steps):
 
 
 def test_poisons_are_made_with_the_settings_of_their_encoder(steps):
-    asked = of("poisoned-1", poisoning="poisoned-encoder_rate0.2-seed1")
+    asked = of("poisoned-1", poisoning="poisoned-encoder_rate0.4-seed1")
     options = steps.poisoning_options(asked)
-    given = dict(zip(options[::2], options[1::2], strict=True))
+    given = dict(zip(options[:-1:2], options[1:-1:2], strict=True))
     assert given["--attack"] == "poisoned-encoder"
-    assert (given["--rate"], given["--seed"]) == ("0.2", "1")
-    assert given["--downstream"] == f"cifar10-5k={IMAGES}"
-    assert json.loads(given["--settings"])["targets"] == {"cifar10-5k": 5}
+    assert (given["--rate"], given["--seed"]) == ("0.4", "1")
+    assert options[-2:] == [f"cifar10-5k={IMAGES}", f"digits={DIGITS}"]
+    assert json.loads(given["--settings"])["targets"] == {"cifar10-5k": 5, "digits": 5}
     expected = code("poison_pretraining.py", "featpoison.attacks.poisoned_encoder")
     assert steps.poisoning_code(asked) == expected
-    with pytest.raises(ValueError, match=r"expected poisoned-encoder_rate0\.2-seed1"):
-        steps.poisoning_options(of("poisoned-1", poisoning="poisoned-encoder_rate0.2-seed0"))
+    with pytest.raises(ValueError, match=r"expected poisoned-encoder_rate0\.4-seed1"):
+        steps.poisoning_options(of("poisoned-1", poisoning="poisoned-encoder_rate0.4-seed0"))
     with pytest.raises(ValueError, match="of continued-clean, expected none"):
-        steps.poisoning_options(of("clean", poisoning="poisoned-encoder_rate0.2-seed0"))
+        steps.poisoning_options(of("clean", poisoning="poisoned-encoder_rate0.4-seed0"))
 
 
 def test_workflow_and_audit_agree_on_settings(steps):
@@ -122,14 +123,16 @@ def test_what_is_tuned_from_a_snapshot_saw_its_epochs(values):
 
 def test_only_a_poisoned_encoder_was_exposed(steps):
     asked = of("clean", poisoned="continued-poisoned-0", dataset="cifar10-5k")
-    assert steps.measure_options(asked) == []
-    assert steps.measured_poisons(asked) == POISONS.format("continued-poisoned-0", 0)
-    assert steps.seen_files(asked) == []
+    poisons = POISONS.format("continued-poisoned-0", 0)
+    assert steps.measure_options(asked) == ["--poisons", poisons]
+    assert steps.measured_files(asked) == [poisons]
     asked.encoder = "continued-tuned-1000"
-    assert steps.measure_options(asked)[0] == "--exposure"
-    assert steps.seen_files(asked) == [IMAGES, POISONS.format("continued-poisoned-0", 0)]
+    options = steps.measure_options(asked)
+    assert options[:6] == ["--poisons", poisons, "--seen-images", IMAGES, "--seen-poisons", poisons]
+    assert options[6] == "--exposure"
+    assert steps.measured_files(asked) == [poisons, IMAGES, poisons]
     asked.poisoned = "continued-poisoned-1"  # not the one that it comes from
-    assert steps.measure_options(asked) == []
+    assert steps.measure_options(asked) == ["--poisons", POISONS.format("continued-poisoned-1", 1)]
 
 
 def test_a_screened_training_reads_what_is_left(values):
@@ -147,11 +150,12 @@ def test_a_screened_training_reads_what_is_left(values):
         {"neighbours": 10, "share": 0.25},
     )
     measured = of("poisoned-1", poisoned="continued-poisoned-1", dataset="cifar10-5k")
-    assert steps.seen_files(measured) == left  # its cross pairs are those of what is left
-    assert steps.measured_poisons(measured) == POISONS.format("continued-poisoned-1", 1)  # and all targets
+    every = POISONS.format("continued-poisoned-1", 1)  # all targets, with the cross pairs of what is left
+    assert steps.measured_files(measured) == [every, *left]
 
 
 def test_rows_say_what_tells_them_apart(values):
+    values["pretraining_table"]["tasks"] = ["cifar10-5k"]
     settings = values["encoders"]["continued-poisoned-1"]["pretraining"]["poisoning"]["settings"]
     resized = {"dataset": "cifar10-5k"} | {
         "poisoning": {"attack": "poisoned-encoder", "rate": 0.1, "settings": settings | {"halves": "resized"}}
@@ -165,6 +169,7 @@ def test_rows_say_what_tells_them_apart(values):
         ("PoisonedEncoder", ""),
         ("Reference images alone", ""),
         ("Target images alone", ""),
+        ("PoisonedEncoder", "loss of Barlow Twins"),
         ("PoisonedEncoder", "the densest 20 % left out"),
         ("PoisonedEncoder", "stopped after 4 of 12 epochs"),
         ("PoisonedEncoder", "stopped after 8 of 12 epochs"),
@@ -177,17 +182,20 @@ def test_rows_say_what_tells_them_apart(values):
         ("PoisonedEncoder (halves resized)", "crops of 0.08 to 1"),
         ("PoisonedEncoder (halves resized)", "loss of Barlow Twins, crops of 0.08 to 1"),
     ]
-    assert [row.plain for row in rows] == [True] * 3 + [False] + [True] * 3 + [False] + [True] * 3 + [
+    assert [row.plain for row in rows] == [True] * 3 + [False] * 2 + [True] * 3 + [False] + [True] * 3 + [
         False,
         True,
         False,
     ]
-    assert [row.tuning_images for row in rows[7:]] == [0, 300, 1000, 2500, 0, 0, 0]
-    assert {row.loss for row in rows[:-1]} == {"NT-Xent"}
-    assert rows[-1].loss == "Barlow Twins"
-    assert rows[6].clean_encoder == "continued-clean-no-crops"
-    assert {row.clean_encoder for row in rows if row is not rows[6]} == {"continued-clean"}
-    first, whole, bag = rows[0], rows[6], rows[7]
+    assert [row.tuning_images for row in rows[8:]] == [0, 300, 1000, 2500, 0, 0, 0]
+    assert [row.loss for row in rows].count("Barlow Twins") == 2
+    assert rows[3].loss == rows[-1].loss == "Barlow Twins"
+    first, twins, whole, bag = rows[0], rows[3], rows[7], rows[8]
+    assert (twins.clean_encoder, whole.clean_encoder) == (
+        "continued-barlow-clean",
+        "continued-clean-no-crops",
+    )
+    assert {row.clean_encoder for row in rows if row not in (twins, whole)} == {"continued-clean"}
     place = "data/target_measures/cifar10-5k"
     assert first.measures == tuple(
         f"{place}/continued-poisoned-{seed}/continued-poisoned-{seed}.h5" for seed in (0, 1)
@@ -215,11 +223,59 @@ def test_the_pictures_are_of_the_first_row(steps):
     none = SimpleNamespace()
     files = made.neighbour_files(none)
     assert [files[name] for name in ("before", "after")] == [
-        f"data/features/cifar10-5k/continued-{name}.h5" for name in ("clean", "poisoned-0")
+        f"data/features/cifar10-5k/continued-{name}.h5" for name in BOTH
     ]
     options = made.neighbour_options(none)
-    assert options[:4] == ["--task", "cifar10-5k", "--poisons", made.shown_poisons(none)]
+    measures = [f"data/target_measures/cifar10-5k/continued-{name}/continued-poisoned-0.h5" for name in BOTH]
+    assert [files[name] for name in ("measures-before", "measures-after")] == measures
+    assert options[:2] == ["--images", IMAGES]
     assert options[-4:] == ["--count", "8", "--rows", "6"]
     assert made.shown_poisons(none) == POISONS.format("continued-poisoned-0", 0)
-    assert made.shown_images(none) == [IMAGES]
-    assert made.shown_options(none) == ["--count", "8", "--rows", "6", "--downstream", f"cifar10-5k={IMAGES}"]
+    assert made.shown_images(none) == [IMAGES, DIGITS]
+    named = [f"cifar10-5k={IMAGES}", f"digits={DIGITS}"]
+    assert made.shown_options(none) == ["--count", "8", "--rows", "6", "--downstream", *named]
+
+
+def test_a_row_for_each_task(values):
+    rows = PretrainingTables(config.parse(values, "x")).rows()
+    assert [row.task for row in rows[:4]] == ["cifar10-5k", "digits"] * 2
+    assert rows[1].measures[0] == "data/target_measures/digits/continued-poisoned-0/continued-poisoned-0.h5"
+
+
+TWIN, CLEAN_TWIN = "embedded-twin-poisoned", "embedded-twin-clean"
+
+
+@pytest.fixture
+def demo():
+    return yaml.safe_load((ROOT / "workflow/config/demo.yaml").read_text())
+
+
+def test_weights_beside_a_pretraining_are_imported_and_measured_by_their_targets(demo):
+    steps = Steps(config.parse(demo, "demo.yaml"))
+    assert {CLEAN_TWIN, TWIN} < set(steps.imported)
+    assert not {CLEAN_TWIN, TWIN} & {*steps.pretrained, *steps.snapshots}
+    targets = "data/reference/encoders/simclr-w16-poisoned-50.targets.h5"
+    asked = SimpleNamespace(encoder=CLEAN_TWIN, poisoned=TWIN, dataset="cifar10-5k")
+    clean = ["--targets", targets, "--images", IMAGES, "--encoder"]
+    assert steps.measure_options(asked) == [*clean, f"data/encoders/{CLEAN_TWIN}.safetensors"]
+    asked.encoder = TWIN
+    options = steps.measure_options(asked)
+    assert options[:6] == [*clean, f"data/encoders/{TWIN}.safetensors"]
+    assert json.loads(options[-1])["epochs"] == 100
+
+
+def test_figures_without_anything_to_show_are_left_out(demo):
+    one = PretrainingTables(config.parse(demo, "demo.yaml"))
+    assert {path.split("/")[-1].split(".")[0] for path in one.files} == {
+        "pretraining",
+        "neighbours",
+        "statements",
+    }
+    assert one.neighbour_files(SimpleNamespace())["targets"].endswith("poisoned-50.targets.h5")
+    (row,) = one.rows()
+    assert (row.epochs, row.rate, row.references, row.task) == (100, 0.09, 50, "cifar10-5k")
+    demo["encoders"]["tuned"] = {
+        "pretraining": {"dataset": "cifar10-5k", "start": TWIN, "subset": {"images": 500}}
+    }
+    demo["pretraining_table"]["rows"].append({"encoders": ["tuned"]})
+    assert "figures/demo/success.png" in PretrainingTables(config.parse(demo, "demo.yaml")).files

@@ -123,17 +123,46 @@ def test_statements_are_judged_from_table_and_measures(table, execute, tree, tmp
 
 def test_neighbours_are_drawn(tree, execute):
     data = tree / "data"
-    given = ["--poisons", data / "pretraining_poisons/poisoned/p.h5", "--images", data / "images/letters.h5"]
+    given = ["--images", data / "images/letters.h5"]
     for name, encoder in (("before", "clean"), ("after", "poisoned")):
         given += [f"--{name}", data / f"features/letters/{encoder}.h5"]
+        given += [f"--measures-{name}", data / f"target_measures/letters/{encoder}/poisoned.h5"]
     picture = tree / "neighbours.png"
-    execute("plot_neighbours", "--task", "letters", *given, "--count", 3, "--rows", 2, "--", picture)
+    execute("plot_neighbours", *given, "--count", 3, "--rows", 2, "--", picture)
     assert min(Image.open(picture).size) > 200
-    assert len(read_record(picture)["inputs"]) == 4
-    for task, count, message in (
-        ("numbers", 3, "'task' is 'numbers'"),
-        ("letters", 10**4, "'count' is 10000"),
-    ):
-        with pytest.raises(SystemExit, match=message):
-            execute("plot_neighbours", "--task", task, *given, "--count", count, "--", tree / "none.png")
+    assert len(read_record(picture)["inputs"]) == 5
+    with pytest.raises(SystemExit, match="'count' is 10000"):
+        execute("plot_neighbours", *given, "--count", 10**4, "--", tree / "none.png")
     assert not (tree / "none.png").exists()
+
+
+def test_a_cell_of_targets_in_a_file_is_computed_again(tree, files, execute):
+    """Both encoders on the targets of a file, which are those of the poisoning set."""
+    data = tree / "data"
+    images, targets = data / "images/letters.h5", data / "reference/targets.h5"
+    for folder in ("reference", "encoders"):
+        (data / folder).mkdir()
+    given = ["--pretraining-images", images, "--task", "letters", "--images", images]
+    execute("embed_targets", "--poisons", data / "pretraining_poisons/poisoned/p.h5", *given, targets)
+    exposure = json.dumps(json.loads(EXPOSURE) | {"epochs": 5})
+    for name in ("clean", "poisoned"):
+        encoder = data / f"encoders/{name}.safetensors"
+        shutil.copy(files["encoder"], encoder)
+        given = ["--targets", targets, "--task", "letters", "--images", images, "--encoder", encoder]
+        given += ["--features", data / f"features/letters/{name}.h5"]
+        given += ["--heads", data / f"heads/letters/{name}/clean.h5"]
+        seen = ["--exposure", exposure] if name == "poisoned" else []
+        execute("measure_targets", *given, *seen, data / f"target_measures/letters/{name}/elsewhere.h5")
+    paths = [(str(data / f"target_measures/letters/{name}/elsewhere.h5"),) for name in ("poisoned", "clean")]
+    row = target_row(measures=paths[0], clean=paths[1])
+    execute("collect_pretraining", "--rows", json.dumps([row.model_dump()]), tree / "elsewhere.csv")
+    lines = target_cell_names.lines_of(tree / "elsewhere.csv")
+    assert len(lines) == 2
+    for line, again in zip(lines, recompute_targets.recompute(lines), strict=True):
+        assert all(agrees for *_, agrees in recompute.differences(line, again))
+    shown = ["--images", images, "--targets", targets, "--count", 3, "--rows", 2]
+    for name, encoder in (("before", "clean"), ("after", "poisoned")):
+        shown += [f"--{name}", data / f"features/letters/{encoder}.h5"]
+        shown += [f"--measures-{name}", data / f"target_measures/letters/{encoder}/elsewhere.h5"]
+    execute("plot_neighbours", *shown, "--", tree / "neighbours.png")
+    assert "data/reference/targets.h5" in read_record(tree / "neighbours.png")["inputs"]

@@ -64,8 +64,7 @@ rule screen_pretraining:
 rule measure_targets:
     """What an encoder, and the clean heads on it, make of the targets of a poisoning."""
     input:
-        poisons=STEPS.measured_poisons,
-        seen=STEPS.seen_files,
+        aimed=STEPS.measured_files,
         features=FEATURES,
         heads=CLEAN_HEADS,
     output:
@@ -85,9 +84,8 @@ rule measure_targets:
         code=code("measure_targets.py"),
         options=STEPS.measure_options,
     shell:
-        "python scripts/measure_targets.py --poisons {input.poisons:q} --task "
-        "{wildcards.dataset:q} --features {input.features:q} --heads {input.heads:q} {params.options:q}"
-        " {output:q} 2> {log:q}"
+        "python scripts/measure_targets.py {params.options:q} --task {wildcards.dataset:q} --features "
+        "{input.features:q} --heads {input.heads:q} {output:q} 2> {log:q}"
 
 
 rule collect_pretraining:

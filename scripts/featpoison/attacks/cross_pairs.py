@@ -38,14 +38,15 @@ The mean over s and t is computed here on a grid of midpoints; a test draws crop
 """
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from featpoison import store
 from featpoison.common.settings import Settings
 from featpoison.pretraining.augment import CROP_TRIES, Augmentation
+from featpoison.pretraining.poison_files import Kind, PoisonFile
 
 GRID = 1000
 """Midpoints along s and along t; twice as many change the probabilities by less than 0.00005."""
@@ -121,23 +122,26 @@ SIDES = {"images_beside": False, "images_stacked": True}
 """The datasets of combinations in a poisoning set, and whether their halves lie one above the other."""
 
 
-def expected_by_image(poisons: Path, clean: int, seen: Exposure) -> np.ndarray:
-    """The cross pairs that a training is expected to see of each image of a poisoning set, float64 (n,).
+def expected_of_each(kinds: Mapping[str, Kind], clean: int, seen: Exposure) -> dict[str, float]:
+    """The cross pairs that a training is expected to see of one image of each kind, of a whole poisoning set.
 
-    The images are in the order of the set's columns. `clean` is the number of clean images that they were put
-    among, of which a subset takes its part too. Images that are no combinations have no cross pairs.
+    `clean` is the number of clean images that the set was put among, of which a subset takes its part too.
+    Images that are no combinations have no cross pairs.
     """
-    counts = {
-        name: count for name, count in sorted(store.lengths(poisons).items()) if name.startswith("images")
-    }
-    total = clean + sum(counts.values())
+    total = clean + sum(kind.count for kind in kinds.values())
     part = 1.0 if seen.subset is None else seen.subset / total
-    expected = []
-    for name, count in counts.items():
+    expected = {}
+    for name, kind in kinds.items():
         probability = 0.0
-        if name in SIDES and count:
-            with store.rows(poisons, name) as images:
-                size = (images.shape[2], images.shape[3])
+        if name in SIDES and kind.count:
+            size = (kind.height, kind.width)
             probability = cross_probability(size, seen.augmentation, stacked=SIDES[name], share=seen.share)
-        expected.append(np.full(count, expected_cross_pairs(part, seen.epochs, probability)))
-    return np.concatenate(expected)
+        expected[name] = expected_cross_pairs(part, seen.epochs, probability)
+    return expected
+
+
+def expected_by_image(poisons: Path, clean: int, seen: Exposure) -> np.ndarray:
+    """`expected_of_each` for every image of a poisoning set, in the order of its columns, float64 (n,)."""
+    kinds = PoisonFile(poisons).kinds
+    expected = expected_of_each(kinds, clean, seen)
+    return np.concatenate([np.full(kind.count, expected[name]) for name, kind in kinds.items()])

@@ -12,7 +12,7 @@ from featpoison.audit.cell_names import TableLine
 from featpoison.audit.recompute import HEADS, Inputs, Recomputed, same_machine
 from featpoison.audit.target_cell_names import clean_of
 from featpoison.records import provenance
-from featpoison.results.measured_targets import Seen, measured
+from featpoison.results.measured_targets import Aims, InFile, InPoisons, Seen, measured
 from featpoison.results.target_cells import TargetRow, cell_from, cell_of
 
 RATES = ("success", "clean_success", "accuracy", "clean_accuracy", "drop")
@@ -55,13 +55,14 @@ def _measured(path: str) -> dict[str, np.ndarray]:
     """What a file of measures has to hold, by the inputs that its record names."""
     record = store.read_provenance(provenance.ROOT / path)
     inputs, settings = Inputs(record), record["settings"]
-    poisons, seen = inputs.one("pretraining_poisons"), None
-    if settings["exposure"]:
-        left = {file.stem: file for file in inputs.all("screened")}
-        seen = Seen(
-            Exposure.model_validate(settings["exposure"], strict=False),
-            left.get("images") or inputs.one("images"),
-            left.get("poisons", poisons),
-        )
-    heads, features = inputs.one("heads"), inputs.one("features")
-    return measured(poisons, settings["task"], features=features, heads=heads, seen=seen)[0]
+    exposure = settings["exposure"] and Exposure.model_validate(settings["exposure"], strict=False)
+    aims: Aims
+    if inputs.all("reference"):
+        aims = InFile(inputs.one("reference"), inputs.one("images"), inputs.one("encoders"), exposure)
+    else:
+        poisons, seen = inputs.one("pretraining_poisons"), None
+        if exposure:
+            left = {file.stem: file for file in inputs.all("screened")}
+            seen = Seen(exposure, left.get("images") or inputs.one("images"), left.get("poisons", poisons))
+        aims = InPoisons(poisons, settings["task"], seen)
+    return measured(aims, features=inputs.one("features"), heads=inputs.one("heads"))[0]

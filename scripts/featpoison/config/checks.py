@@ -5,6 +5,7 @@ from featpoison.attacks.choices import Choice
 from featpoison.config.declared import Declared
 from featpoison.config.encoders import EncoderEntry
 from featpoison.config.tables import Figures, PretrainingRow, PretrainingTable, Table
+from featpoison.config.taken import check_taken
 from featpoison.datasets.sizes import side_of
 from featpoison.encoders.architecture import WITH_MAPS
 from featpoison.papers import lu2024
@@ -22,6 +23,7 @@ def check(config: Declared) -> None:
                 f"{key}: the {kind} {name} does not exist, expected a path relative to the repository"
             )
     check_pretraining(config)
+    check_taken(config)
     check_sides(config)
     for name, table in config.tables.items():
         _check_paper(f"tables.{name}", int(name.removeprefix("table")), table)
@@ -150,6 +152,7 @@ def _local_files(config: Declared):
     for name, entry in config.encoders.items():
         if entry.weights:
             yield f"encoders.{name}.weights.path", entry.weights.path, "file"
+        yield f"encoders.{name}.targets", entry.targets, "file"
 
 
 def _check_paper(key: str, number: int, table: Table) -> None:
@@ -171,12 +174,13 @@ def check_pretraining(config: Declared) -> None:
     for name, entry in config.encoders.items():
         _check_order(config, [name])
         if entry.snapshot:
-            trained = config.encoders[entry.snapshot.encoder].pretraining
+            source = config.encoders[entry.snapshot.encoder]
+            trained = source.pretraining if entry.weights else source.trained_here
             key = f"encoders.{name}.snapshot"
             if trained is None:
                 raise ValueError(
-                    f"{key}.encoder: {entry.snapshot.encoder!r} has no 'pretraining', expected an encoder "
-                    "that is trained here"
+                    f"{key}.encoder: {entry.snapshot.encoder!r} is not trained here, expected an encoder "
+                    "with 'pretraining' and no 'weights', or 'weights' beside this snapshot"
                 )
             if entry.snapshot.epoch > trained.simclr.epochs:
                 raise ValueError(
@@ -229,7 +233,8 @@ def _check_row(config: Declared, table: PretrainingTable, row: PretrainingRow, k
             raise ValueError(f"{key}.encoders: {name!r} was not poisoned, nor was what it is made from")
         poisoning = config.poisoning_of(source)
         assert poisoning is not None
-        if missing := [task for task in table.tasks if task not in poisoning.settings.targets]:
+        own = config.encoders[source].targets is None
+        if missing := [task for task in table.tasks if own and task not in poisoning.settings.targets]:
             raise ValueError(
                 f"{key}.encoders: {name!r} has targets in {sorted(poisoning.settings.targets)}, expected in "
                 f"{missing[0]!r} too, one of the table's tasks"

@@ -135,7 +135,7 @@ class Declared(Settings):
 
     def snapshots_of(self, encoder: str) -> tuple[int, ...]:
         """The epochs of an encoder's training that snapshots ask for."""
-        entries = (entry.snapshot for entry in self.encoders.values())
+        entries = (None if entry.weights else entry.snapshot for entry in self.encoders.values())
         return tuple(sorted({one.epoch for one in entries if one and one.encoder == encoder}))
 
     def training_of(self, encoder: str) -> SimCLR:

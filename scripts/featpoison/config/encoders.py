@@ -113,14 +113,20 @@ class Snapshot(Settings):
 
 
 class EncoderEntry(Settings):
-    """Where an encoder comes from: weights, pre-training or snapshot, exactly one of the three."""
+    """Where an encoder comes from: weights, pre-training or snapshot; or the weights that a pre-training or a
+    snapshot gave elsewhere, beside the one that gave them."""
 
     weights: Source | None = None
-    """A file of weights."""
+    """A file of weights. Beside `pretraining` or `snapshot`, which then say how they were made, nothing is
+    trained here; their own record has to say the same."""
     pretraining: Pretraining | None = None
     """Trained by this workflow."""
     snapshot: Snapshot | None = None
     """An epoch of another encoder's training."""
+    targets: str | None = None
+    """A file of this repository with the targets of the `poisoning` of weights that come from elsewhere. They
+    are then measured in every task that has their classes. null: the poisons, which have targets, are made
+    here."""
     format: Literal["featpoison", Format] = "featpoison"
     """Of the weights: `featpoison` is a safetensors file of this project, which says what it holds; others
     are converted at import."""
@@ -129,8 +135,15 @@ class EncoderEntry(Settings):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if sum(origin is not None for origin in (self.weights, self.pretraining, self.snapshot)) != 1:
-            raise ValueError("expected exactly one of 'weights', 'pretraining' and 'snapshot'")
+        if self.pretraining and self.snapshot:
+            raise ValueError("'pretraining' and 'snapshot' are given, expected one of them")
+        if not (self.weights or self.pretraining or self.snapshot):
+            raise ValueError("expected 'weights', 'pretraining' or 'snapshot'")
+        poisoning = self.pretraining.poisoning if self.pretraining else None
+        if self.targets and not (self.weights and poisoning):
+            raise ValueError(
+                "'targets' is given, expected only with 'weights' and a 'pretraining' that has a 'poisoning'"
+            )
         return self
 
     @model_validator(mode="after")
@@ -148,6 +161,11 @@ class EncoderEntry(Settings):
             raise ValueError(f"'architecture' is missing, expected one for format {self.format!r}")
         check_format(self.format, self.architecture)
         return self
+
+    @property
+    def trained_here(self) -> Pretraining | None:
+        """The pre-training, where this workflow runs it."""
+        return None if self.weights else self.pretraining
 
     @property
     def before(self) -> str | None:

@@ -27,11 +27,14 @@ class PretrainingTables:
 
     @property
     def files(self) -> list[str]:
-        """All forms of the table and of the figures; none without a table."""
+        """All forms of the table and of the figures; none without a table. One row has nothing to be compared
+        with along an axis, and targets without poisons have no combinations to show."""
         if self.config.pretraining_table is None:
             return []
         output = self.config.output
-        return [f"{output}/{name}.{form}" for name, forms in FORMATS.items() for form in forms]
+        left_out = {"success": len(self._table.rows) == 1, "combinations": not self._has_poisons}
+        shown = {name: forms for name, forms in FORMATS.items() if not left_out.get(name)}
+        return [f"{output}/{name}.{form}" for name, forms in shown.items() for form in forms]
 
     @property
     def _table(self) -> PretrainingTable:
@@ -171,6 +174,11 @@ class PretrainingTables:
     def _shown(self) -> str:
         return self._source(self._table.rows[0].encoders[0])
 
+    @property
+    def _has_poisons(self) -> bool:
+        """Whether the poisons of the first encoder are here, and not only its targets."""
+        return self.config.encoders[self._shown].targets is None
+
     def shown_poisons(self, wildcards: Wildcards) -> str:
         """The poisons that the figure shows."""
         return self.steps.poisons_of(self._shown)
@@ -188,16 +196,20 @@ class PretrainingTables:
         return ["--count", str(count), "--rows", str(rows), "--downstream", *named]
 
     def neighbour_files(self, wildcards: Wildcards) -> dict[str, str]:
-        """What the figure with neighbours reads, by the names of its program's arguments: targets and images
-        of the first task, and its features under the clean and the poisoned encoder."""
+        """What the figure with neighbours reads, by the names of its program's arguments: images of the first
+        task with the targets, its features under the clean and the poisoned encoder, and the measures of the
+        targets on both."""
         task, row = self._table.tasks[0], self._table.rows[0]
         before, after = row.clean or self._table.clean, row.encoders[0]
-        return {
-            "poisons": self.steps.poisons_of(self._shown),
+        files = {
             "images": IMAGES.format(dataset=task),
             "before": FEATURES.format(dataset=task, encoder=before),
             "after": FEATURES.format(dataset=task, encoder=after),
+            "measures-before": self._measures(task, before, self._shown),
+            "measures-after": self._measures(task, after, self._shown),
         }
+        targets = self.config.encoders[self._shown].targets
+        return files | ({"targets": targets} if targets else {})
 
     def neighbour_options(self, wildcards: Wildcards) -> list[str]:
         """The arguments of the figure's program."""
@@ -205,4 +217,4 @@ class PretrainingTables:
             part for name, path in self.neighbour_files(wildcards).items() for part in (f"--{name}", path)
         ]
         count, rows = self._table.pictures, self._table.picture_rows
-        return ["--task", self._table.tasks[0], *named, "--count", str(count), "--rows", str(rows)]
+        return [*named, "--count", str(count), "--rows", str(rows)]

@@ -54,13 +54,13 @@ class Steps:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.pretrained = [name for name, entry in config.encoders.items() if entry.pretraining]
+        self.pretrained = [name for name, entry in config.encoders.items() if entry.trained_here]
         self.imported = [name for name, entry in config.encoders.items() if entry.weights]
-        self.snapshots = [name for name, entry in config.encoders.items() if entry.snapshot]
+        self.snapshots = [name for name in config.encoders if self._is_taken(name)]
         self.kept_in_stages = [name for name in self.pretrained if config.snapshots_of(name)]
         self.trained_at_once = [name for name in self.pretrained if name not in self.kept_in_stages]
-        self.screened = [name for name in self.pretrained if self._screening(name)]
-        self.poisoned = [name for name in self.pretrained if config.poisoning_of(name)]
+        self.screened = [name for name in config.encoders if self._screening(name)]
+        self.poisoned = [name for name in config.encoders if config.poisoning_of(name)]
         self.shardable = [
             name for name, one in attacks.load_all().items() if one.shardable and config.shards > 1
         ]
@@ -218,6 +218,11 @@ class Steps:
             options += [part for path in paths for part in (f"--{name}", path)]
         return options
 
+    def _is_taken(self, encoder: str) -> bool:
+        """Whether an encoder is a snapshot of a training that runs here."""
+        entry = self.config.encoders[encoder]
+        return entry.snapshot is not None and entry.weights is None
+
     def _screening(self, encoder: str) -> ScreeningBy | None:
         pretraining = self.config.encoders[encoder].pretraining
         return pretraining.screening if pretraining else None
@@ -301,22 +306,35 @@ class Steps:
         assert poisoning is not None
         return PRETRAINING_POISONS.format(encoder=encoder, poisoning=poisoning.name)
 
-    def measured_poisons(self, wildcards: Wildcards) -> str:
-        """The poisons whose targets are measured."""
-        return self.poisons_of(wildcards.poisoned)
-
     def measure_options(self, wildcards: Wildcards) -> list[str]:
-        """What the measured encoder saw of the poisons, for the command line; nothing for one that never saw
-        any."""
-        if self.config.poisoned_by(wildcards.encoder) != wildcards.poisoned:
-            return []
-        source = SimpleNamespace(encoder=wildcards.poisoned)
-        seen = ["--seen-images", self.trained_images(source), "--seen-poisons", *self.trained_poisons(source)]
-        return ["--exposure", self.exposure(wildcards.encoder).model_dump_json(), *seen]
+        """The arguments that name the targets to be measured and what the measured encoder saw of the
+        poisons."""
+        files = self.aimed_files(wildcards)
+        options = [part for name, path in files.items() for part in (f"--{name}", path)]
+        if self._saw(wildcards):
+            options += ["--exposure", self.exposure(wildcards.encoder).model_dump_json()]
+        return options
 
-    def seen_files(self, wildcards: Wildcards) -> list[str]:
-        """The images and poisons that the measured encoder was trained on, where it saw any poisons."""
-        return self.measure_options(wildcards)[3::2]
+    def aimed_files(self, wildcards: Wildcards) -> dict[str, str]:
+        """The files that have the targets to be measured, and the images and poisons that the measured
+        encoder was trained on, where it saw any poisons: by the arguments that name them."""
+        if targets := self.config.encoders[wildcards.poisoned].targets:
+            own = {"dataset": wildcards.dataset, "encoder": wildcards.encoder}
+            return {"targets": targets, "images": IMAGES.format(**own), "encoder": ENCODER.format(**own)}
+        files = {"poisons": self.poisons_of(wildcards.poisoned)}
+        if self._saw(wildcards):
+            source = SimpleNamespace(encoder=wildcards.poisoned)
+            (poisons,) = self.trained_poisons(source)
+            files |= {"seen-images": self.trained_images(source), "seen-poisons": poisons}
+        return files
+
+    def measured_files(self, wildcards: Wildcards) -> list[str]:
+        """`aimed_files` without the names."""
+        return list(self.aimed_files(wildcards).values())
+
+    def _saw(self, wildcards: Wildcards) -> bool:
+        """Whether the measured encoder saw the poisons whose targets are measured."""
+        return self.config.poisoned_by(wildcards.encoder) == wildcards.poisoned
 
     def exposure(self, encoder: str) -> Exposure:
         """What an encoder that is poisoned, or made from one that is, saw of the poisons."""

@@ -7,10 +7,21 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
 
 from featpoison import store
+from featpoison.common.settings import Settings
 
 PREFIX = "images"  # as in poison_sets.py, which imports torch
+
+
+class Kind(Settings):
+    """The images of one dataset of a poisoning set, which all have one size."""
+
+    count: NonNegativeInt
+    height: PositiveInt
+    """In pixels."""
+    width: PositiveInt
 
 
 class PoisonFile:
@@ -36,6 +47,16 @@ class PoisonFile:
         return self.tasks.index(task)
 
     @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """The kinds of images by the names of their datasets, in the order of the columns."""
+        found = {}
+        for name in sorted(name for name in self._lengths if name.startswith(PREFIX)):
+            with store.rows(self.path, name) as images:
+                count, _, height, width = images.shape
+            found[name] = Kind(count=count, height=height, width=width)
+        return found
+
+    @cached_property
     def columns(self) -> dict[str, np.ndarray]:
         """What is known of each image, (n,) each, by name: `task`, `target`, `reference` and `label`, and of
         combinations `target_first`."""
@@ -54,8 +75,8 @@ class PoisonFile:
     def images(self, rows: np.ndarray) -> list[np.ndarray]:
         """The images at these positions, uint8 (3, ., .), which may be of several sizes."""
         found: list[np.ndarray] = []
-        names = sorted(name for name in self._lengths if name.startswith(PREFIX))
-        ends = np.cumsum([self._lengths[name] for name in names])
+        names = list(self.kinds)
+        ends = np.cumsum([kind.count for kind in self.kinds.values()])
         for row in rows.tolist():
             place = int(np.searchsorted(ends, row, side="right"))
             name, start = names[place], int(ends[place]) - self._lengths[names[place]]
