@@ -188,6 +188,7 @@ def test_rows_say_what_tells_them_apart(values):
         False,
     ]
     assert [row.tuning_images for row in rows[8:]] == [0, 300, 1000, 2500, 0, 0, 0]
+    assert [row.tuning_epochs for row in rows[8:]] == [0, 12, 12, 12, 12, 0, 0]
     assert [row.loss for row in rows].count("Barlow Twins") == 2
     assert rows[3].loss == rows[-1].loss == "Barlow Twins"
     first, twins, whole, bag = rows[0], rows[3], rows[7], rows[8]

@@ -12,13 +12,13 @@ ROWS = {
     "references": target_row(attack="Reference images alone"),
     "screened": target_row(defence="the densest 20 % left out", plain=False),
     "stopped": target_row(defence="stopped after 4 of 8 epochs", epochs=4),
-    "tuned-100": target_row(defence="fine-tuned on 100 images", tuning_images=100),
-    "tuned-900": target_row(defence="fine-tuned on 900 images", tuning_images=900),
-    "tuned-300": target_row(defence="fine-tuned on 300 images", tuning_images=300),
-    "tuned-twice": target_row(defence="fine-tuned twice", tuning_images=400, plain=False),
+    "tuned-100": target_row(defence="fine-tuned on 100 images", tuning_images=100, tuning_epochs=9),
+    "tuned-900": target_row(defence="fine-tuned on 900 images", tuning_images=900, tuning_epochs=9),
+    "tuned-300": target_row(defence="fine-tuned on 300 images", tuning_images=300, tuning_epochs=9),
+    "tuned-twice": target_row(defence="fine-tuned twice", tuning_images=400, tuning_epochs=9, plain=False),
     "no-crops": target_row(defence="no crops", smallest_crop=None),
     "large": target_row(defence="crops of 0.5 to 1", smallest_crop=0.5),
-    "large-tuned": target_row(defence="both", smallest_crop=0.5, tuning_images=500),
+    "large-tuned": target_row(defence="both", smallest_crop=0.5, tuning_images=500, tuning_epochs=9),
     "large-screened": target_row(defence="both", smallest_crop=0.5, plain=False),
     "large-references": target_row(attack="Reference images alone", smallest_crop=0.5),
     "large-stopped": target_row(defence="both", smallest_crop=0.5, epochs=4),
@@ -56,7 +56,7 @@ def test_what_each_statement_compares():
 
 
 def test_tasks_are_compared_within_themselves():
-    other = target_row(task="numbers", defence="fine-tuned on 100 images", tuning_images=100)
+    other = target_row(task="numbers", defence="fine-tuned on 100 images", tuning_images=100, tuning_epochs=9)
     rows = [BASE, other, ROWS["tuned-300"]]
     for number in (5, 7):
         found = STATEMENTS[number - 1].compare(rows)

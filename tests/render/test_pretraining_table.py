@@ -88,8 +88,15 @@ def test_a_panel_is_for_what_differs_and_shows_what_is_comparable():
     defended = row(source="e.h5", epochs=300, plain=False)[0]
     assert success.comparable([*cells, defended], "epochs") == [base, shorter]
     assert success.comparable(cells, "cross_pairs") == cells
-    tuned = row(source="f.h5", tuning_images=100)[0]
-    assert success.comparable([*cells, tuned], "tuning_images") == [base, tuned]
+    tuned, more, longer = (
+        row(source="f.h5", tuning_images=images, tuning_epochs=epochs)[0]
+        for images, epochs in ((100, 9), (200, 9), (200, 20))
+    )
+    for name in ("tuning_images", "tuning_epochs"):
+        assert success.comparable([*cells, tuned], name) == [base, tuned]
+    found = success.comparable([shorter, tuned, more, longer], "tuning_images")
+    assert found == [tuned, more]
+    assert success.comparable([shorter, tuned, more, longer], "tuning_epochs") == [more, longer]
     assert success.comparable([*cells, tuned], "epochs") == [base, shorter]
     assert success.varied([base, row(smallest_crop=None)[0]]) == ["cross_pairs"]
     figure = success.draw(cells)

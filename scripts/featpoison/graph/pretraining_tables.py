@@ -61,6 +61,7 @@ class PretrainingTables:
             epochs=seen.epochs,
             smallest_crop=crops[0] if crops else None,
             tuning_images=sum(tuning.subset.images for tuning in self._tunings(row) if tuning.subset),
+            tuning_epochs=sum(tuning.simclr.epochs for tuning in self._tunings(row)),
             loss="Barlow Twins" if self._pretraining(sources[0]).simclr.barlow_twins else "NT-Xent",
             plain=self._plain(row),
             clean_encoder=row.clean or self._table.clean,

@@ -79,11 +79,11 @@ def tuning_keeps_utility(rows: Sequence[TargetRow]) -> list[Comparison]:
 
 
 def tuning_needs_many_images(rows: Sequence[TargetRow]) -> list[Comparison]:
-    """Statement 7: fewer images against the next larger number."""
+    """Statement 7: fewer images against the next larger number, for as many epochs."""
     found = []
     for fewer in _tuned(rows):
         more = [one for one in _tuned(rows) if one.tuning_images > fewer.tuning_images]
-        found += _against([fewer], more)[:1]  # they ascend
+        found += _against([fewer], more, alike=(*SETUP, "tuning_epochs"))[:1]  # they ascend
     return found
 
 

@@ -16,7 +16,9 @@ AXES = {
     "epochs": "epochs of poisoned pre-training",
     "smallest_crop": "smallest share that a crop covers",
     "tuning_images": "clean images of fine-tuning",
+    "tuning_epochs": "epochs of fine-tuning",
 }
+TUNING = {"tuning_images", "tuning_epochs"}
 
 
 def varied(cells: list[TargetCell]) -> list[str]:
@@ -32,18 +34,20 @@ def comparable(cells: list[TargetCell], name: str) -> list[TargetCell]:
     """The cells that show what one column does: of each attack, task and victim, those plain ones that are
     like another one in all columns of `AXES` but this one and what follows from it.
 
-    Along cross pairs, which follow from all the others, all are.
+    Along cross pairs, which follow from all the others, all are. What was never fine-tuned is where every
+    fine-tuning begins, for any number of images and epochs.
     """
     if name == "cross_pairs":
         return cells
 
-    def rest(cell: TargetCell) -> tuple:
-        others = (getattr(cell, axis) for axis in AXES if axis not in (name, "cross_pairs"))
-        return (cell.attack, cell.task, cell.victim, *others)
+    def alike(one: TargetCell, other: TargetCell) -> bool:
+        begins = name in TUNING and not (one.tuning_images and other.tuning_images)
+        free = {name, "cross_pairs"} | (TUNING if begins else set())
+        compared = ["attack", "task", "victim", *(axis for axis in AXES if axis not in free)]
+        return all(getattr(one, column) == getattr(other, column) for column in compared)
 
     plain = [cell for cell in cells if cell.plain and getattr(cell, name) is not None]
-    rests = [rest(cell) for cell in plain]
-    return [cell for cell in plain if rests.count(rest(cell)) > 1]
+    return [cell for cell in plain if any(alike(cell, other) for other in plain if other is not cell)]
 
 
 def draw(cells: list[TargetCell]) -> Figure:

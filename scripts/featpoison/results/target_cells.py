@@ -45,10 +45,12 @@ class TargetRow(Settings):
     """Smallest share of an image that a crop covers; null: no crops."""
     tuning_images: int
     """Clean images of a fine-tuning after it; 0: none, or one whose number is not said."""
+    tuning_epochs: int
+    """Passes over them; 0: no fine-tuning."""
     loss: str
     """What the poisoned pre-training minimised."""
     plain: bool
-    """Whether the five numbers are all that sets it apart from other plain rows of its attack: SimCLR's loss,
+    """Whether the six numbers are all that sets it apart from other plain rows of its attack: SimCLR's loss,
     no screening, no subset, no vote."""
     clean_encoder: str
     """Name of the encoder without poisons that it is compared with."""
@@ -79,9 +81,10 @@ class TargetCell:
     smallest_crop: float | None
     tuning_images: int
     """Clean images of a fine-tuning afterwards; 0 without one."""
+    tuning_epochs: int
     loss: str
     plain: bool
-    """Whether the five numbers above the loss are all that sets it apart from other plain rows of its
+    """Whether the six numbers above the loss are all that sets it apart from other plain rows of its
     attack."""
     clean_encoder: str
     """The encoder that it is compared with."""
