@@ -21,9 +21,9 @@ demo: setup
 	@if [ ! -e figures/demo/report.html ] || [ -n "$$(find figures/demo -newer figures/demo/report.html -type f)" ]; then \
 	  $(DEMO) --quiet all --report figures/demo/report.html; fi
 	@echo "Tables:   figures/demo/table1.tex  table2.tex  table3.tex  table4.tex  (and .csv, .pdf, .png)"
-	@echo "          figures/demo/defences.tex  ablation.tex  transfer.tex"
-	@echo "Figures:  figures/demo/figure1.pdf ... figure9.pdf, reach.pdf, frontier.pdf, worth.pdf  (and .png)"
-	@echo "Claims:   figures/demo/claims.md"
+	@echo "          figures/demo/defences.tex  ablation.tex  transfer.tex  pretraining.tex"
+	@echo "Figures:  figures/demo/figure1.pdf ... figure9.pdf, reach.pdf, frontier.pdf, worth.pdf, neighbours.pdf  (and .png)"
+	@echo "Claims:   figures/demo/claims.md  statements.md"
 	@echo "Report:   figures/demo/report.html"
 
 test: setup

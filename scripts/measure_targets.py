@@ -10,6 +10,7 @@ from pathlib import Path
 from featpoison import store
 from featpoison.attacks.cross_pairs import Exposure
 from featpoison.programs import program
+from featpoison.records.provenance import relative
 from featpoison.results.measured_targets import Aims, InFile, InPoisons, Seen, measured
 
 
@@ -36,6 +37,7 @@ def main() -> None:
     args = program.start(parser)
     aims, exposure = _aims(parser, args)
     values = {"task": args.task, "exposure": exposure.model_dump() if exposure else None}
+    values |= {"targets": relative(args.targets)} if args.targets else {}
     inputs = [args.poisons, args.targets, args.features, args.heads, args.images, args.encoder]
     inputs += [args.seen_images, args.seen_poisons]
     record = program.record(args, dict.fromkeys(path for path in inputs if path), values)

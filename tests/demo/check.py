@@ -11,6 +11,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from featpoison.attacks import names as attacks  # noqa: E402
 from featpoison.config import Table, TableRow, load  # noqa: E402
 from featpoison.papers.lu2024 import ROWS  # noqa: E402
+from featpoison.results import target_cells  # noqa: E402
 from featpoison.results.cells import Cell, from_csv  # noqa: E402
 
 FIGURES = range(1, 10)
@@ -63,9 +64,18 @@ def check_cell(cell: Cell) -> None:
         assert cell.drop_8bit is not None, cell
 
 
+def check_poisoned_twin() -> None:
+    """The poisoned twin gives targets the wanted class that its clean twin never does."""
+    for cell in target_cells.from_csv((ROOT / "figures/demo/pretraining.csv").read_text()):
+        assert cell.targets == 50, cell
+        assert cell.success_low > cell.clean_success_high, cell
+        assert cell.drop_low < 2, cell
+
+
 def main() -> None:
     for name, table in load(ROOT / "workflow/config/demo.yaml").tables.items():
         check_table(name, table)
+    check_poisoned_twin()
     figures = [
         *(f"figure{number}" for number in FIGURES),
         "reach",
@@ -73,8 +83,11 @@ def main() -> None:
         "ablation",
         "worth",
         "transfer",
+        "pretraining",
+        "neighbours",
     ]
-    for name in [*(f"{figure}.{form}" for figure in figures for form in ("pdf", "png")), "claims.md"]:
+    pages = ("claims.md", "statements.md")
+    for name in [*(f"{figure}.{form}" for figure in figures for form in ("pdf", "png")), *pages]:
         assert (ROOT / "figures/demo" / name).stat().st_size > 1000, name
 
 

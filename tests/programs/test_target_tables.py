@@ -139,9 +139,8 @@ def test_neighbours_are_drawn(tree, execute):
 def test_a_cell_of_targets_in_a_file_is_computed_again(tree, files, execute):
     """Both encoders on the targets of a file, which are those of the poisoning set."""
     data = tree / "data"
-    images, targets = data / "images/letters.h5", data / "reference/targets.h5"
-    for folder in ("reference", "encoders"):
-        (data / folder).mkdir()
+    images, targets = data / "images/letters.h5", tree / "targets.h5"
+    (data / "encoders").mkdir()
     given = ["--pretraining-images", images, "--task", "letters", "--images", images]
     execute("embed_targets", "--poisons", data / "pretraining_poisons/poisoned/p.h5", *given, targets)
     exposure = json.dumps(json.loads(EXPOSURE) | {"epochs": 5})
@@ -165,4 +164,4 @@ def test_a_cell_of_targets_in_a_file_is_computed_again(tree, files, execute):
         shown += [f"--{name}", data / f"features/letters/{encoder}.h5"]
         shown += [f"--measures-{name}", data / f"target_measures/letters/{encoder}/elsewhere.h5"]
     execute("plot_neighbours", *shown, "--", tree / "neighbours.png")
-    assert "data/reference/targets.h5" in read_record(tree / "neighbours.png")["inputs"]
+    assert "targets.h5" in read_record(tree / "neighbours.png")["inputs"]

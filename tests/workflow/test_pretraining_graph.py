@@ -2,6 +2,7 @@
 
 import copy as copying
 import json
+import shutil
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from featpoison.results.target_cells import from_csv
 from helpers import ROOT
 from safetensors.torch import load_file
 from tamper import sealed_anew
-from toy import Toy, make_toy
+from toy import Toy, make_toy, pinned
 
 SIMCLR = {
     "architecture": {"width": 8, "stem_stride": 2},
@@ -302,7 +303,37 @@ def test_poisons_are_exported(made, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["poisoned-encoder", "poisoned-encoder-cifar10", "poisoned-encoder-paper"])
+def test_a_twin_with_its_targets_is_measured_without_its_images(made, tmp_path):
+    """The poisoned encoder's weights and targets beside the pre-training that made them: the same numbers, and
+    nothing is poisoned or trained."""
+    twins = make(tmp_path / "twins")
+    encoder, targets = "data/embedded/twin.safetensors", "data/embedded/twin.targets.h5"
+    shutil.copy(made.folder / "data/encoders/poisoned-0.safetensors", twins.folder / encoder)
+    given = ("--images", "data/images/toy.h5", "--pretraining-images", "data/images/toy.h5", "--task", "toy")
+    poisons = "data/pretraining_poisons/poisoned-0/poisoned-encoder_rate0.5-seed0.h5"
+    program = ("scripts/embed_targets.py", "--poisons", poisons, *given, str(twins.folder / targets))
+    assert made.python(*program).returncode == 0
+    values = twins.config
+    twin = {"weights": pinned(twins.folder, "twin.safetensors"), "targets": targets, "pretraining": POISONED}
+    values["encoders"] = {"tiny": values["encoders"]["tiny"], "clean": {"pretraining": CLEAN}, "twin": twin}
+    values["pretraining_table"] |= {"rows": [{"encoders": ["twin"]}], "clean": "tiny"}
+    twins.configure(**values)
+    assert not {"poison_pretraining", "pretrain_encoder", "plot_combinations"} & twins.planned().keys()
+    twins.run()
+    found = from_csv((twins.folder / f"{OUTPUT}.csv").read_text())
+    with_poisons = store.read(made.folder / "data/target_measures/toy/poisoned-0/poisoned-0.h5")
+    cosine = pytest.approx(with_poisons["cosine"].mean(), rel=1e-4)
+    for cell in found:
+        hits = with_poisons[f"{cell.victim}_predictions"][:, with_poisons["target"]] == with_poisons["label"]
+        assert cell.success == pytest.approx(100 * hits.mean())
+        assert (cell.targets, cell.cosine) == (4, cosine)
+        assert cell.cross_pairs == pytest.approx(with_poisons["cross_pairs"].mean(), rel=1e-5)
+    done = twins.audit(f"{OUTPUT}.csv", "--cell", "twin", "--configfile", "toy.yaml")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [f"poisoned-encoder{name}" for name in ("", "-cifar10", "-paper", "-twins")])
 def test_the_configurations_plan(name):
     command = [
         sys.executable,

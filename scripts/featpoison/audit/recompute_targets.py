@@ -57,8 +57,9 @@ def _measured(path: str) -> dict[str, np.ndarray]:
     inputs, settings = Inputs(record), record["settings"]
     exposure = settings["exposure"] and Exposure.model_validate(settings["exposure"], strict=False)
     aims: Aims
-    if inputs.all("reference"):
-        aims = InFile(inputs.one("reference"), inputs.one("images"), inputs.one("encoders"), exposure)
+    if targets := settings.get("targets"):
+        given = provenance.ROOT / targets, inputs.one("images"), inputs.one("encoders")
+        aims = InFile(*given, exposure)
     else:
         poisons, seen = inputs.one("pretraining_poisons"), None
         if exposure:
