@@ -97,6 +97,8 @@ def test_a_panel_is_for_what_differs_and_shows_what_is_comparable():
     found = success.comparable([shorter, tuned, more, longer], "tuning_images")
     assert found == [tuned, more]
     assert success.comparable([shorter, tuned, more, longer], "tuning_epochs") == [more, longer]
+    assert success.comparable([base, tuned, more, longer], "tuning_epochs") == [base, more, longer]
+    assert success.comparable([base, tuned], "cross_pairs") == [base]
     assert success.comparable([*cells, tuned], "epochs") == [base, shorter]
     assert success.varied([base, row(smallest_crop=None)[0]]) == ["cross_pairs"]
     figure = success.draw(cells)

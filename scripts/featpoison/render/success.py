@@ -1,6 +1,7 @@
 """Figure "success": how often targets are given the wanted class, against what rows of the table differ
 in."""
 
+import math
 from typing import Any
 
 import seaborn
@@ -19,6 +20,8 @@ AXES = {
     "tuning_epochs": "epochs of fine-tuning",
 }
 TUNING = {"tuning_images", "tuning_epochs"}
+COLUMNS = 3
+"""Panels in a row."""
 
 
 def varied(cells: list[TargetCell]) -> list[str]:
@@ -34,20 +37,29 @@ def comparable(cells: list[TargetCell], name: str) -> list[TargetCell]:
     """The cells that show what one column does: of each attack, task and victim, those plain ones that are
     like another one in all columns of `AXES` but this one and what follows from it.
 
-    Along cross pairs, which follow from all the others, all are. What was never fine-tuned is where every
-    fine-tuning begins, for any number of images and epochs.
+    Along cross pairs, which follow from all the others, all are that were not fine-tuned afterwards. What was
+    never fine-tuned is where every fine-tuning begins, for any number of images and epochs.
     """
     if name == "cross_pairs":
-        return cells
+        return [cell for cell in cells if not cell.tuning_epochs]
+    plain = [cell for cell in cells if cell.plain and getattr(cell, name) is not None]
+    if name not in TUNING:
+        return _with_partner(plain, plain, {name})
+    tuned = [cell for cell in plain if cell.tuning_epochs]
+    begun = _with_partner([cell for cell in plain if not cell.tuning_epochs], tuned, TUNING)
+    shown = _with_partner(tuned, tuned, {name}) or _with_partner(tuned, begun, TUNING)
+    begun = _with_partner(begun, shown, TUNING)
+    return [cell for cell in plain if cell in begun or cell in shown]
+
+
+def _with_partner(cells: list[TargetCell], others: list[TargetCell], free: set[str]) -> list[TargetCell]:
+    """Those of `cells` that differ from one of `others` in nothing but the columns `free` and cross pairs."""
+    compared = ["attack", "task", "victim", *(axis for axis in AXES if axis not in free | {"cross_pairs"})]
 
     def alike(one: TargetCell, other: TargetCell) -> bool:
-        begins = name in TUNING and not (one.tuning_images and other.tuning_images)
-        free = {name, "cross_pairs"} | (TUNING if begins else set())
-        compared = ["attack", "task", "victim", *(axis for axis in AXES if axis not in free)]
-        return all(getattr(one, column) == getattr(other, column) for column in compared)
+        return one is not other and all(getattr(one, name) == getattr(other, name) for name in compared)
 
-    plain = [cell for cell in cells if cell.plain and getattr(cell, name) is not None]
-    return [cell for cell in plain if any(alike(cell, other) for other in plain if other is not cell)]
+    return [cell for cell in cells if any(alike(cell, other) for other in others)]
 
 
 def draw(cells: list[TargetCell]) -> Figure:
@@ -57,16 +69,22 @@ def draw(cells: list[TargetCell]) -> Figure:
     panels = [(name, found) for name in varied(shown) if (found := comparable(shown, name))]
     tasks = list(dict.fromkeys(cell.task for cell in shown))
     colours = dict(zip(tasks, seaborn.color_palette("colorblind"), strict=False))
-    figure = Figure(figsize=(max(3.4, 2.8 * len(panels)), 2.9), layout="constrained")
-    row = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (name, found) in zip(row, panels, strict=True):
+    columns = min(COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(max(3.4, 2.8 * columns), 0.4 + 2.5 * rows), layout="constrained")
+    places = [figure.add_subplot(rows, columns, number + 1) for number in range(len(panels))]
+    for number, (axes, (name, found)) in enumerate(zip(places, panels, strict=True)):
         for task in tasks:
             _points(axes, [cell for cell in found if cell.task == task], name, task, colours[task])
         axes.set_xlabel(AXES[name])
         axes.set_ylim(-4, 104)
-    row[0].set_ylabel("percent of targets")
+        if number % columns == 0:
+            axes.set_ylabel("percent of targets")
     figure.legend(
-        *row[0].get_legend_handles_labels(), loc="outside lower center", ncols=2 * len(tasks), frameon=False
+        *places[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2 * len(tasks),
+        frameon=False,
     )
     return figure
 
