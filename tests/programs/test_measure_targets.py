@@ -75,13 +75,11 @@ def measured_by_file(files, heads, execute, targets, output, **changes):
     return store.read(output)
 
 
-def test_targets_in_a_file_are_measured_as_those_of_the_poisons(
-    files, poisons, heads, targets, execute, tmp_path
-):
+def test_targets_in_a_file_are_measured_as_those_of_the_poisons(files, poisons, heads, targets, execute):
+    first, second = (poisons.with_name(name) for name in ("first.h5", "second.h5"))
     seen = ("--exposure", EXPOSURE, "--seen-images", files["images"], "--seen-poisons", poisons)
-    execute("measure_targets", *arguments_of(files, poisons, heads), *seen, tmp_path / "poisons.h5")
-    one = store.read(tmp_path / "poisons.h5")
-    other = measured_by_file(files, heads, execute, targets, tmp_path / "file.h5")
+    execute("measure_targets", *arguments_of(files, poisons, heads), *seen, first)
+    one, other = store.read(first), measured_by_file(files, heads, execute, targets, second)
     assert one.keys() == other.keys()
     for name, array in one.items():
         np.testing.assert_allclose(other[name], array, rtol=1e-12, err_msg=name)
@@ -142,8 +140,8 @@ def test_a_task_that_the_targets_do_not_fit_is_named(files, heads, targets, exec
         (whole, "xyz", r"targets\.h5: targets of class '[abc]', expected classes of the task: x, y, z"),
     ):
         store.write(tmp_path / "images.h5", arrays, RECORD, classes=list(classes))
+        changed = {"images": tmp_path / "images.h5"}
         with pytest.raises(SystemExit, match=message):
-            changed = {"images": tmp_path / "images.h5"}
             measured_by_file(files, heads, execute, targets, tmp_path / "out.h5", **changed)
     with pytest.raises(SystemExit, match=r"images\.h5: no dataset 'images'"):
         measured_by_file(files, heads, execute, files["images"], tmp_path / "out.h5")

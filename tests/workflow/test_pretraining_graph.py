@@ -304,8 +304,8 @@ def test_poisons_are_exported(made, tmp_path):
 
 @pytest.mark.slow
 def test_a_twin_with_its_targets_is_measured_without_its_images(made, tmp_path):
-    """The poisoned encoder's weights and targets beside the pre-training that made them: the same numbers, and
-    nothing is poisoned or trained."""
+    """The poisoned encoder's weights and targets beside the pre-training that made them: the same numbers,
+    and nothing is poisoned or trained."""
     twins = make(tmp_path / "twins")
     encoder, targets = "data/embedded/twin.safetensors", "data/embedded/twin.targets.h5"
     shutil.copy(made.folder / "data/encoders/poisoned-0.safetensors", twins.folder / encoder)
