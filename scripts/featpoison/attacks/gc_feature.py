@@ -46,8 +46,8 @@ class GCFeature(Settings):
     """Most pairs of steps and gradients that L-BFGS keeps."""
     history_bytes: PositiveFloat = 2e9
     """Most memory that these pairs take: of so many poisons that all would take more, fewer are kept, at
-    least two. With four pairs instead of ten the demo's attacks end at an L between 21 % lower and 5 % higher,
-    or below 1e-5 of the first one."""
+    least two. With four pairs instead of ten the demo's attacks end at an L that is at most 5 % higher, or
+    below 1e-5 of the first one."""
 
     def pairs(self, n: float, d: float) -> int:
         """Pairs that L-BFGS keeps for n poisoned features of d numbers, each pair 2 n d numbers in
