@@ -22,7 +22,8 @@ demo: setup
 	  $(DEMO) --quiet all --report figures/demo/report.html; fi
 	@echo "Tables:   figures/demo/table1.tex  table2.tex  table3.tex  table4.tex  (and .csv, .pdf, .png)"
 	@echo "          figures/demo/defences.tex  ablation.tex  transfer.tex  pretraining.tex"
-	@echo "Figures:  figures/demo/figure1.pdf ... figure9.pdf, reach.pdf, frontier.pdf, worth.pdf, neighbours.pdf  (and .png)"
+	@echo "Figures:  figures/demo/figure1.pdf ... figure9.pdf, reach.pdf, frontier.pdf, growth.pdf, worth.pdf,"
+	@echo "          neighbours.pdf  (and .png)"
 	@echo "Claims:   figures/demo/claims.md  statements.md"
 	@echo "Report:   figures/demo/report.html"
 

@@ -381,6 +381,11 @@ def test_a_row_is_run_at_the_tables_budgets_or_at_those_of_its_own(demo):
             {"set": "valid", "cap": None},
             "figures: 'set' is 'valid', expected free or a norm cap or emittable",
         ),
+        ({"growth": "table11"}, "figures.growth: 'table11' is unknown, expected one of"),
+        (
+            {"growth": "table2"},
+            r"figures.growth: 'table2' has budgets \[0.03\], expected a table with at least two",
+        ),
     ],
 )
 def test_figures_show_an_attack_that_there_is(demo, change, message):

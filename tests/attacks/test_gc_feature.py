@@ -59,6 +59,13 @@ def test_canceling_reaches_a_reachable_target_and_stops_at_the_threshold(optimiz
     assert found.iterations < 5000
 
 
+def test_fewer_pairs_are_kept_of_more_poisons():
+    settings = GCFeature(history=10, history_bytes=2e9)
+    assert settings.pairs(1500, 512) == settings.pairs(24_000, 512) == 10
+    assert settings.pairs(50_000, 512) == 4  # of 410 MB each
+    assert settings.pairs(1e6, 2048) == 2
+
+
 def test_norm_cap_holds():
     X, *_, found = run_canceling(cap=0.7)
     assert found.features.norm(dim=1).max() <= 0.7 * X.norm(dim=1).mean() * (1 + 1e-6)

@@ -80,6 +80,7 @@ def main() -> None:
         *(f"figure{number}" for number in FIGURES),
         "reach",
         "frontier",
+        "growth",
         "ablation",
         "worth",
         "transfer",

@@ -30,7 +30,8 @@ def with_emn(folder) -> Toy:
     values["scenarios"]["transfer"] = values["scenarios"]["fine-tuning"]
     values["attacks"]["emn"] = EMN
     values["network_victims"] = {"epochs": 1, "seeds": [0]}
-    values["tables"] = {"table4": {"scenario": "fine-tuning", "budgets": [float("inf")], "rows": ROWS}}
+    table = {"paper": "lu2024", "scenario": "fine-tuning", "budgets": [float("inf")], "rows": ROWS}
+    values["tables"] = {"table4": table}
     values["figures"] |= {"emn": ["fine-tuning", "transfer"]}
     toy.configure(**values)
     return toy

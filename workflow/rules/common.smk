@@ -88,6 +88,7 @@ localrules:
     plot_examples,
     plot_reach,
     plot_frontier,
+    plot_growth,
     judge_claims,
     take_snapshot,
     collect_pretraining,

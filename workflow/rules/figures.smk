@@ -360,3 +360,26 @@ rule plot_frontier:
         "python scripts/plot_frontier.py --results {params.results:q} --images {input.images:q} --names "
         "{params.names:q}"
         " --norms {input.norms:q} -- {output:q} 2> {log:q}"
+
+
+rule plot_growth:
+    """Drop against the budget, for the attacks of a table that were run at several."""
+    input:
+        numbers=SHOWN.growth_numbers,
+    output:
+        report(
+            multiext(f"{OUTPUT}/growth", ".pdf", ".png"),
+            category="Figures",
+            caption="../report/growth.rst",
+        ),
+    log:
+        f"logs/plot_growth/{OUTPUT}/growth.log",
+    benchmark:
+        f"benchmarks/plot_growth/{OUTPUT}/growth.jsonl"
+    conda:
+        "../../environment.yml"
+    params:
+        code=code("plot_growth.py"),
+        table=SHOWN.value_of("growth"),
+    shell:
+        "python scripts/plot_growth.py --numbers {input.numbers:q} {output:q} 2> {log:q}"

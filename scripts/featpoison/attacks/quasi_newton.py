@@ -112,6 +112,8 @@ def minimise(
 def pulled_back(u: Tensor, gradient: Tensor, within: NormBall) -> Tensor:
     """The gradient in u (n, d) from that in the features z = P(u), (n, d): the chain rule at the head of this
     module."""
+    if math.isinf(within.radius) and not within.nonnegative:
+        return gradient
     v = u.clamp(min=0) if within.nonnegative else u
     norms = v.norm(dim=1, keepdim=True)
     shrink = (within.radius / norms).clamp(max=1)  # 0 / 0 is NaN only for a radius of 0, which no row has

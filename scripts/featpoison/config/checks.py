@@ -29,6 +29,8 @@ def check(config: Declared) -> None:
         _check_paper(f"tables.{name}", int(name.removeprefix("table")), table)
     if config.figures:
         _check_figures(config.figures)
+        if config.figures.growth:
+            _check_growth(config.figures.growth, config.tables[config.figures.growth])
     _check_lists(config)
     _check_decoders(config)
 
@@ -80,6 +82,14 @@ def _check_figures(shown: Figures) -> None:
             raise ValueError(f"figures: {error}") from None
 
 
+def _check_growth(name: str, table: Table) -> None:
+    """Raises ValueError for a table at one budget, of which the figure "growth" shows nothing."""
+    if len(table.budgets) < 2:
+        raise ValueError(
+            f"figures.growth: {name!r} has budgets {list(table.budgets)}, expected a table with at least two"
+        )
+
+
 def _references(config: Declared):
     for name, scenario in config.scenarios.items():
         yield f"scenarios.{name}.dataset", scenario.dataset, config.datasets
@@ -108,6 +118,8 @@ def _references_of_figures(config: Declared, figures: Figures):
     for key in ("transfer", "examples"):
         if name := getattr(figures, key):
             yield f"figures.{key}", name, config.scenarios
+    if figures.growth:
+        yield "figures.growth", figures.growth, config.tables
 
 
 def _references_of_studies(config: Declared):

@@ -216,6 +216,9 @@ class Figures(Settings):
     """Target head of the poisons that are shown."""
     caps: tuple[Exact, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
     """The figure "frontier": norm caps of poisoned features, beside none; empty: no such figure."""
+    growth: Name | None = None
+    """Key of `tables`: the figure "growth" shows the drops of this table against the budget; null: no such
+    figure."""
     images: PositiveInt = 10
     """Images of a row: the first poisons of the first poison seed."""
     emn: tuple[Name, ...] = ()

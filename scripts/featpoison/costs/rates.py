@@ -82,6 +82,7 @@ SECONDS = {
     "plot_anomalies": 0.7,
     "plot_emn": 1,
     "plot_frontier": 1.5,
+    "plot_growth": 0.8,
     "plot_input_poisons": 1,
     "plot_magnitudes": 0.9,
     "plot_perturbations": 0.8,

@@ -14,8 +14,8 @@ from featpoison.datasets.images import UNREADABLE, averaged
 
 LARGEST = 1 << 26  # bytes of a member
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError)
-"""What zipfile raises over an archive or a member that it cannot read: damaged, encrypted, or of a version or a
-compression that it does not know."""
+"""What zipfile raises over what it cannot read: damaged, encrypted, of a version or compression that it does
+not know."""
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:

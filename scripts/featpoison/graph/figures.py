@@ -37,6 +37,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "figure10": ("examples",),
     "reach": (),
     "frontier": ("caps",),
+    "growth": ("growth",),
 }
 """The figures, and the keys of `figures` that have to be set for them."""
 MATCHING, INPUT_POISONS = "feature-matching", "gc-input"
@@ -134,7 +135,7 @@ class Figures:
         """The result file of `input_poisons`."""
         return self.shown(VICTIMS, attack=self._input_attack)(wildcards)
 
-    # The figures of this project: reach and frontier.
+    # The figures of this project: reach, frontier and growth.
 
     def reached_targets(self, wildcards: Wildcards) -> list[str]:
         """The target heads of the figures' scenario; of those that depend on the budget, one for each."""
@@ -217,6 +218,10 @@ class Figures:
     def frontier_names(self, wildcards: Wildcards) -> list[str]:
         """Their names."""
         return list(self._frontier_images)
+
+    def growth_numbers(self, wildcards: Wildcards) -> str:
+        """The CSV of the table whose drops the figure shows by budget."""
+        return f"{self.config.output}/{self.asked.growth}.csv"
 
     def images_of(self, key: str) -> Callable[[Wildcards], str]:
         """The images of the scenario that a key of `figures` names."""

@@ -1,0 +1,92 @@
+"""The figure of drops against budgets."""
+
+from dataclasses import replace
+
+import pytest
+from featpoison.render import growth
+from featpoison.render.style import save
+from featpoison.results.cells import Cell
+from oracles.pictures import assert_drawn, texts
+
+CELL = Cell(
+    method="gc-feature",
+    beta=None,
+    eps_d=0.03,
+    seeds="2x2",
+    victim="sgd100",
+    clean_accuracy=63.0,
+    accuracy=57.0,
+    drop=6.0,
+    drop_low=4.0,
+    drop_high=8.0,
+    published_drop=36.61,
+    tau=0.01,
+    residual=0.125,
+    magnitude_ratio=3.5,
+    source="one.h5",
+    title="GC-feature",
+    set="free",
+    target="reachable",
+    makes="features",
+)
+BASELINE = replace(CELL, title="Wrong labels", set=None, target=None, makes="images", published_drop=None)
+
+
+def at(cell, *budgets):
+    """The cells of both victims; the drop at a budget is ten times as many points, one less if converged."""
+    return [
+        replace(cell, eps_d=budget, victim=victim, drop=drop, drop_low=drop - 1, drop_high=drop + 2)
+        for budget in budgets
+        for victim, drop in (("sgd100", 10 * budget), ("converged", 10 * budget - 1))
+    ]
+
+
+def lines(axes):
+    """The points of each line with a name."""
+    drawn = {container.get_label(): container.lines[0] for container in axes.containers}
+    drawn |= {line.get_label(): line for line in axes.get_lines() if not line.get_label().startswith("_")}
+    return {name: list(map(tuple, line.get_xydata())) for name, line in drawn.items()}
+
+
+def test_lines_are_the_drops_by_budget_whatever_the_order_of_cells(tmp_path):
+    permuted = replace(CELL, target="permuted")
+    cells = [*at(CELL, 1.0, 0.1), *at(permuted, 0.1, 1.0), *at(CELL, 0.5), *at(BASELINE, 0.1, 0.5)]
+    figure = growth.draw(cells)
+    features, _, wrong, _ = figure.axes
+    assert lines(features) == {
+        "GC-feature, free, reachable": [(0.1, 1), (0.5, 5), (1, 10)],
+        "GC-feature, free, permuted": [(0.1, 1), (1, 10)],
+        "the paper: GC-feature": [(0.1, 36.61), (0.5, 36.61), (1, 36.61)],
+    }
+    assert lines(wrong) == {"Wrong labels": [(0.1, 1), (0.5, 5)]}
+    assert lines(figure.axes[1])["GC-feature, free, reachable"] == [(0.1, 0), (0.5, 4), (1, 9)]
+    assert all(word in texts(figure) for word in ("10 %", "50 %", "100 %", "sgd100", "converged"))
+    assert_drawn(figure)
+    save(figure, tmp_path / "growth.png")
+
+
+def test_bars_are_the_intervals():
+    (axes, _) = growth.draw(at(CELL, 0.1, 0.2)).axes
+    (bars,) = axes.containers[0].lines[2]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[0, 3], [1, 4]]
+
+
+def test_drops_that_the_paper_has_for_each_set_are_told_apart():
+    constrained = replace(CELL, set="constrained", published_drop=2.5)
+    found = growth.published(growth.grown([*at(CELL, 0.1, 0.2), *at(constrained, 0.1, 0.2)]))
+    assert found == {
+        "GC-feature": {0.1: 36.61, 0.2: 36.61},
+        "GC-feature, constrained": {0.1: 2.5, 0.2: 2.5},
+    }
+
+
+def test_what_has_one_budget_is_no_line():
+    once, head = replace(CELL, target="permuted"), replace(CELL, victim="target")
+    named = growth.grown([*at(CELL, 0.1, 0.2), *at(once, 0.1), head, replace(head, eps_d=0.5)])
+    assert list(named) == ["GC-feature, free, reachable"]
+
+
+@pytest.mark.parametrize("cells", [at(CELL, 0.1), at(replace(CELL, makes="noise"), 0.1, 0.2), []])
+def test_a_table_that_shows_nothing_is_refused(cells):
+    with pytest.raises(ValueError, match="no attack at two budgets"):
+        growth.draw(cells)
