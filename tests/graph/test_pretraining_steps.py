@@ -230,11 +230,11 @@ def test_the_pictures_are_of_the_first_row(steps):
     measures = [f"data/target_measures/cifar10-5k/continued-{name}/continued-poisoned-0.h5" for name in BOTH]
     assert [files[name] for name in ("measures-before", "measures-after")] == measures
     assert options[:2] == ["--images", IMAGES]
-    assert options[-4:] == ["--count", "8", "--rows", "6"]
+    assert options[-4:] == ["--count", "8", "--rows", "10"]
     assert made.shown_poisons(none) == POISONS.format("continued-poisoned-0", 0)
     assert made.shown_images(none) == [IMAGES, DIGITS]
     named = [f"cifar10-5k={IMAGES}", f"digits={DIGITS}"]
-    assert made.shown_options(none) == ["--count", "8", "--rows", "6", "--downstream", *named]
+    assert made.shown_options(none) == ["--count", "8", "--rows", "10", "--downstream", *named]
 
 
 def test_a_row_for_each_task(values):
