@@ -120,7 +120,7 @@ class EncoderEntry(Settings):
     """A file of weights. Beside `pretraining` or `snapshot`, which then say how they were made, nothing is
     trained here; their own record has to say the same."""
     pretraining: Pretraining | None = None
-    """Trained by this workflow."""
+    """How it is trained: by this workflow, unless there are `weights`."""
     snapshot: Snapshot | None = None
     """An epoch of another encoder's training."""
     targets: str | None = None

@@ -18,9 +18,6 @@ from featpoison.datasets.stored import class_names
 from featpoison.pretraining.poison_files import Kind, PoisonFile
 from featpoison.records.provenance import Record
 
-MADE_WITH = ("attack", "rate", "poison_seed")
-"""What tells a poisoning beside the settings of its attack, by the names that records have."""
-
 
 class TargetFile:
     """One such file. Raises FileNotFoundError or StoreError where it is missing, damaged or something
@@ -79,7 +76,8 @@ class TargetFile:
 
 
 def poisoning_of(path: Path) -> dict[str, Any]:
-    """What the poisons were made with: the settings of the attack, and those of `MADE_WITH`."""
+    """What the poisons of a file's targets were made with: the settings of the attack, `attack`, `rate` and
+    `poison_seed`."""
     return store.read_attribute(path, "poisoning")
 
 
