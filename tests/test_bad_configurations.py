@@ -3,14 +3,12 @@ that begins with the file's name and names the key; nothing else is raised, and 
 
 import copy
 import math
-import subprocess
-import sys
 
 import pytest
 import yaml
 from featpoison import config
 from featpoison.config import ConfigError
-from helpers import ROOT
+from helpers import ROOT, SNAKEMAKE, ran
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -273,7 +271,7 @@ def test_a_section_that_takes_over_another_ones_keys_may_have_them_too(tmp_path)
 
 
 PROGRAMS = {
-    "snakemake": (["-m", "snakemake", "-n", "--configfile"], 1),
+    "snakemake": ([SNAKEMAKE, "-n", "--configfile"], 1),
     "plan_cost": (["scripts/plan_cost.py", "--configfile"], 1),
     "audit": (["scripts/audit.py", "README.md", "--configfile"], 2),
 }
@@ -286,9 +284,7 @@ def test_programs_name_the_file_and_the_mistake(program, text, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     command, code = PROGRAMS[program]
-    done = subprocess.run(
-        [sys.executable, *command, str(path)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = ran(*command, path)
     said = done.stdout + done.stderr
     assert done.returncode == code
     assert "Traceback" not in said

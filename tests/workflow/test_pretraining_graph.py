@@ -2,8 +2,6 @@
 
 import copy as copying
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +9,7 @@ import torch
 from featpoison import store
 from featpoison.records.seal import read_metadata
 from featpoison.results.target_cells import from_csv
-from helpers import ROOT
+from helpers import ran
 from safetensors.torch import load_file
 from tamper import sealed_anew
 from toy import Toy, make_toy
@@ -304,14 +302,7 @@ def test_poisons_are_exported(made, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["poisoned-encoder", "poisoned-encoder-cifar10", "poisoned-encoder-paper"])
 def test_the_configurations_plan(name):
-    command = [
-        sys.executable,
-        "scripts/plan_cost.py",
-        "--configfile",
-        f"workflow/config/{name}.yaml",
-        "--steps",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = ran("scripts/plan_cost.py", "--configfile", f"workflow/config/{name}.yaml", "--steps")
     assert done.returncode == 0, done.stderr
     lines = {line[:40].strip(): line[40:].split() for line in done.stdout.splitlines()}
     assert float(lines["pretrain_encoder"][1]) > 0

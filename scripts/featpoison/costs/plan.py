@@ -15,7 +15,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from featpoison import store
 from featpoison.attacks import choices, emn, pretraining_names
@@ -23,6 +22,7 @@ from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack
 from featpoison.attacks.operations import Sizes, Work, hessian_product, training_pass
 from featpoison.config import Config, EncoderEntry
+from featpoison.costs.counted import Counted
 from featpoison.datasets.sizes import OFFICIAL_SIZES, side_of
 from featpoison.datasets.sources import Dataset
 from featpoison.datasets.sources import load as load_images
@@ -40,9 +40,10 @@ NEWTON_PRODUCTS = 500
 @cache
 def forward_flops(architecture: Architecture, side: int) -> tuple[float, int]:
     """Operations of one image's pass (multiplications and additions), and the number of features."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        features = Encoder(architecture).eval()(torch.empty(1, 3, side, side))
-    return float(counter.get_total_flops()), features.shape[1]
+    encoder = Encoder(architecture).eval()
+    with Counted() as counted, torch.no_grad():
+        features = encoder(torch.empty(1, 3, side, side))
+    return float(counted.operations), features.shape[1]
 
 
 @cache
@@ -54,12 +55,11 @@ def decoder_flops(architecture: Architecture, image: tuple[int, int], channels: 
     """
     network = build(Encoder(architecture).freeze(), "skip", image, channels)
     pixels = torch.empty(1, 3, *image)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with Counted() as both, torch.no_grad():
         network(pixels)
-        both = counter.get_total_flops()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with Counted() as encoder, torch.no_grad():
         network.encoder(pixels)
-    return float(both - counter.get_total_flops())
+    return float(both.operations - encoder.operations)
 
 
 def sizes_of(config: Config, dataset: str, encoder: str) -> Sizes:
