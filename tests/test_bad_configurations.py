@@ -5,9 +5,11 @@ import copy
 import math
 
 import pytest
+import torch
 import yaml
 from featpoison import config
-from featpoison.config import ConfigError
+from featpoison.config import ConfigError, checks, declared
+from featpoison.encoders.encoder import save_weights
 from helpers import ROOT, SNAKEMAKE, ran
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -218,18 +220,48 @@ def test_a_mistake_that_was_made_is_refused_in_words(path, value, message):
 DECODER = {"method": "decoder-inversion"}
 
 
-def test_a_decoder_that_an_encoder_cannot_have_is_refused_when_the_configuration_is_read():
+def with_encoder(**architecture) -> dict:
+    """The demo with the paper's rows and figures on an encoder that resizes its images."""
     entry = {"weights": {"url": "https://example.org/v.pth", "sha256": None}, "format": "moco-v3"}
     values = copy.deepcopy(LOADED["demo"])
-    values["encoders"]["vit"] = entry | {"architecture": {"name": "vit-base-16", "side": 224}}
-    values["scenarios"]["vit"] = {"dataset": "cifar10-5k", "encoder": "vit"}
-    values["tables"] = {"table1": {"scenario": "vit", "budgets": [0.03], "rows": [ROW, DECODER]}}
-    assert mistakes(values) == [
-        "mine.yaml: tables.table1.rows.1: decoder-inversion needs a decoder, which vit (vit-base-16) cannot "
-        "have, expected one of cifar-resnet18, resnet50, clip-resnet50"
-    ]
-    values["encoders"]["vit"] = entry | {"architecture": {"name": "resnet50", "side": 224}}
+    values["encoders"]["new"] = entry | {"architecture": architecture}
+    values["scenarios"]["new"] = {"dataset": "cifar10-5k", "encoder": "new"}
+    values["tables"] = {"table1": {"scenario": "new", "budgets": [0.03], "rows": [ROW, DECODER]}}
+    values["figures"] |= {"scenario": "new", "growth": None}
+    return values
+
+
+def test_a_decoder_that_an_encoder_cannot_have_is_refused_when_the_configuration_is_read():
+    values = with_encoder(name="vit-base-16", side=224)
+    cannot = (
+        "needs a decoder, which new (vit-base-16) cannot have, expected one of cifar-resnet18, resnet50, "
+        "clip-resnet50"
+    )
+    assert mistakes(values) == [f"mine.yaml: tables.table1.rows.1: decoder-inversion {cannot}"]
+    values["tables"]["table1"]["rows"] = [ROW]
+    assert mistakes(values) == [f"mine.yaml: figures.reconstructions: Figure 4 {cannot}"]
+    values["figures"]["reconstructions"] = False
     assert mistakes(values) == []
+    assert mistakes(values | {"figures": None}) == []
+    assert mistakes(with_encoder(name="resnet50", side=224)) == []
+
+
+def test_a_file_of_this_project_says_itself_whether_it_can_have_a_decoder(tmp_path, monkeypatch):
+    values = with_encoder(name="resnet50", side=224)
+    path = tmp_path / "file.safetensors"
+    monkeypatch.setattr(declared, "ROOT", tmp_path)
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    for name in ("data/embedded", "workflow"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(ROOT / name)
+    values["encoders"]["new"] = {"weights": {"path": path.name}}
+    architecture = '{"name": "torchvision:vgg11", "side": 64}'
+    save_weights(path, {"w": torch.zeros(1)}, {"architecture": architecture})
+    assert "(torchvision:vgg11) cannot have" in mistakes(values)[0]
+    save_weights(path, {"w": torch.zeros(1)}, {"layout": "{}"})
+    assert mistakes(values) == [
+        "mine.yaml: file.safetensors: no 'architecture', expected an encoder of this project"
+    ]
 
 
 def test_a_pretraining_in_batches_of_one_is_refused():

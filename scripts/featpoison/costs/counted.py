@@ -1,4 +1,4 @@
-"""Operations of what runs, counted by torch's own formulas for matrix products, convolutions and attention."""
+"""Operations of what runs, counted by torch's formulas for matrix products, convolutions and attention."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -21,7 +21,7 @@ from featpoison.attacks import choices, emn, pretraining_names
 from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack
 from featpoison.attacks.operations import Sizes, Work, hessian_product, training_pass
-from featpoison.config import Config, EncoderEntry
+from featpoison.config import Config
 from featpoison.costs.counted import Counted
 from featpoison.datasets.sizes import OFFICIAL_SIZES, side_of
 from featpoison.datasets.sources import Dataset
@@ -30,8 +30,7 @@ from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.decoder import build
 from featpoison.encoders.encoder import Encoder
 from featpoison.graph.steps import FROZEN_NOISE, Steps
-from featpoison.records.provenance import ROOT, canonical_json
-from featpoison.records.seal import read_metadata
+from featpoison.records.provenance import ROOT
 
 NEWTON_PRODUCTS = 500
 """Hessian-vector products of one converged victim: a round figure above what the demo's clean heads take."""
@@ -94,20 +93,14 @@ def _sizes(name: str, dataset: Dataset) -> tuple[int, int, int, int]:
 
 
 def _architecture(config: Config, encoder: str) -> Architecture:
-    entry: EncoderEntry = config.encoders[encoder]
-    if entry.snapshot:
-        return _architecture(config, entry.snapshot.encoder)
-    if entry.pretraining:
-        return entry.pretraining.simclr.architecture
-    if entry.architecture:
-        return entry.architecture
-    path = entry.weights.path if entry.weights else None
-    if path is None:
+    """Raises ValueError where it is not known before a download."""
+    known = config.architecture_of(encoder)
+    if known is None:
         raise ValueError(
             "the architecture of weights that are not here yet is unknown; expected 'path', or "
             "'architecture' with 'format'"
         )
-    return Architecture.model_validate_json(canonical_json(read_metadata(ROOT / path)["architecture"]))
+    return known
 
 
 @dataclass(frozen=True)
