@@ -14,6 +14,9 @@ if not workflow.overwrite_configfiles:
     configfile: "workflow/config/paper.yaml"
 
 
+report: "workflow/report/findings.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/images.smk"
 include: "workflow/rules/pretraining.smk"

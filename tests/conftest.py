@@ -1,5 +1,7 @@
 """Small real things that tests share."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,15 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sockets(tmp_path_factory, worker_id):
+    """All workers share their warm interpreters, which end a minute after their last program."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "sockets"
+    folder.mkdir(exist_ok=True)
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """What tests share and is no fixture."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,30 @@ from featpoison.records.provenance import Record
 from featpoison.softmax import Head
 
 ROOT = Path(__file__).resolve().parent.parent
+SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
 RECORD = {"program": "scripts/none.py", "code": "0", "inputs": {}, "settings": {}, "environment": {}}
+
+
+THREADS = ("GOTO", "OMP", "OPENBLAS", "MKL", "NUMEXPR")
+"""Libraries that Snakemake tells the number of a job's threads."""
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Variables for a process that a test starts, the same ones for all tests and for the jobs of Snakemake:
+    each kind of environment would need a warm interpreter of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    threads = {f"{library}_NUM_THREADS": "1" for library in THREADS}
+    return kept | threads | {"PATH": path, "FEATPOISON_WARM": "1"} | changes
+
+
+def ran(*arguments: str | Path, folder: Path = ROOT, **changes: str) -> subprocess.CompletedProcess:
+    """What `python PROGRAM ARGUMENTS` does in `folder`, in a fork of a warm interpreter: it saves the seconds
+    that Snakemake and this project's programs take to import torch."""
+    warm = ("-I", "-S", str(folder / "scripts/warm_python.py"))
+    command = [sys.executable, *warm, *map(str, arguments)]
+    variables = environment(**changes)
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
 
 
 def random_problem(

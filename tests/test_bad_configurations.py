@@ -3,14 +3,14 @@ that begins with the file's name and names the key; nothing else is raised, and 
 
 import copy
 import math
-import subprocess
-import sys
 
 import pytest
+import torch
 import yaml
 from featpoison import config
-from featpoison.config import ConfigError
-from helpers import ROOT
+from featpoison.config import ConfigError, checks, declared
+from featpoison.encoders.encoder import save_weights
+from helpers import ROOT, SNAKEMAKE, ran
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -220,18 +220,48 @@ def test_a_mistake_that_was_made_is_refused_in_words(path, value, message):
 DECODER = {"method": "decoder-inversion"}
 
 
-def test_a_decoder_that_an_encoder_cannot_have_is_refused_when_the_configuration_is_read():
+def with_encoder(**architecture) -> dict:
+    """The demo with the paper's rows and figures on an encoder that resizes its images."""
     entry = {"weights": {"url": "https://example.org/v.pth", "sha256": None}, "format": "moco-v3"}
     values = copy.deepcopy(LOADED["demo"])
-    values["encoders"]["vit"] = entry | {"architecture": {"name": "vit-base-16", "side": 224}}
-    values["scenarios"]["vit"] = {"dataset": "cifar10-5k", "encoder": "vit"}
-    values["tables"] = {"table1": {"scenario": "vit", "budgets": [0.03], "rows": [ROW, DECODER]}}
-    assert mistakes(values) == [
-        "mine.yaml: tables.table1.rows.1: decoder-inversion needs a decoder, which vit (vit-base-16) cannot "
-        "have, expected one of cifar-resnet18, resnet50, clip-resnet50"
-    ]
-    values["encoders"]["vit"] = entry | {"architecture": {"name": "resnet50", "side": 224}}
+    values["encoders"]["new"] = entry | {"architecture": architecture}
+    values["scenarios"]["new"] = {"dataset": "cifar10-5k", "encoder": "new"}
+    values["tables"] = {"table1": {"scenario": "new", "budgets": [0.03], "rows": [ROW, DECODER]}}
+    values["figures"] |= {"scenario": "new", "growth": None}
+    return values
+
+
+def test_a_decoder_that_an_encoder_cannot_have_is_refused_when_the_configuration_is_read():
+    values = with_encoder(name="vit-base-16", side=224)
+    cannot = (
+        "needs a decoder, which new (vit-base-16) cannot have, expected one of cifar-resnet18, resnet50, "
+        "clip-resnet50"
+    )
+    assert mistakes(values) == [f"mine.yaml: tables.table1.rows.1: decoder-inversion {cannot}"]
+    values["tables"]["table1"]["rows"] = [ROW]
+    assert mistakes(values) == [f"mine.yaml: figures.reconstructions: Figure 4 {cannot}"]
+    values["figures"]["reconstructions"] = False
     assert mistakes(values) == []
+    assert mistakes(values | {"figures": None}) == []
+    assert mistakes(with_encoder(name="resnet50", side=224)) == []
+
+
+def test_a_file_of_this_project_says_itself_whether_it_can_have_a_decoder(tmp_path, monkeypatch):
+    values = with_encoder(name="resnet50", side=224)
+    path = tmp_path / "file.safetensors"
+    monkeypatch.setattr(declared, "ROOT", tmp_path)
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    for name in ("data/embedded", "workflow"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(ROOT / name)
+    values["encoders"]["new"] = {"weights": {"path": path.name}}
+    architecture = '{"name": "torchvision:vgg11", "side": 64}'
+    save_weights(path, {"w": torch.zeros(1)}, {"architecture": architecture})
+    assert "(torchvision:vgg11) cannot have" in mistakes(values)[0]
+    save_weights(path, {"w": torch.zeros(1)}, {"layout": "{}"})
+    assert mistakes(values) == [
+        "mine.yaml: file.safetensors: no 'architecture', expected an encoder of this project"
+    ]
 
 
 def test_a_pretraining_in_batches_of_one_is_refused():
@@ -273,7 +303,7 @@ def test_a_section_that_takes_over_another_ones_keys_may_have_them_too(tmp_path)
 
 
 PROGRAMS = {
-    "snakemake": (["-m", "snakemake", "-n", "--configfile"], 1),
+    "snakemake": ([SNAKEMAKE, "-n", "--configfile"], 1),
     "plan_cost": (["scripts/plan_cost.py", "--configfile"], 1),
     "audit": (["scripts/audit.py", "README.md", "--configfile"], 2),
 }
@@ -286,9 +316,7 @@ def test_programs_name_the_file_and_the_mistake(program, text, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     command, code = PROGRAMS[program]
-    done = subprocess.run(
-        [sys.executable, *command, str(path)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = ran(*command, path)
     said = done.stdout + done.stderr
     assert done.returncode == code
     assert "Traceback" not in said

@@ -1,12 +1,10 @@
 import copy
-import subprocess
-import sys
 
 import pytest
 import yaml
 from featpoison import config
 from featpoison.config import ConfigError
-from helpers import ROOT
+from helpers import ROOT, SNAKEMAKE, ran
 
 CONFIGS = [path for path in sorted((ROOT / "workflow/config").glob("*.yaml")) if path.stem != "my"]
 """Without the template, whose files are its user's."""
@@ -486,8 +484,7 @@ def test_the_papers_checkpoints(demo):
 def test_workflow_stops_before_any_job(demo, tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text(yaml.safe_dump(put(demo, "tables.table1.budgets", [0])))
-    command = [sys.executable, "-m", "snakemake", "-n", "--configfile", str(path), "--nolock"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = ran(SNAKEMAKE, "-n", "--configfile", path, "--nolock")
     assert done.returncode != 0
     assert "tables.table1.budgets.0" in done.stdout + done.stderr
     assert "found 0" in done.stdout + done.stderr
@@ -497,8 +494,7 @@ def test_a_configuration_is_never_completed_from_another(demo, tmp_path):
     del demo["output"]
     path = tmp_path / "without.yaml"
     path.write_text(yaml.safe_dump(demo))
-    command = [sys.executable, "-m", "snakemake", "-n", "--configfile", str(path), "--nolock"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = ran(SNAKEMAKE, "-n", "--configfile", path, "--nolock")
     assert done.returncode != 0
     assert "output: Field required" in done.stdout + done.stderr
 

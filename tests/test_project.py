@@ -11,7 +11,7 @@ import pytest
 import yaml
 from featpoison.config import load
 from featpoison.records import provenance
-from helpers import ROOT
+from helpers import ROOT, ran
 
 PROGRAMS = sorted((ROOT / "scripts").glob("*.py"))
 
@@ -99,41 +99,21 @@ def test_the_workflows_python_stands_in_the_library():
 @pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.name)
 def test_every_program_has_help(program):
-    done = subprocess.run(
-        [sys.executable, str(program), "--help"], capture_output=True, text=True, check=False
-    )
+    done = ran(program, "--help")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout) > 150
 
 
 def test_a_missing_input_is_named_before_work_starts():
-    command = [
-        sys.executable,
-        str(ROOT / "scripts/plot_poisons.py"),
-        "--images",
-        "absent.h5",
-        "--poisons",
-        "p.h5",
-        "--",
-        "out.png",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = ran("scripts/plot_poisons.py", "--images", "absent.h5", "--poisons", "p.h5", "--", "out.png")
     assert done.returncode == 2
     assert "--images: absent.h5 does not exist" in done.stderr
 
 
 def test_wrong_settings_name_the_key(tmp_path):
     (tmp_path / "f.h5").touch()
-    command = [
-        sys.executable,
-        str(ROOT / "scripts/train_heads.py"),
-        "--features",
-        str(tmp_path / "f.h5"),
-        "--settings",
-        '{"sedes": [1]}',
-        "out.h5",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = ("--features", tmp_path / "f.h5", "--settings", '{"sedes": [1]}')
+    done = ran("scripts/train_heads.py", *options, "out.h5")
     assert done.returncode != 0
     assert "sedes" in done.stderr
     assert "Extra inputs are not permitted" in done.stderr
@@ -144,15 +124,10 @@ def test_an_encoder_of_other_bytes_is_refused_under_any_name(tmp_path):
     source = json.dumps(
         {"url": "http://127.0.0.1/e.safetensors", "sha256": "0" * 64, "mirror_names": ["other.safetensors"]}
     )
-    command = [
-        sys.executable,
-        str(ROOT / "scripts/import_encoder.py"),
-        "--settings",
-        source,
-        str(tmp_path / "out.safetensors"),
-    ]
+    made = tmp_path / "out.safetensors"
+    command = [sys.executable, ROOT / "scripts/import_encoder.py", "--settings", source, made]
     environment = os.environ | {"FEATPOISON_MIRROR": str(tmp_path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode != 0
     assert "expected " + "0" * 64 in done.stderr
-    assert not (tmp_path / "out.safetensors").exists()
+    assert not made.exists()

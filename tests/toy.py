@@ -1,7 +1,6 @@
 """A copy of this repository with a toy configuration: the real graph on sixty random images."""
 
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ import yaml
 from featpoison.datasets.cifar import to_records
 from featpoison.encoders.encoder import Architecture, Encoder, save_encoder
 from featpoison.records.provenance import sha256_file
-from helpers import RECORD, ROOT
+from helpers import RECORD, ROOT, SNAKEMAKE, environment, ran
 
 PARTS = ("Snakefile", "environment.yml", "workflow", "scripts", "data/published")
 MATCHING = "feature-matching_free_beta0.25_gradpc-feature"
@@ -34,31 +33,30 @@ TABLE_ROWS = [
 
 
 class Toy:
-    """The copy: `run` Snakemake in it, `planned` jobs of a dry run. Its programs run in forks of a warm
-    interpreter, or under plain Python."""
+    """The copy: `run` Snakemake in it, `planned` jobs of a dry run. Snakemake itself and all programs run in
+    forks of a warm interpreter, or under plain Python."""
 
     def __init__(self, folder: Path, plain: bool = False) -> None:
         self.folder, self.plain = folder, plain
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        return self.python("-m", "snakemake", "--configfile", "toy.yaml", *PROFILE, *arguments)
+        return self.python(SNAKEMAKE, "--configfile", "toy.yaml", *PROFILE, *arguments)
 
     def python(self, *arguments: str) -> subprocess.CompletedProcess:
-        """This interpreter in the copy."""
-        command, environment = [sys.executable, *arguments], self.environment()
+        """A program in the copy."""
+        if not self.plain:
+            return ran(*arguments, folder=self.folder)
+        command = [sys.executable, *arguments]
         return subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, env=environment, check=False
+            command, cwd=self.folder, capture_output=True, text=True, env=self.environment(), check=False
         )
 
     def audit(self, *arguments: str) -> subprocess.CompletedProcess:
         return self.python("scripts/audit.py", *arguments)
 
     def environment(self) -> dict[str, str]:
-        """Jobs find this interpreter first. Variables that each test has its own of are left out, or each
-        would need its own warm interpreter."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return kept | {"PATH": path, "FEATPOISON_WARM": "0" if self.plain else "1"}
+        """Jobs find this interpreter first."""
+        return environment(FEATPOISON_WARM="0" if self.plain else "1")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         done = self.snakemake("--cores", "2", *arguments)

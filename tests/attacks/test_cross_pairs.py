@@ -10,12 +10,16 @@ COUNT = 200_000
 STANDARD_ERRORS = 4.5  # of 180 comparisons all hold in 99.9 % of all seeds
 
 
-def mostly(size, settings, stacked, share, generator):
-    """Whether each random crop shows mostly the first half, and mostly the second, (COUNT,) each."""
+def of_first_half(size, settings, stacked, generator):
+    """How much of each of COUNT random crops lies in the first half."""
     top, left, height, width = draw_crops(COUNT, size, settings, generator)
     start, length = (top, height) if stacked else (left, width)
     start, length = start.double(), length.double()
-    first = ((start + length).clamp(max=0.5) - start).clamp(min=0) / length
+    return ((start + length).clamp(max=0.5) - start).clamp(min=0) / length
+
+
+def mostly(first, share):
+    """Whether crops show mostly the first half, and mostly the second."""
     tiny = 1e-6  # shares of sides are float32
     return first >= share - tiny, 1 - first >= share - tiny
 
@@ -32,8 +36,9 @@ CROPS = [
 @pytest.mark.parametrize("settings", CROPS, ids=lambda one: f"{one.crop_scale}")
 @pytest.mark.parametrize(("size", "stacked"), GEOMETRIES)
 def test_probabilities_are_those_of_crops_that_are_drawn(size, stacked, settings, generator):
+    crops = [of_first_half(size, settings, stacked, generator) for _ in range(2)]
     for share in (0.51, 0.75, 1.0):
-        one, other = (mostly(size, settings, stacked, share, generator) for _ in range(2))
+        one, other = (mostly(first, share) for first in crops)
         cross = (one[0] & other[1]) | (one[1] & other[0])
         derived = (
             *half_probabilities(size, settings, stacked=stacked, share=share),

@@ -64,6 +64,7 @@ def test_attacks_that_share_a_section_share_its_settings():
         assert classes.setdefault(attack.key, attack.settings) is attack.settings, attack.name
         assert attack.key.isidentifier()
     shared = {"gradpc": 3, "target_search": 2, "feature_matching": 3, "emn": 3, "mislabelled": 3}
+    shared |= {"exact_feature": 2}
     for section in classes:
         users = [name for name, attack in ALL.items() if attack.key == section]
         assert len(users) == shared.get(section, 1), section
@@ -149,7 +150,8 @@ def test_what_makes_what():
     )
     assert names.making("target") == heads
     assert {name for name in heads if names.load(name).by_budget} == set(heads[3:])
-    assert names.making("features") == ("gc-feature", "exact-feature", "pushed-feature")
+    exact = ("exact-feature", "exact-cosine", "exact-spectral")
+    assert names.making("features") == ("gc-feature", *exact, "pushed-feature")
     assert names.making("noise") == ("emn-original", "emn-end-to-end", "emn-input")
     sorts = [names.making(one) for one in get_args(Makes)]
     assert sorted(sum(sorts, ())) == sorted(names.NAMES)

@@ -21,6 +21,7 @@ FEW = {
     "gradpc": {"eps_w": 2.0},
     "gc_feature": {"iterations": 40, "step_size": 1.0},
     "exact_feature": {"epochs": 3, "step_size": 5.0},
+    "exact_spectral": {"epochs": 3, "step_size": 5.0},
     "feature_matching": {"steps": 12, "batch_size": 3, "precision": "float32"},
     "target_search": {},
     "reachable_bounded": {"iterations": 10, "steps_per_octave": 1},

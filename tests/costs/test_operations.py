@@ -9,6 +9,7 @@ from featpoison.attacks import emn, names
 from featpoison.attacks.operations import Sizes, canceling_step, hessian_product
 from featpoison.config import load
 from featpoison.costs import plan
+from featpoison.costs.counted import Counted
 from featpoison.costs.plan import PlannedJob
 from featpoison.downstream.networks import SGD, Training, start_network
 from featpoison.encoders.architecture import Architecture
@@ -21,8 +22,7 @@ from featpoison.pretraining.simclr import _network, nt_xent
 from featpoison.solvers.objective import Objective
 from featpoison.solvers.training_sets import TrainingSets
 from helpers import ROOT
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import FlopCounterMode
 
 META = torch.device("meta")
 PAPER = load(ROOT / "workflow/config/paper.yaml")
@@ -40,22 +40,10 @@ def sizes(name: str = "cifar-resnet18", train: int = N) -> Sizes:
     return Sizes(train, 0, side, C, features, forward)
 
 
-class Counter(TorchDispatchMode):
-    """As FlopCounterMode, whose hooks on modules allow no gradient of a leaf."""
-
-    total = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        found = func(*args, **(kwargs or {}))
-        if count := flop_registry.get(func.overloadpacket):
-            self.total += count(*args, **(kwargs or {}), out_val=found)
-        return found
-
-
 def counted(work, *arguments) -> float:
-    with Counter() as counter:
+    with Counted() as found:
         work(*arguments)
-    return float(counter.total)
+    return float(found.operations)
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +66,14 @@ def own() -> Encoder:
 
 def pixels(side: int = 32, count: int = n) -> torch.Tensor:
     return torch.empty(count, 3, side, side, device=META)
+
+
+def test_it_counts_what_torch_counts(frozen):
+    encoder = frozen[1]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        encoder(pixels())
+    with torch.no_grad():
+        assert counted(encoder, pixels()) == counter.get_total_flops() > 0
 
 
 def test_a_step_of_matching(frozen):

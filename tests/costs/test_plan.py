@@ -1,9 +1,6 @@
 """The plan's costs against a count of our own, and against what has to scale with what."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -15,7 +12,7 @@ from featpoison.costs import plan, rates
 from featpoison.costs.plan import PlannedJob
 from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.encoder import Encoder
-from helpers import ROOT
+from helpers import ROOT, ran
 from torch import nn
 
 DEMO, PAPER = (load(ROOT / f"workflow/config/{name}.yaml") for name in ("demo", "paper"))
@@ -293,15 +290,8 @@ def test_work_adds_up_by_rule_and_attack():
 
 
 def planned(*targets, config="demo", **environment):
-    command = [sys.executable, "scripts/plan_cost.py", "--configfile", f"workflow/config/{config}.yaml"]
-    return subprocess.run(
-        [*command, *targets],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ("scripts/plan_cost.py", "--configfile", f"workflow/config/{config}.yaml")
+    return ran(*command, *targets, **environment)
 
 
 @pytest.mark.slow

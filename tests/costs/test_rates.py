@@ -8,7 +8,7 @@ from featpoison.attacks.operations import Work
 from featpoison.config import load
 from featpoison.costs import plan, rates
 from helpers import ROOT
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 DEMO = load(ROOT / "workflow/config/demo.yaml")
@@ -21,6 +21,7 @@ def test_core_hours_are_what_the_rate_says(monkeypatch):
     assert found == pytest.approx((5 * (0.5 + 3.0) + 10e9 / 2e9) / 3600)
 
 
+@settings(max_examples=10)  # of each of the rates
 @given(jobs=st.integers(1, 1000), flops=COUNTS, double=COUNTS, more=COUNTS)
 @pytest.mark.parametrize("name", rates.RATES)
 def test_more_work_and_colder_starts_never_cost_less(name, jobs, flops, double, more):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from featpoison.downstream import metrics
 from featpoison.downstream.metrics import magnitude_ratio, pixel_ratio, psnr, structural_similarity
 
 
@@ -56,3 +57,19 @@ def test_ssim_is_the_formula_window_by_window(generator):
     assert structural_similarity(images, base) == pytest.approx(expected, abs=1e-6)
     assert expected < 0.98
     assert structural_similarity(base, base) == pytest.approx(1)
+
+
+def test_images_are_compared_in_parts_and_equal_ones_are_like_themselves(generator, monkeypatch):
+    base = torch.rand(7, 3, 12, 12, generator=generator)
+    images = (base + 0.1 * torch.randn(base.shape, generator=generator)).clamp(0, 1)
+    images[[1, 4]] = base[[1, 4]]
+    whole = psnr(images, base), structural_similarity(images, base)
+    each = [
+        (psnr(x[None], y[None]), structural_similarity(x[None], y[None]))
+        for x, y in zip(images, base, strict=True)
+    ]
+    assert [alike for _, alike in each].count(1.0) == 2
+    monkeypatch.setattr(metrics, "AT_ONCE", 3)
+    parts = psnr(images, base), structural_similarity(images, base)
+    assert parts == pytest.approx(whole, rel=1e-14)
+    assert parts == pytest.approx(np.mean(each, axis=0), rel=1e-12)

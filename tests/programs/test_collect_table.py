@@ -2,8 +2,6 @@
 
 import csv
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ from featpoison import store
 from featpoison.render.layout import lines_of
 from featpoison.results.cells import Cell, from_csv
 from featpoison.results.rows import Row
-from helpers import RECORD, ROOT
+from helpers import RECORD, ran
 from oracles.worlds import (
     AS_CLAIMED,
     GC,
@@ -26,15 +24,11 @@ from oracles.worlds import (
 )
 
 
-def ran(program: str, *arguments: str | Path) -> None:
-    command = [sys.executable, str(ROOT / f"scripts/{program}"), "--published", str(PUBLISHED)]
-    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
 def collected(world: World, table: str = "table1") -> list[Cell]:
     path = world.folder / f"{table}.csv"
-    ran("collect_table.py", "--number", table, "--results", world.json, path)
+    options = ("--published", PUBLISHED, "--number", table, "--results", world.json)
+    done = ran("scripts/collect_table.py", *options, path)
+    assert done.returncode == 0, done.stderr
     return from_csv(path.read_text())
 
 
@@ -69,7 +63,9 @@ def test_a_drop_has_the_same_interval_in_a_table_and_on_the_page_of_claims(tmp_p
     assert all(cell.drop_low < cell.drop < cell.drop_high for cell in cells)
     texts = {text for cell in cells for text in lines_of([cell])[0].cells[0] if "[" in text}
     assert len(texts) > len(cells) / 2
-    ran("judge_claims.py", "--results", world.json, tmp_path / "claims.md")
+    options = ("--published", PUBLISHED, "--results", world.json)
+    done = ran("scripts/judge_claims.py", *options, tmp_path / "claims.md")
+    assert done.returncode == 0, done.stderr
     number = r"-?[\d.]+ \[-?[\d.]+, -?[\d.]+\]"
     found = re.findall(rf"drops ({number}) and ({number})", (tmp_path / "claims.md").read_text())
     assert len(found) == 2 * 9  # both victims; PatchCamelyon is not there

@@ -1,8 +1,6 @@
 """The program that runs a defence and trains victims behind it, and the table of its results."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from featpoison.results.defence_cells import DefenceCell, DefenceRow, cells_of
 from featpoison.results.rows import Request, Row
 from featpoison.results.samples import SampleError, Scenario, ScenarioFiles
 from featpoison.solvers.training_sets import TrainingSets
-from helpers import RECORD, ROOT
+from helpers import RECORD, ROOT, ran
 
 VICTIMS = Victims(sgd100=SGD100(epochs=5, batch_size=32, tail=1), seeds=(0, 1))
 GIVEN = ["--victims", VICTIMS.model_dump_json()]
@@ -51,13 +49,13 @@ def place(tmp_path_factory):
 
 
 def evaluate(place, name, output, *arguments, poisoned=True):
-    command = [sys.executable, str(ROOT / "scripts/evaluate_defence.py"), "--defence", name, *GIVEN]
+    command = [ROOT / "scripts/evaluate_defence.py", "--defence", name, *GIVEN]
     command += ["--features", str(place / "features.h5"), *map(str, arguments)]
     if poisoned:
         command += ["--poisons", *(str(place / f"poisons{seed}.h5") for seed in (0, 1))]
         command += ["--poison-seeds", "0", "1", "--seconds", str(place / f"{output}.json")]
     command += ["--", str(place / f"{output}.h5")]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return ran(*command)
 
 
 @pytest.fixture(scope="module")

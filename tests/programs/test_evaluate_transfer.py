@@ -1,6 +1,7 @@
 """Victims on another encoder than the attacked one, from the command line."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from featpoison import store
 from featpoison.common.pixels import rounded_to_8bit
 from featpoison.downstream.task import read_task
-from featpoison.encoders.encoder import load_encoder
+from featpoison.encoders.architecture import Architecture
+from featpoison.encoders.encoder import Encoder, load_encoder, save_encoder
 from featpoison.encoders.features import extract
 from featpoison.heads import train
 from featpoison.solvers.newton import Converged
@@ -61,3 +63,45 @@ def test_each_file_has_a_seed(evaluate, capsys):
     with pytest.raises(SystemExit):
         evaluate(seeds=(0, 1))
     assert "--poison-seeds: 2 seeds, expected one for each of 1 files" in capsys.readouterr().err
+
+
+LIBRARIES = ["timm:resnet10t", pytest.param("torchvision:resnet18", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request, files, tmp_path) -> dict[str, Path]:
+    """The files of an encoder of a library, which sees images at another size and has other features; no
+    weights are fetched."""
+    torch.manual_seed(0)
+    encoder = Encoder(Architecture(name=request.param, side=40)).train()
+    known = store.read(files["images"])
+    pixels = {name: torch.from_numpy(known[f"{name}_images"]) for name in ("train", "test")}
+    for _ in range(3):  # BatchNorms get statistics of these images
+        encoder(pixels["train"] / 255)
+    save_encoder(tmp_path / "library.safetensors", encoder.freeze(), RECORD)
+    cache = {name: extract(part.numpy(), encoder).numpy() for name, part in pixels.items()}
+    cache |= {f"{name}_labels": known[f"{name}_labels"] for name in pixels}
+    store.write(tmp_path / "library.h5", cache, RECORD, classes=["a", "b", "c"])
+    own = {"encoder": tmp_path / "library.safetensors", "features": tmp_path / "library.h5"}
+    return {"images": files["images"]} | own
+
+
+def test_images_travel_from_and_to_an_encoder_of_a_library(library, files, execute, tmp_path):
+    """Each is attacked through its own gradients, and each is the victim's of the other's images."""
+    settings = {"epochs": 4, "valid_step_size": 0.02, "batch_size": 8, "precision": "float32"}
+    options = ["--attack", "exact-input", "--choice", json.dumps({"method": "exact-input", "set": "valid"})]
+    options += ["--settings", json.dumps(settings), "--victim", json.dumps(VICTIMS["converged"])]
+    options += ["--budget", 0.2, "--seed", 0]
+    for attacked, onto in ((library, files), (files, library)):
+        made, found = tmp_path / "poisons.h5", tmp_path / "found.h5"
+        own = [text for need in ("images", "encoder", "features") for text in (f"--{need}", attacked[need])]
+        execute("poison_images", *options, *own, "--", made)
+        facts = store.read_attributes(made)
+        assert facts["last_value"] < facts["first_value"]
+        seen = ["--features", onto["features"], "--encoder", onto["encoder"], "--poisons", made]
+        seen += ["--poison-seeds", 0, "--settings", json.dumps(VICTIMS)]
+        execute("evaluate_transfer", *seen, "--", found)
+        result, task = store.read(found), read_task(onto["features"])
+        assert result["quantized_converged_omega"].shape == (1, 3, task.train.shape[1] + 1)
+        assert 0 <= result["quantized_converged_accuracy"][0] <= 1
+        assert np.isfinite(result["feature_magnitude_ratio"]).all()

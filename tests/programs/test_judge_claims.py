@@ -1,23 +1,21 @@
 """The page of claims, from the command line."""
 
 import json
-import subprocess
-import sys
 
 from featpoison.papers import lu2024
 from featpoison.papers.lu2024_claims import CLAIMS
 from featpoison.render.claims_page import page
 from featpoison.results.judging import judge
-from helpers import ROOT
+from helpers import ran
 from oracles.worlds import AS_CLAIMED, PUBLISHED, TAU, World
 
 
 def test_the_program_writes_the_page_that_the_library_makes(tmp_path):
     """Another process, the same bytes."""
     world = World(tmp_path).add("fine-tuning", AS_CLAIMED)
-    command = [sys.executable, str(ROOT / "scripts/judge_claims.py"), "--results", world.json]
+    command = ["scripts/judge_claims.py", "--results", world.json]
     command += ["--published", str(PUBLISHED), str(tmp_path / "claims.md")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = ran(*command)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "claims.md").read_text()
     samples, published = world.samples, lu2024.drops(PUBLISHED)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from featpoison.render.defence_table import HEADS, attack_text, lines_of, notes_of, table_of
+from featpoison.render.defence_table import HEADS, attack_text, lines_of, notes_of, table_of, worst_of
 from featpoison.render.plain_table import draw, to_latex
 from featpoison.render.style import save
 from featpoison.results.defence_cells import DefenceCell
@@ -78,11 +78,30 @@ def test_what_does_not_exist_is_a_dash():
     assert line[3] == "62.4"
 
 
+def attacked(source, sgd100, converged, **changes):
+    """The two cells of a row with these drops; its attack is named as its file."""
+    first, second = row(source=source, attack=source, set=None, cap=None, target=None, **changes)
+    return [replace(first, drop=sgd100), replace(second, drop=converged)]
+
+
+def test_the_worst_of_a_defence_are_the_attacks_that_leave_either_victim_most():
+    sever, jpeg = {"title": "Sever"}, {"title": "JPEG", "defence": "jpeg"}
+    cells = attacked("a", 5.0, 1.0, **sever) + attacked("b", 2.0, 4.0, **sever)
+    cells += attacked("c", 3.0, 3.0, **sever) + attacked("d", 7.0, 9.0, **sever, eps_d=0.03)
+    cells += attacked("e", -1.0, 4.5, **jpeg) + attacked("f", -2.0, 4.0, **jpeg)
+    cells += attacked("g", 8.0, 0.0, defence="median-of-means", title="median")[:1]
+    found = [line[:3] for line in worst_of(cells)]
+    later = [("e", "JPEG", "0.1"), ("a", "Sever", "0.1"), ("b", "Sever", "0.1"), ("g", "median", "0.1")]
+    assert found == [("d", "Sever", "0.03"), *later]
+    assert set(worst_of(cells)) <= set(lines_of(cells))
+
+
 def test_latex_and_picture_hold_every_line(tmp_path):
-    table = table_of(row() + row(source="b.h5", title="random filter"))
+    table = table_of(row() + row(source="b.h5", title="random filter", defence="random-filter"))
     text = to_latex(table, ["a.csv sha256 0"])
-    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
-    assert [line.count(" & ") for line in body] == [len(HEADS) - 1] * 3
+    _, every, worst = text.split(r"\bottomrule")[0].split(r"\midrule")
+    for body, count in ((every, 3), (worst, 2)):
+        assert [line.count(" & ") for line in body.strip().splitlines()] == [len(HEADS) - 1] * count
     assert "2x1 (converged), 2x2 (sgd100)" in " ".join(notes_of(row()))
     for name in ("a", "b"):
         save(draw(table), tmp_path / f"{name}.png")

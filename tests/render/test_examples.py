@@ -1,13 +1,10 @@
 """Figure 10: the first images of each class."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from featpoison import store
 from featpoison.render import examples
-from helpers import RECORD, ROOT
+from helpers import RECORD, ROOT, ran
 from oracles.pictures import of_picture, poisons
 
 
@@ -33,9 +30,9 @@ def test_figure_10_shows_the_first_images_of_each_class(pictures):
 
 def test_the_program_of_figure_10_writes_every_form(pictures, tmp_path):
     outputs = [tmp_path / "figure10.pdf", tmp_path / "figure10.png"]
-    command = [sys.executable, str(ROOT / "scripts/plot_examples.py"), "--images", str(pictures[0])]
+    command = [str(ROOT / "scripts/plot_examples.py"), "--images", str(pictures[0])]
     command += ["--count", "4", *map(str, outputs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = ran(*command)
     assert done.returncode == 0, done.stderr
     for output in outputs:
         assert output.stat().st_size > 1000

@@ -1,15 +1,13 @@
 """Poison images as files: what they hold, and which folders they may fill."""
 
 import csv
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from featpoison import store
 from featpoison.audit.lineage import read_record
 from featpoison.render.export import ExportedImages, ExportError, export
-from helpers import RECORD, ROOT
+from helpers import RECORD, ROOT, ran
 from PIL import Image
 from safetensors.numpy import load_file
 from torchvision.datasets import ImageFolder
@@ -131,17 +129,13 @@ def test_the_program_exports_a_poison_file(poisons, tmp_path):
         tmp_path / "i.h5", {"train_images": np.zeros((1, 3, 8, 8), np.uint8)}, RECORD, classes=list(CLASSES)
     )
     command = [
-        sys.executable,
         str(ROOT / "scripts/export_poisons.py"),
         "--poisons",
         str(tmp_path / "p.h5"),
         "--images",
         str(tmp_path / "i.h5"),
     ]
-    first, second = (
-        subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=False)
-        for _ in range(2)
-    )
+    first, second = (ran(*command, tmp_path / "out") for _ in range(2))
     assert first.returncode == 0, first.stderr
     assert "9 poisons" in first.stderr
     assert len(ImageFolder(str(tmp_path / "out"), allow_empty=True)) == 9

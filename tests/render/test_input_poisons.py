@@ -1,12 +1,9 @@
 """Figure 2: its note and its rows, from the library and from the command line."""
 
-import subprocess
-import sys
-
 import numpy as np
 from featpoison import store
 from featpoison.render import input_poisons
-from helpers import RECORD, ROOT
+from helpers import RECORD, ROOT, ran
 from oracles.pictures import OF_ONE_ATTACK, of_picture, poisons
 from oracles.worlds import VICTIM_SEEDS, World, victims
 
@@ -38,12 +35,12 @@ def test_the_program_of_figure_2_reads_poisons_of_an_input_space_attack(tmp_path
     store.write(tmp_path / "images.h5", {"train_images": (255 * base).astype(np.uint8)}, RECORD)
     store.write(tmp_path / "poisons.h5", {"images": images, "base": np.arange(12)}, RECORD, eps_d=0.2)
     store.write(tmp_path / "victims.h5", poisoned | facts, RECORD, tau=1.0)
-    command = [sys.executable, str(ROOT / "scripts/plot_input_poisons.py")]
+    command = [str(ROOT / "scripts/plot_input_poisons.py")]
     for name in ("images", "poisons", "features", "clean", "victims"):
         command += [f"--{name}", str(tmp_path / f"{name}.h5")]
     command += [str(tmp_path / "figure2.pdf")]
     command.append(str(tmp_path / "figure2.png"))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = ran(*command)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "figure2.pdf").stat().st_size > 3000
     assert of_picture(tmp_path / "figure2.png") > 0.05

@@ -1,20 +1,8 @@
 """One finished toy run for all files of this folder, and for all workers."""
 
-import os
-import shutil
-
 import pytest
 from filelock import FileLock
 from toy import Toy, make_toy
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _sockets(tmp_path_factory):
-    """Warm interpreters end with the tests, as their sockets are in a folder of this session."""
-    folder = tmp_path_factory.mktemp("sockets")
-    os.environ["XDG_RUNTIME_DIR"] = str(folder)
-    yield
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,12 @@
 """The graph itself, on a copy of the repository: what runs, what reruns after an edit, what a clone with
 results does."""
 
-import base64
 import json
-import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import SNAKEMAKE, ran
 from toy import POISON, RESULT, Toy, make_toy
 
 MADE = (*(f"figure{number}" for number in (1, 2, 3, 4, 5, 6, 7, 9)), "reach")
@@ -254,16 +250,8 @@ def test_a_new_seed_runs_only_itself(copy):
 @pytest.mark.slow
 def test_paper_and_demo_never_share_a_product():
     def outputs(config):
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--configfile",
-            f"workflow/config/{config}.yaml",
-            "--nolock",
-            "--summary",
-        ]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        done = ran(SNAKEMAKE, "--configfile", f"workflow/config/{config}.yaml", "--nolock", "--summary")
+        assert done.returncode == 0, done.stderr
         return {line.split("\t")[0] for line in done.stdout.splitlines()[1:]}
 
     paper, demo = outputs("paper"), outputs("demo")
@@ -274,18 +262,7 @@ def test_paper_and_demo_never_share_a_product():
 
 def test_the_paper_scenario_is_planned():
     targets = ["figures/table1.tex", "figures/table4.tex", "figures/figure8.pdf"]
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        *targets,
-        "--dry-run",
-        "--nolock",
-        "--forceall",
-        "--quiet",
-        "reason",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = ran(SNAKEMAKE, *targets, "--dry-run", "--nolock", "--forceall", "--quiet", "reason")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "pretrain_encoder" in done.stdout + done.stderr
 
@@ -326,65 +303,3 @@ def test_a_failure_names_its_log_and_keeps_what_was_made(copy):
     assert "logs/train_heads/toy/tiny.log" in done.stdout + done.stderr
     assert "largest gradient entry" in done.stdout + done.stderr
     assert (copy.folder / POISON).is_file()
-
-
-# The report
-
-
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-EMBEDDED = re.compile(r'"name": "([^"]+)".*?"data_uri": "data:([a-z/-]+);[^"]*?base64,([^"]*)"', re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def report(finished, tmp_path_factory) -> Path:
-    toy = finished.copied(tmp_path_factory.mktemp("report") / "toy")
-    toy.run("--report", "report.html")
-    return toy.folder / "report.html"
-
-
-@pytest.mark.slow
-def test_the_report_holds_every_table_and_figure_byte_for_byte(finished, report):
-    found = {name: base64.b64decode(content) for name, _, content in EMBEDDED.findall(report.read_text())}
-    output = finished.folder / "figures/toy"
-    shown = [path for path in output.iterdir() if path.suffix in (".png", ".pdf", ".tex", ".md")]
-    assert len(shown) == 2 * len(MADE) + 3 + 1  # figures, the table, the claims
-    assert found == {path.name: path.read_bytes() for path in shown}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine (Debian: chromium)")
-def test_the_report_opens_in_a_browser(report, tmp_path):
-    """Its own page renders without an error on the console, and each of its images decodes."""
-    shown = re.findall(r'"data_uri": "(data:image/png;[^"]*)"', report.read_text())
-    pictures = tmp_path / "pictures.html"
-    pictures.write_text(
-        "<title>waiting</title>"
-        + "".join(f'<img src="{uri}">' for uri in shown)
-        + "<script>onload = () => document.title = [...document.images]"
-        ".filter(image => image.complete && image.naturalWidth > 100).length + ' decoded'</script>"
-    )
-    page, errors = browse(report)
-    menu = re.sub(r"<script.*?</script>|<[^>]*>", " ", page, flags=re.DOTALL).split()  # empty without scripts
-    assert {"Results", "Claims", "Figures", "Tables", "Statistics"} <= set(menu)
-    assert not errors
-    page, errors = browse(pictures)
-    assert f"<title>{len(shown)} decoded</title>" in page
-    assert not errors
-
-
-def browse(path: Path) -> tuple[str, list[str]]:
-    """The page as a browser makes it, and the errors on its console."""
-    options = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--enable-logging=stderr",
-        "--virtual-time-budget=20000",
-        "--dump-dom",
-    ]
-    done = subprocess.run(
-        [BROWSER, *options, path.as_uri()], capture_output=True, text=True, check=True, timeout=120
-    )
-    return done.stdout, [
-        line for line in done.stderr.splitlines() if "CONSOLE" in line and "INFO:CONSOLE" not in line
-    ]

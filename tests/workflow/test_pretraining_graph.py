@@ -3,8 +3,6 @@
 import copy as copying
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ import torch
 from featpoison import store
 from featpoison.records.seal import read_metadata
 from featpoison.results.target_cells import from_csv
-from helpers import ROOT
+from helpers import ran
 from safetensors.torch import load_file
 from tamper import sealed_anew
 from toy import Toy, make_toy, pinned
@@ -335,14 +333,7 @@ def test_a_twin_with_its_targets_is_measured_without_its_images(made, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [f"poisoned-encoder{name}" for name in ("", "-cifar10", "-paper", "-twins")])
 def test_the_configurations_plan(name):
-    command = [
-        sys.executable,
-        "scripts/plan_cost.py",
-        "--configfile",
-        f"workflow/config/{name}.yaml",
-        "--steps",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = ran("scripts/plan_cost.py", "--configfile", f"workflow/config/{name}.yaml", "--steps")
     assert done.returncode == 0, done.stderr
     lines = {line[:40].strip(): line[40:].split() for line in done.stdout.splitlines()}
     assert float(lines["pretrain_encoder"][1]) > 0

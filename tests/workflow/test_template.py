@@ -8,6 +8,7 @@ import timm
 import torch
 import yaml
 from featpoison import store
+from helpers import SNAKEMAKE
 from PIL import Image
 from toy import PROFILE, Toy, make_toy
 
@@ -38,7 +39,7 @@ def toy(tmp_path_factory) -> Toy:
 
 
 def theirs(toy: Toy, *arguments: str) -> str:
-    command = ("-m", "snakemake", "--configfile", "workflow/config/theirs.yaml", *PROFILE, "--cores", "2")
+    command = (SNAKEMAKE, "--configfile", "workflow/config/theirs.yaml", *PROFILE, "--cores", "2")
     done = toy.python(*command, *arguments)
     assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     return done.stdout + done.stderr
@@ -68,7 +69,7 @@ def test_without_a_target_just_what_is_asked_for_is_planned(toy):
 
 @pytest.mark.slow
 def test_a_figure_that_is_not_asked_for_is_an_error_that_says_so(toy):
-    command = ("-m", "snakemake", "--configfile", "workflow/config/theirs.yaml", "--dry-run")
+    command = (SNAKEMAKE, "--configfile", "workflow/config/theirs.yaml", "--dry-run")
     done = toy.python(*command, "--", "figures/my/figure5.png")
     assert done.returncode
     assert "'figures' is null, expected what figures show" in done.stdout + done.stderr

@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 from featpoison.records.provenance import sha256_file
-from helpers import ROOT
+from helpers import ROOT, SNAKEMAKE
 from toy import PROFILE, Toy, make_toy
 
 HEADS = "data/heads/toy/tiny/clean.h5"
@@ -26,7 +26,7 @@ def begun(tmp_path_factory) -> Toy:
 def other(toy: Toy, *arguments: str, **changes):
     """A dry run of a copied configuration."""
     (toy.folder / "other.yaml").write_text(yaml.safe_dump(toy.config | {"output": "figures/other"} | changes))
-    return toy.python("-m", "snakemake", "--configfile", "other.yaml", *arguments)
+    return toy.python(SNAKEMAKE, "--configfile", "other.yaml", *arguments)
 
 
 CHANGED = {"victims": {"seeds": [0, 2], "sgd100": {"epochs": 12, "batch_size": 16}}}
@@ -87,12 +87,12 @@ def test_an_input_that_is_put_back_with_its_old_time_counts(begun, tmp_path):
     """Under every profile, and only where its content is another one."""
     toy = begun.copied(tmp_path / "copy")
     images, heads = toy.folder / "data/images/toy.h5", toy.folder / HEADS
-    plain = ("-m", "snakemake", "--configfile", "toy.yaml", "--dry-run", "--", HEADS)
+    plain = (SNAKEMAKE, "--configfile", "toy.yaml", "--dry-run", "--", HEADS)
     kept = images.read_bytes()
     images.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
     old = heads.stat().st_mtime - 1000
     os.utime(images, (old, old))
-    for arguments in (plain, (*plain[:4], *PROFILE, *plain[4:])):
+    for arguments in (plain, (*plain[:3], *PROFILE, *plain[3:])):
         done = toy.python(*arguments)
         assert done.returncode == 0, done.stderr
         assert "Put back with an old time stamp" in done.stdout + done.stderr or arguments != plain
@@ -105,7 +105,7 @@ def test_an_input_that_is_put_back_with_its_old_time_counts(begun, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_from_elsewhere_says_how_to_name_the_folder(begun, tmp_path):
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(begun.folder / "Snakefile"), "-n"]
+    command = [sys.executable, SNAKEMAKE, "--snakefile", str(begun.folder / "Snakefile"), "-n"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"add --directory {begun.folder}" in done.stdout + done.stderr
@@ -141,7 +141,7 @@ def test_mistakes_leave_finished_products_and_their_audit_as_they_were(begun, tm
         name = "toy.yaml" if "used by" not in message else "other.yaml"
         content = (toy.folder / "toy.yaml").read_text()
         (toy.folder / name).write_text(yaml.safe_dump(toy.config | changes))
-        done = toy.python("-m", "snakemake", "--configfile", name, *PROFILE, "--cores", "1", "--", HEADS)
+        done = toy.python(SNAKEMAKE, "--configfile", name, *PROFILE, "--cores", "1", "--", HEADS)
         (toy.folder / "toy.yaml").write_text(content)
         said = " ".join((done.stdout + done.stderr).split())
         assert (number, done.returncode) == (number, 1)

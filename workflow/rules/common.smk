@@ -11,6 +11,7 @@ from featpoison import config as configuration
 from featpoison.attacks import choices
 from featpoison.attacks import names as attacks
 from featpoison.audit.plan import watch
+from featpoison.audit.report import of_what_there_is
 from featpoison.costs import resources as planned
 from featpoison.costs.summary import announce
 from featpoison.defences import names as defences
@@ -123,3 +124,4 @@ def quantized_shards(wildcards):
 
 watch(workflow, STEPS, USER, replace=CONFIG.replace)
 announce(workflow, PLANNED)
+of_what_there_is(workflow)

@@ -1,20 +1,26 @@
 """exact-feature (this project): features moved along the exact total derivative of the victim
-(exact_bilevel.py)."""
+(exact_bilevel.py).
+
+The attacker knows the clean training set and the victim. At a norm cap of 1 it also knows every rule about
+lengths: its features are no longer than clean ones.
+"""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor
 
 from featpoison.attacks.attack import Attack, Made, Run
 from featpoison.attacks.base_rows import choose_initial, poison_count
-from featpoison.attacks.constraints import features_allowed
+from featpoison.attacks.constraints import ConstraintSet, features_allowed
 from featpoison.attacks.exact_bilevel import Bilevel
-from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
+from featpoison.attacks.input_space import InputSpace, PullBack, in_feature_space, optimise
 from featpoison.attacks.operations import NEWTON_STEP_PRODUCTS, Sizes, Work, hessian_product
 from featpoison.attacks.step_rules import Optimizer
 from featpoison.common.settings import Settings
-from featpoison.downstream.task import read_task
+from featpoison.downstream.task import Task, read_task
 from featpoison.solvers.newton import Converged
 
 
@@ -37,25 +43,52 @@ class ExactFeature(Settings):
         )
 
 
+@dataclass(frozen=True)
+class Start:
+    """The clean rows that poisons start from: their numbers (n,), features (n, d) and labels (n,)."""
+
+    rows: Tensor
+    features: Tensor
+    labels: Tensor
+
+
+def random_start(task: Task, given: Run) -> Start:
+    """Where a poison seed starts: a random choice of clean rows."""
+    rows = choose_initial(task.train_labels, poison_count(given.budget, len(task.train)), given.seed)
+    return Start(rows, task.train[rows], task.train_labels[rows])
+
+
 def run(given: Run) -> Made:
     """Feature cache -> poisoned features."""
-    settings: ExactFeature = given.settings
     task = read_task(given.files["features"])
-    base = choose_initial(task.train_labels, poison_count(given.budget, len(task.train)), given.seed)
-    labels, initial = task.train_labels[base], task.train[base].to(given.device)
+    return move_features(
+        given, task, random_start(task, given), within=features_allowed(given.choice, task.train)
+    )
+
+
+def move_features(
+    given: Run, task: Task, start: Start, *, within: ConstraintSet, pull_back: PullBack = in_feature_space
+) -> Made:
+    """Poisoned features that raise the clean training loss of the head that is trained on them.
+
+    `task` has the clean rows as the victim sees them, `pull_back` what the victim sees of poisoned features
+    (n, d), and `within` the set that these stay in. Resumes after a kill.
+    """
+    settings: ExactFeature = given.settings
     clean = task.train.to(given.device), task.train_labels.to(given.device)
-    poisons = initial, labels.to(given.device)
+    initial = start.features.to(given.device)
+    poisons = initial, start.labels.to(given.device)
     found = optimise(
         initial,
         Bilevel(clean, poisons, given.victim, classes=task.classes, tolerance=settings.tolerance),
-        settings.loop(len(base)),
-        pull_back=in_feature_space,
-        within=features_allowed(given.choice, task.train),
+        settings.loop(len(initial)),
+        pull_back=pull_back,
+        within=within,
         threshold=-math.inf,
         checkpoint=given.checkpoint,
     )
-    arrays = {"features": found.poisons.cpu().numpy(), "labels": labels.numpy(), "base": base.numpy()}
-    return Made(arrays, found.facts())
+    arrays = {"features": found.poisons.cpu(), "labels": start.labels, "base": start.rows}
+    return Made({name: array.numpy() for name, array in arrays.items()}, found.facts())
 
 
 def work(sizes: Sizes, settings: Any, n: float) -> Work:

@@ -21,6 +21,8 @@ NAMES = (
     "feature-matching",
     "exact-feature",
     "exact-feature-matching",
+    "exact-cosine",
+    "exact-spectral",
     "pushed-feature",
     "pushed-feature-matching",
     "exact-input",

@@ -51,18 +51,23 @@ def _check_lists(config: Declared) -> None:
 
 
 def _check_decoders(config: Declared) -> None:
-    """Raises ValueError for a row that needs a decoder of an encoder that is known to have no maps."""
-    for name, table in config.tables.items():
-        for index, row in enumerate(table.rows):
-            if "decoder" not in row.attack.needs:
-                continue
-            encoder = config.scenarios[table.scenario].encoder
-            architecture = config.architecture_of(encoder)
-            if architecture and architecture.name not in WITH_MAPS:
-                raise ValueError(
-                    f"tables.{name}.rows.{index}: {row.method} needs a decoder, which {encoder} "
-                    f"({architecture.name}) cannot have, expected one of {', '.join(WITH_MAPS)}"
-                )
+    """Raises ValueError for a row or a figure that needs a decoder of an encoder that has no maps."""
+    needed = {
+        f"tables.{name}.rows.{index}: {row.method}": row.scenario or table.scenario
+        for name, table in config.tables.items()
+        for index, row in enumerate(table.rows)
+        if "decoder" in row.attack.needs
+    }
+    if config.tables and config.figures and config.figures.reconstructions:
+        needed["figures.reconstructions: Figure 4"] = config.figures.scenario
+    for what, scenario in needed.items():
+        encoder = config.scenarios[scenario].encoder
+        architecture = config.architecture_of(encoder)
+        if architecture and architecture.name not in WITH_MAPS:
+            raise ValueError(
+                f"{what} needs a decoder, which {encoder} ({architecture.name}) cannot have, expected one of "
+                f"{', '.join(WITH_MAPS)}"
+            )
 
 
 def _check_figures(shown: Figures) -> None:

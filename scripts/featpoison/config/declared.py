@@ -24,6 +24,8 @@ from featpoison.downstream.victims import Victims
 from featpoison.encoders.architecture import Architecture
 from featpoison.pretraining.simclr import SimCLR
 from featpoison.pretraining.training import Training
+from featpoison.records.provenance import ROOT, canonical_json
+from featpoison.records.seal import read_metadata
 
 Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")]
 """A folder within the repository, of names that a shell takes as they are."""
@@ -149,11 +151,22 @@ class Declared(Settings):
         return Training(**own, subset=pretraining.subset, snapshots=snapshots)
 
     def architecture_of(self, encoder: str) -> Architecture | None:
-        """What an encoder is, as far as the configuration says it: not of files that say it themselves."""
+        """What an encoder is, as the configuration says it or a file of this project's format that is here;
+        None for files that are still elsewhere.
+
+        Raises FileNotFoundError, or ValueError naming a file that holds no encoder.
+        """
         entry = self.encoders[encoder]
         if entry.snapshot:
             entry = self.encoders[entry.snapshot.encoder]
-        return entry.pretraining.simclr.architecture if entry.pretraining else entry.architecture
+        if entry.pretraining:
+            return entry.pretraining.simclr.architecture
+        if entry.architecture or entry.weights is None or entry.weights.path is None:
+            return entry.architecture
+        facts = read_metadata(ROOT / entry.weights.path)
+        if "architecture" not in facts:
+            raise ValueError(f"{entry.weights.path}: no 'architecture', expected an encoder of this project")
+        return Architecture.model_validate_json(canonical_json(facts["architecture"]))
 
     def image_side_of(self, encoder: str) -> int | None:
         """Side in pixels of the images that an encoder was trained on here and takes as they are; None where

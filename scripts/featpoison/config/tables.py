@@ -219,6 +219,8 @@ class Figures(Settings):
     growth: Name | None = None
     """Key of `tables`: the figure "growth" shows the drops of this table against the budget; null: no such
     figure."""
+    reconstructions: bool = True
+    """Figure 4, which needs an encoder with maps; false: no such figure."""
     images: PositiveInt = 10
     """Images of a row: the first poisons of the first poison seed."""
     emn: tuple[Name, ...] = ()

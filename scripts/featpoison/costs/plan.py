@@ -15,14 +15,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from featpoison import store
 from featpoison.attacks import choices, emn, pretraining_names
 from featpoison.attacks import names as attacks
 from featpoison.attacks.attack import Attack
 from featpoison.attacks.operations import Sizes, Work, hessian_product, training_pass
-from featpoison.config import Config, EncoderEntry
+from featpoison.config import Config
+from featpoison.costs.counted import Counted
 from featpoison.datasets.sizes import OFFICIAL_SIZES, side_of
 from featpoison.datasets.sources import Dataset
 from featpoison.datasets.sources import load as load_images
@@ -30,8 +30,7 @@ from featpoison.encoders.architecture import Architecture
 from featpoison.encoders.decoder import build
 from featpoison.encoders.encoder import Encoder
 from featpoison.graph.steps import FROZEN_NOISE, Steps
-from featpoison.records.provenance import ROOT, canonical_json
-from featpoison.records.seal import read_metadata
+from featpoison.records.provenance import ROOT
 
 NEWTON_PRODUCTS = 500
 """Hessian-vector products of one converged victim: a round figure above what the demo's clean heads take."""
@@ -40,9 +39,10 @@ NEWTON_PRODUCTS = 500
 @cache
 def forward_flops(architecture: Architecture, side: int) -> tuple[float, int]:
     """Operations of one image's pass (multiplications and additions), and the number of features."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        features = Encoder(architecture).eval()(torch.empty(1, 3, side, side))
-    return float(counter.get_total_flops()), features.shape[1]
+    encoder = Encoder(architecture).eval()
+    with Counted() as counted, torch.no_grad():
+        features = encoder(torch.empty(1, 3, side, side))
+    return float(counted.operations), features.shape[1]
 
 
 @cache
@@ -54,12 +54,11 @@ def decoder_flops(architecture: Architecture, image: tuple[int, int], channels: 
     """
     network = build(Encoder(architecture).freeze(), "skip", image, channels)
     pixels = torch.empty(1, 3, *image)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with Counted() as both, torch.no_grad():
         network(pixels)
-        both = counter.get_total_flops()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with Counted() as encoder, torch.no_grad():
         network.encoder(pixels)
-    return float(both - counter.get_total_flops())
+    return float(both.operations - encoder.operations)
 
 
 def sizes_of(config: Config, dataset: str, encoder: str) -> Sizes:
@@ -94,20 +93,14 @@ def _sizes(name: str, dataset: Dataset) -> tuple[int, int, int, int]:
 
 
 def _architecture(config: Config, encoder: str) -> Architecture:
-    entry: EncoderEntry = config.encoders[encoder]
-    if entry.snapshot:
-        return _architecture(config, entry.snapshot.encoder)
-    if entry.pretraining:
-        return entry.pretraining.simclr.architecture
-    if entry.architecture:
-        return entry.architecture
-    path = entry.weights.path if entry.weights else None
-    if path is None:
+    """Raises ValueError where it is not known before a download."""
+    known = config.architecture_of(encoder)
+    if known is None:
         raise ValueError(
             "the architecture of weights that are not here yet is unknown; expected 'path', or "
             "'architecture' with 'format'"
         )
-    return Architecture.model_validate_json(canonical_json(read_metadata(ROOT / path)["architecture"]))
+    return known
 
 
 @dataclass(frozen=True)

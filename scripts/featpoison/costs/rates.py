@@ -99,7 +99,12 @@ SECONDS = {
     "render_transfer": 0.8,
 }
 """Seconds of a job whose work is not planned, likewise."""
+ADAPTIVE = "four jobs of workflow/config/demo/adaptive.yaml, on such a core"
 RATES = {name: Rate(flops, 0.0, DEMO) for name, flops in PLANNED_WORK.items()}
+RATES |= {
+    "poison_features exact-cosine": Rate(4.3e9, 0.0, ADAPTIVE),
+    "poison_features exact-spectral": Rate(8.9e9, 0.0, ADAPTIVE),
+}
 RATES |= {name: Rate(INFINITE, seconds, DEMO) for name, seconds in SECONDS.items()}
 
 

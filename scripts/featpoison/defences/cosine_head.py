@@ -16,6 +16,11 @@ class CosineHead(Settings):
     """There is nothing to set."""
 
 
+def usual_length(features: Tensor) -> float:
+    """s, the median norm of features (n, d)."""
+    return features.norm(dim=1).median().item()
+
+
 def normalised(features: Tensor, scale: float) -> Tensor:
     """scale x / ||x|| for each row of features (n, d); a row of zeros stays."""
     norms = features.norm(dim=1, keepdim=True).clamp(min=torch.finfo(features.dtype).tiny)
@@ -24,7 +29,7 @@ def normalised(features: Tensor, scale: float) -> Tensor:
 
 def run(given: Defending) -> Defended:
     """All rows, of one length."""
-    scale = given.features.norm(dim=1).median().item()
+    scale = usual_length(given.features)
     train, test = (normalised(rows, scale) for rows in (given.features, given.task.test))
     return Defended(train=train, test=test, facts={"scale": scale})
 

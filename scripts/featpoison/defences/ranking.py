@@ -37,9 +37,16 @@ def top_direction(operator: LinearOperator) -> np.ndarray:
     return svds(operator, k=1, v0=start, return_singular_vectors="vh", random_state=0)[2][0]
 
 
+def principal_direction(X: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean (d,) of the rows X (n, d), and v (d,), the top right singular vector of the centred rows;
+    float64."""
+    mean = X.double().mean(0)
+    (_, _, directions) = torch.linalg.svd(X.double() - mean, full_matrices=False)
+    return mean, directions[0]
+
+
 def squared_projections(X: Tensor) -> Tensor:
     """((x - mean) . v)^2 of each row of X (n, d), float64 (n,), v the top right singular vector of the
     centred rows."""
-    centred = X.double() - X.double().mean(0)
-    (_, _, directions) = torch.linalg.svd(centred, full_matrices=False)
-    return (centred @ directions[0]).square()
+    mean, direction = principal_direction(X)
+    return ((X.double() - mean) @ direction).square()

@@ -28,7 +28,7 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "figure1": (),
     "figure2": (),
     "figure3": (),
-    "figure4": (),
+    "figure4": ("reconstructions",),
     "figure5": (),
     "figure6": (),
     "figure7": ("transfer",),

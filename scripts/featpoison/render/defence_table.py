@@ -1,4 +1,5 @@
-"""The table of defences: one line for each attack, budget and defence."""
+"""The table of defences: one line for each attack, budget and defence, and at the end the worst of each
+defence: what counts is the drop that remains after the attack that knows it best."""
 
 from itertools import groupby
 
@@ -25,8 +26,9 @@ WORDS = 2
 
 
 def table_of(cells: list[DefenceCell]) -> Table:
-    """The table of these cells, whose two victims stand in one line."""
-    return Table(HEADS, WORDS, lines_of(cells), notes_of(cells))
+    """The table of these cells, whose two victims stand in one line; a rule stands above the worst ones."""
+    lines = lines_of(cells)
+    return Table(HEADS, WORDS, [*lines, *worst_of(cells)], notes_of(cells), frozenset({len(lines)}))
 
 
 def lines_of(cells: list[DefenceCell]) -> list[tuple[str, ...]]:
@@ -38,6 +40,22 @@ def lines_of(cells: list[DefenceCell]) -> list[tuple[str, ...]]:
         for _, of_defence in groupby(group, key=lambda cell: cell.source):
             lines.append(_defended(list(of_defence)))
     return lines
+
+
+def worst_of(cells: list[DefenceCell]) -> list[tuple[str, ...]]:
+    """For each budget and defence, the line of the attack that leaves the largest drop, or the two lines
+    where another attack does so for the other victim; within a budget, the smallest of these drops first."""
+    found = []
+    for budget, name in dict.fromkeys((cell.eps_d, cell.defence) for cell in cells):
+        own = [cell for cell in cells if (cell.eps_d, cell.defence) == (budget, name)]
+        largest: dict[str, DefenceCell] = {}
+        for cell in own:
+            largest[cell.victim] = max(largest.get(cell.victim, cell), cell, key=lambda one: one.drop)
+        drop = max(cell.drop for cell in largest.values())
+        sources = dict.fromkeys(cell.source for cell in largest.values())
+        lines = [_defended([cell for cell in own if cell.source == source]) for source in sources]
+        found.append((budget, drop, lines))
+    return [line for *_, lines in sorted(found, key=lambda one: one[:2]) for line in lines]
 
 
 def attack_text(cell: DefenceCell) -> str:
@@ -102,4 +120,6 @@ def notes_of(cells: list[DefenceCell]) -> list[str]:
         "Precision: poisons among the rows that are removed. Recall: removed rows among the poisons. Clean "
         "lost: removed rows among the clean ones. A dash: no rows are removed, or there is no such victim.",
         "Seconds: CPU time of the defence and of training both victims, for one poison seed.",
+        "Below the last rule, for each budget and defence, the smallest drop first: the attack above that "
+        "leaves the largest drop, and where another one does so for the other victim, that too.",
     ]
