@@ -100,10 +100,15 @@ class Toy:
             file.write(text)
 
     def copied(self, folder: Path) -> "Toy":
-        """The same run, with new time stamps, elsewhere."""
+        """The same run, with new time stamps, elsewhere. Programs keep theirs, and so their bytecode."""
         being_written = shutil.ignore_patterns(".audit.json*", ".*.part*")  # by an audit of another worker
-        shutil.copytree(self.folder, folder, symlinks=True, copy_function=shutil.copy, ignore=being_written)
+        shutil.copytree(self.folder, folder, symlinks=True, copy_function=_anew, ignore=being_written)
         return Toy(folder)
+
+
+def _anew(source: str, place: str) -> None:
+    """Copy a file, with its time stamp where it is a program or its bytecode."""
+    (shutil.copy2 if source.endswith((".py", ".pyc")) else shutil.copy)(source, place)
 
 
 def make_toy(folder: Path, plain: bool = False) -> Toy:
@@ -112,7 +117,7 @@ def make_toy(folder: Path, plain: bool = False) -> Toy:
         source, place = ROOT / part, folder / part
         place.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, place, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, place, symlinks=True)
         else:
             shutil.copy2(source, place)
     embedded = folder / "data/embedded"

@@ -1,5 +1,7 @@
-"""The plan's operations against those that torch counts in the steps themselves, at the paper's sizes: on the
-`meta` device, which computes shapes alone."""
+"""The plan's operations and memory against what torch counts in the steps themselves, at the paper's sizes:
+on the `meta` device, which computes shapes alone."""
+
+import weakref
 
 import pytest
 import torch
@@ -22,6 +24,8 @@ from featpoison.pretraining.simclr import _network, nt_xent
 from featpoison.solvers.objective import Objective
 from featpoison.solvers.training_sets import TrainingSets
 from helpers import ROOT
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 META = torch.device("meta")
@@ -44,6 +48,40 @@ def counted(work, *arguments) -> float:
     with Counted() as found:
         work(*arguments)
     return float(found.operations)
+
+
+class Held(TorchDispatchMode):
+    """Counts the bytes of tensors that are made while it is entered, and at most live at once: in `peak`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known: set[int] = set()
+        self.live = self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for one in tree_leaves(found):
+            if isinstance(one, torch.Tensor):
+                self.see(one.untyped_storage())
+        return found
+
+    def see(self, storage: torch.UntypedStorage) -> None:
+        if storage._cdata not in self.known:
+            self.known.add(storage._cdata)
+            self.live += storage.nbytes()
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self.forget, storage._cdata, storage.nbytes())
+
+    def forget(self, place: int, size: int) -> None:
+        self.known.discard(place)
+        self.live -= size
+
+
+def peak(work, *arguments) -> int:
+    """Bytes that a step holds at most, beside what it is given."""
+    with Held() as held:
+        work(*arguments)
+    return held.peak
 
 
 @pytest.fixture(autouse=True)
@@ -178,3 +216,70 @@ def test_a_step_of_a_decoder(own):
     planned = plan.WORK["train_decoder"](sizes(train=n), config, job).flops
     # what the decoder is given, features and maps, gets no gradient
     assert 0.9 * planned < found <= planned
+
+
+def test_held_bytes_by_hand():
+    def three_at_once():
+        first = torch.empty(10, device=META)
+        second = first + 1
+        view = second.view(2, 5)
+        third = view * 2
+        del first, second, view
+        return (third + 1).sum()
+
+    assert peak(three_at_once) == 3 * 40
+    leaf = torch.empty(10, device=META, requires_grad=True)
+    # exp keeps its result for the gradient; that of the sum is a view of one number
+    assert peak(lambda: leaf.exp().exp().sum()) == 2 * 40 + 4
+
+
+CARD = 80e9
+"""Bytes of an H100's memory: batches of images and what gradients need of them have to fit there."""
+
+
+def test_a_batch_of_matching_fits_on_a_card(frozen):
+    batch = PAPER.attacks.feature_matching.batch_size
+    held = peak(pull_back, pixels(count=batch), lambda z: z, frozen[1], torch.float32)
+    assert batch * 3 * 32 * 32 * 4 < held < CARD / 2  # and beside another job
+
+
+def test_a_batch_of_pre_training_fits_on_a_card():
+    settings = PAPER.encoders["simclr-resnet18-cifar10"].pretraining.simclr
+    with META:
+        network = _network(settings).train()
+    views = pixels(count=2 * settings.batch_size)
+    held = peak(lambda: nt_xent(*network(views).chunk(2), 0.5).backward())
+    assert 20 * views.nbytes < held < CARD / 2
+
+
+@pytest.mark.parametrize("n", [1500, N])
+def test_victims_hold_what_the_plan_grants(n):
+    """Training sets, heads, probabilities: of Newton's method in float64, and of epochs of SGD."""
+    victims, K = PAPER.victims, len(PAPER.poison_seeds)
+
+    def newton():
+        exact = Objective(sets(n, K, torch.float64), 1e-6)
+        at = exact.at(torch.empty(K, C, D + 1, device=META, dtype=torch.float64))
+        exact.hessian(at)(at.omega)
+
+    def sgd():
+        train_sgd(sets(n, K), SGD100(epochs=1, tail=1), classes=C, seeds=tuple(victims.seeds))
+
+    place = {"dataset": "cifar10", "encoder": "simclr-resnet18-cifar10", "budget": f"{n / N:g}"}
+    job = PlannedJob("evaluate_attack", place | {"attack": "gc-feature_free_gradpc-feature"})
+    granted = plan.memory_of(job, PAPER, lambda *_: Sizes(N, 10_000, 32, C, D, 0.0))
+    assert granted / 3 < max(peak(newton), peak(sgd)) < granted
+
+
+@pytest.mark.parametrize("n", [1500, N])
+def test_canceling_holds_less_than_the_plan_grants(n):
+    """Of which the pairs of L-BFGS take most."""
+    labels = torch.zeros(n, dtype=torch.int64, device=META)
+    head = softmax.Head(torch.empty(C, D, device=META), torch.empty(C, device=META))
+
+    def step():
+        softmax.canceling_step(torch.empty(n, D, device=META), labels, head, head.omega)
+
+    attack = names.load("gc-feature")
+    granted = attack.memory(Sizes(N, 10_000, 32, C, D, 0.0), PAPER.attacks.gc_feature, n)
+    assert n * D * 4 < peak(step) < granted / 3

@@ -1,7 +1,5 @@
 """The magnitude filter: which rows pass, in which order; from the library and from the command line."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ from featpoison.defences import names
 from featpoison.defences.defence import Defending
 from featpoison.defences.magnitude_filter import MagnitudeFilter, kept, magnitudes
 from featpoison.downstream.poisons import Poisons
-from helpers import RECORD, ROOT
+from helpers import RECORD, ran
 from hypothesis import given
 from hypothesis import strategies as st
 from small_task import TRAIN, WIDTH, small_task
@@ -79,14 +77,7 @@ def features(tmp_path):
 
 
 def defend(folder, *arguments):
-    command = [
-        sys.executable,
-        str(ROOT / "scripts/defend_poisons.py"),
-        "--device",
-        "cpu",
-        *map(str, arguments),
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return ran("scripts/defend_poisons.py", "--device", "cpu", *arguments)
 
 
 @pytest.mark.parametrize("values", [[0.5, 0.9, 0.1, 1.5, 0.3], [0.9, 1.5]], ids=["some", "none"])

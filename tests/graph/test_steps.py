@@ -344,7 +344,7 @@ def test_figures_show_products_of_the_configured_set_and_budget(steps):
     assert shown.canceled_features(none) == canceled
     assert shown.input_poisons(none).endswith("/gc-input_free_reachable-bounded/eps0.03-seed0.h5")
     assert shown.target(none) == f"data/targets/{HERE}/reachable-bounded/eps0.03.h5"
-    assert len(shown.figure_files) == 2 * 11
+    assert len(shown.figure_files) == 2 * 12
 
 
 # Resources

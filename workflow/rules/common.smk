@@ -10,8 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from featpoison import config as configuration
 from featpoison.attacks import choices
 from featpoison.attacks import names as attacks
-from featpoison.audit.plan import watch
-from featpoison.audit.report import of_what_there_is
+from featpoison.audit import plan, reports
 from featpoison.costs import resources as planned
 from featpoison.costs.summary import announce
 from featpoison.defences import names as defences
@@ -122,6 +121,6 @@ def quantized_shards(wildcards):
     return gather.quantize(QUANTIZED_SHARD, **wildcards) if spread else []
 
 
-watch(workflow, STEPS, USER, replace=CONFIG.replace)
+plan.watch(workflow, STEPS, USER, replace=CONFIG.replace)
 announce(workflow, PLANNED)
-of_what_there_is(workflow)
+reports.of_what_there_is(workflow)

@@ -11,7 +11,7 @@ from featpoison.attacks.attack import Attack
 from featpoison.attacks.longest_features import LongestFeatures
 from featpoison.common.settings import Settings
 from featpoison.config.defended import DefenceTable
-from featpoison.config.encoders import EncoderEntry, Name, PoisoningOf
+from featpoison.config.encoders import WITHOUT_SOURCE, EncoderEntry, Name, PoisoningOf
 from featpoison.config.studies import Ablation, TransferMatrix
 from featpoison.config.tables import Figures, PretrainingTable, Scenario, Table
 from featpoison.datasets.sizes import side_of
@@ -41,7 +41,9 @@ def _sections(name: str, parts: Collection[Attack | Defence], documentation: str
         part.key: (part.settings, Field(part.settings(), description=f"{'; '.join(titles[part.key])}."))
         for part in parts
     }
-    return pydantic.create_model(name, __base__=Settings, __doc__=documentation, **fields)
+    return pydantic.create_model(
+        name, __base__=Settings, __doc__=documentation, __cls_kwargs__=WITHOUT_SOURCE, **fields
+    )
 
 
 if TYPE_CHECKING:  # their fields are known when the attacks and defences have been loaded

@@ -51,6 +51,10 @@ class PoisoningOf(Settings):
         return self
 
 
+WITHOUT_SOURCE = {"use_attribute_docstrings": False}
+"""For classes that have no source: pydantic would look for it in each module that there is."""
+
+
 def _poisoning(attack: PretrainingAttack) -> type[PoisoningOf]:
     """The poisoning by one attack, with the settings that this one has."""
     own: dict[str, Any] = {
@@ -61,7 +65,9 @@ def _poisoning(attack: PretrainingAttack) -> type[PoisoningOf]:
         ),
     }
     name = f"PoisoningBy{attack.settings.__name__}"
-    return pydantic.create_model(name, __base__=PoisoningOf, __doc__=f"{attack.title}.", **own)
+    return pydantic.create_model(
+        name, __base__=PoisoningOf, __doc__=f"{attack.title}.", __cls_kwargs__=WITHOUT_SOURCE, **own
+    )
 
 
 if TYPE_CHECKING:

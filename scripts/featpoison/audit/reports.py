@@ -17,9 +17,9 @@ def of_what_there_is(workflow: Any) -> None:
         for job in [job for job in workflow.dag.jobs if not _has_run(job)]:
             workflow.dag.delete_job(job, recursive=False)
 
-    def create_report(*arguments: Any) -> None:
+    def create_report(**settings: Any) -> None:
         workflow._build_dag = build_and_leave_out
-        create(*arguments)
+        create(**settings)
 
     workflow.create_report = create_report
 
