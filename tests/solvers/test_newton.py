@@ -8,6 +8,7 @@ import torch
 from featpoison import softmax
 from featpoison.softmax import Head
 from featpoison.solvers import class_inverses, newton
+from featpoison.solvers import objective as objectives
 from featpoison.solvers.newton import Converged, objective, train_converged
 from featpoison.solvers.training_sets import TrainingSets
 from helpers import random_problem
@@ -108,6 +109,18 @@ def test_a_solved_problem_is_left_alone(monkeypatch):
     assert certificate.max() <= 1e-8
     assert moved
     assert all(len(heads) <= 2 for heads in moved)
+    torch.testing.assert_close(omega, usual, rtol=1e-4, atol=1e-5)
+
+
+def test_problems_that_are_done_leave_the_others_their_blocks(monkeypatch):
+    """As six victims of 50,000 rows, whose blocks are smaller than those of five would be."""
+    usual, _ = train_converged(poisoned_sets(K=6), Converged(), classes=4)
+    monkeypatch.setattr(objectives, "BLOCK", 100)
+    monkeypatch.setattr(objectives, "LOGITS_OF_BLOCK", 300)
+    done = usual.clone()
+    done[:4] = 0  # the last two begin where they end
+    omega, certificate = train_converged(poisoned_sets(K=6), Converged(), classes=4, guess=done)
+    assert certificate.max() <= 1e-6
     torch.testing.assert_close(omega, usual, rtol=1e-4, atol=1e-5)
 
 

@@ -53,7 +53,10 @@ def test_products_are_those_of_the_dense_hessian(monkeypatch, block):
             torch.testing.assert_close(found[k], expected, rtol=tolerance, atol=tolerance)
 
 
-def test_some_problems_are_what_they_are_among_all():
+@pytest.mark.parametrize("logits_of_block", [240, 8192])  # of which two problems would have larger blocks
+def test_some_problems_are_what_they_are_among_all(monkeypatch, logits_of_block):
+    monkeypatch.setattr(module, "BLOCK", 100)
+    monkeypatch.setattr(module, "LOGITS_OF_BLOCK", logits_of_block)
     sets, omega = poisoned_sets(), heads(3)
     which = torch.tensor([2, 0])
     whole = Objective(sets, RIDGE)
@@ -64,6 +67,9 @@ def test_some_problems_are_what_they_are_among_all():
     for name in ("logits", "P"):
         for one, other in zip(getattr(alone, name), getattr(kept, name), strict=True):
             torch.testing.assert_close(one, other)
+    vector = heads(2, seed=1)
+    products = (whole.only(which).hessian(point)(vector) for point in (alone, kept))
+    torch.testing.assert_close(*products)
 
 
 def test_along_a_line_it_has_autograds_derivatives():

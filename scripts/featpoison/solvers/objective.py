@@ -7,6 +7,7 @@ hundreds of times longer, so that their share is always in float64.
 """
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -68,27 +69,27 @@ class Point:
 class Objective:
     """The objectives of K problems that share their clean rows."""
 
-    def __init__(self, sets: TrainingSets, ridge: float, rough: Tensor | None = None) -> None:
-        """`sets` has float64 features. Its poisons may change in place; nothing else may. `rough`: the clean
-        rows in float32, where they are there already."""
+    def __init__(self, sets: TrainingSets, ridge: float) -> None:
+        """`sets` has float64 features. Its poisons may change in place; nothing else may."""
         self.sets, self.ridge = sets, ridge
-        self.rough = sets.clean.float() if rough is None else rough
+        self.rough = sets.clean.float()
+        fitting = min(BLOCK, max(BLOCK // 4, LOGITS_OF_BLOCK // len(sets.poisons)))
+        self.block = fitting if sets.clean.device.type == "cpu" else max(1, len(sets.clean))
 
     def blocks(self) -> Iterator[Block]:
         """All rows: the clean ones, and then the poisons where there are any."""
         sets = self.sets
-        size = min(BLOCK, max(BLOCK // 4, LOGITS_OF_BLOCK // len(sets.poisons)))
-        size = size if sets.clean.device.type == "cpu" else max(1, len(sets.clean))
-        clean = (rows.split(size) for rows in (sets.clean, sets.clean_labels, self.rough))
+        clean = (rows.split(self.block) for rows in (sets.clean, sets.clean_labels, self.rough))
         yield from map(Block, *clean)
         if sets.poisons.shape[1]:
             yield Block(sets.poisons, sets.poison_labels, sets.poisons)
 
     def only(self, which: Tensor) -> "Objective":
-        """The objectives of the problems `which` (k,), with copies of their poisons."""
-        sets = self.sets
-        own = replace(sets, poisons=sets.poisons[which], poison_labels=sets.poison_labels[which])
-        return Objective(own, self.ridge, self.rough)
+        """The objectives of the problems `which` (k,), with copies of their poisons. Its blocks are those of
+        all, so that what a Point of all holds of a block fits."""
+        sets, own = self.sets, copy(self)
+        own.sets = replace(sets, poisons=sets.poisons[which], poison_labels=sets.poison_labels[which])
+        return own
 
     def logits(self, omega: Tensor) -> list[Tensor]:
         """The logits (K, b, C) of each block at omega (K, C, d+1), float64."""
