@@ -1,4 +1,6 @@
 # Short names for the commands that the README shows in full.
+PATH ?= /usr/local/bin:/usr/bin:/bin
+export PATH
 VENV := .venv
 PYTHON ?= python3
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
