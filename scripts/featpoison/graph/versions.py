@@ -14,8 +14,8 @@ FOLDER = provenance.ROOT / ".snakemake"
 
 
 class Versions:
-    """Versions by program and chosen modules, in a file that counts only while all code of this project has the
-    same bytes."""
+    """Versions by program and chosen modules, in a file that counts only while all code of this project has
+    the same bytes."""
 
     def __init__(self, path: Path) -> None:
         """`path` is the file; there may be none yet."""
