@@ -1,4 +1,7 @@
 # Short names for the commands that the README shows in full.
+# Programs are found where no PATH is set, too.
+PATH ?= /usr/local/bin:/usr/bin:/bin
+export PATH
 VENV := .venv
 PYTHON ?= python3
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"

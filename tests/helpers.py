@@ -24,7 +24,7 @@ def environment(**changes: str) -> dict[str, str]:
     """Variables for a process that a test starts, the same ones for all tests and for the jobs of Snakemake:
     each kind of environment would need a warm interpreter of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
     threads = {f"{library}_NUM_THREADS": "1" for library in THREADS}
     return kept | threads | {"PATH": path, "FEATPOISON_WARM": "1"} | changes
 

@@ -253,8 +253,7 @@ def test_a_file_of_this_project_says_itself_whether_it_can_have_a_decoder(tmp_pa
     path = tmp_path / "file.safetensors"
     monkeypatch.setattr(declared, "ROOT", tmp_path)
     monkeypatch.setattr(checks, "ROOT", tmp_path)
-    for name in ("data/embedded", "workflow"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in ("data", "workflow"):
         (tmp_path / name).symlink_to(ROOT / name)
     values["encoders"]["new"] = {"weights": {"path": path.name}}
     architecture = '{"name": "torchvision:vgg11", "side": 64}'

@@ -209,7 +209,7 @@ def test_a_server_keeps_no_stream_of_its_call(warm):
 
 def test_an_edit_of_the_projects_code_counts_at_once(warm):
     warm.write("import module, sys\nprint(module.VALUE)\n")
-    for value in ("first", "other"):
+    for value in ("first", "another"):  # of two lengths: bytecode is trusted by second and size
         warm.write(f"VALUE = {value!r}\n", "module.py")
         assert warm.run() == (0, f"{value}\n", "")
     warm.write("print('edited')\n")

@@ -3,11 +3,12 @@ results does."""
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from helpers import SNAKEMAKE, ran
-from toy import POISON, RESULT, Toy, make_toy
+from toy import POISON, PROFILE, RESULT, Toy, make_toy
 
 MADE = (*(f"figure{number}" for number in (1, 2, 3, 4, 5, 6, 7, 9)), "reach")
 AFTER_VICTIMS = {"table1.csv", "table1", "claims"}
@@ -291,6 +292,24 @@ def test_every_product_repeats_byte_for_byte_under_plain_python(finished, tmp_pa
     assert len(names) > 70
     for name in names:
         assert (again.folder / name).read_bytes() == (finished.folder / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("warm", ["0", "1"])
+def test_a_run_needs_no_path(tmp_path, warm):
+    """Nor any other variable: jobs run under the interpreter that runs Snakemake."""
+    toy, name = make_toy(tmp_path), "data/encoders/tiny.safetensors"
+    command = [SNAKEMAKE, *PROFILE, "--configfile", "toy.yaml", "--cores", "1", "--", name]
+    done = subprocess.run(
+        command,
+        cwd=toy.folder,
+        env={"FEATPOISON_WARM": warm, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (toy.folder / name).is_file()
 
 
 @pytest.mark.slow

@@ -3,12 +3,11 @@ the configuration, an attack with its choices (`attacks/choices.py`), a budget a
 
 import re
 from collections.abc import Iterable
-from functools import cache
 from typing import get_args
 
 from featpoison.attacks import names as attacks
 from featpoison.attacks.choices import Makes, Pairing
-from featpoison.records import provenance
+from featpoison.graph import versions
 
 ARCHIVES = "data/downloads"
 IMAGES = "data/images/{dataset}.h5"
@@ -102,9 +101,7 @@ def wildcards_of(path: str) -> dict[str, str]:
     return {}
 
 
-@cache
 def code(program: str, *chosen: str) -> str:
     """The version of a program and of the modules that it imports, or chooses by name: as a parameter of its
     rule, so that an edit of one of them runs the rule again, and an edit of a comment does not."""
-    files = [provenance.module_file(module) for module in chosen]
-    return provenance.code_version(provenance.SCRIPTS / program, *files)
+    return versions.kept().of(program, *chosen)
