@@ -60,7 +60,7 @@ def test_canceling_reaches_a_reachable_target_and_stops_at_the_threshold(optimiz
 
 
 def test_fewer_pairs_are_kept_of_more_poisons():
-    settings = GCFeature(history=10, history_bytes=2e9)
+    settings = GCFeature(history=10)
     assert settings.pairs(1500, 512) == settings.pairs(24_000, 512) == 10
     assert settings.pairs(50_000, 512) == 4  # of 410 MB each
     assert settings.pairs(1e6, 2048) == 2

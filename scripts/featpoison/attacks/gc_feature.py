@@ -25,6 +25,9 @@ from featpoison.softmax import Head, canceling_step
 
 log = logging.getLogger(__name__)
 Rule = Optimizer | Literal["l-bfgs"]
+LARGEST_HISTORY = 2e9
+"""Bytes that L-BFGS's pairs of steps and gradients may take, of which it keeps at least two. With four pairs
+instead of ten the demo's attacks end at an L that is at most 5 % higher, or below 1e-5 of the first one."""
 
 
 class GCFeature(Settings):
@@ -43,16 +46,13 @@ class GCFeature(Settings):
     """First step size of Adam and of gradient descent, in units of a feature for Adam; half a cosine takes it
     to zero."""
     history: PositiveInt = 10
-    """Most pairs of steps and gradients that L-BFGS keeps."""
-    history_bytes: PositiveFloat = 2e9
-    """Most memory that these pairs take: of so many poisons that all would take more, fewer are kept, at
-    least two. With four pairs instead of ten the demo's attacks end at an L that is at most 5 % higher, or
-    below 1e-5 of the first one."""
+    """Most pairs of steps and gradients that L-BFGS keeps; fewer where they would take more than
+    `LARGEST_HISTORY`."""
 
     def pairs(self, n: float, d: float) -> int:
         """Pairs that L-BFGS keeps for n poisoned features of d numbers, each pair 2 n d numbers in
         float64."""
-        return min(self.history, max(2, int(self.history_bytes / (2 * 8 * n * d))))
+        return min(self.history, max(2, int(LARGEST_HISTORY / (2 * 8 * n * d))))
 
 
 @dataclass(frozen=True)
