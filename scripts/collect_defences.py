@@ -17,11 +17,11 @@ def main() -> None:
     parser.set_defaults(device="cpu")  # the heads' predictions are no work for a GPU
     parser.add_argument("--features", type=Path, required=True, help="feature cache")
     parser.add_argument("--clean", type=Path, required=True, help="clean heads")
-    parser.add_argument("--rows", required=True, help="JSON: a list of rows, with their result files")
+    parser.add_argument("--rows", nargs="+", required=True, help="JSON of each row, with its result files")
     parser.add_argument("output", type=Path)
     args = program.start(parser)
     try:
-        rows = pydantic.TypeAdapter(list[DefenceRow]).validate_json(args.rows)
+        rows = [DefenceRow.model_validate_json(row) for row in args.rows]
     except pydantic.ValidationError as error:
         raise SystemExit(f"--rows: {error}") from None
     paths = dict.fromkeys(path for row in rows for path in row.files)

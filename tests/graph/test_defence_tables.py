@@ -125,3 +125,12 @@ def test_plans_know_the_steps():
     for name in TRANSFORMING:
         job = PlannedJob("transform_features", place | {"defence": name})
         assert plan.work_of(job, demo, sizing).flops >= 7000 * 1e7
+
+
+def test_no_argument_is_longer_than_a_system_takes():
+    """Linux: 128 KiB each, and 2 MiB together with the environment."""
+    large = DefenceTables(config.load(ROOT / "workflow/config/cifar10.yaml"))
+    told = large.rows_json(wildcards())
+    assert [json.loads(row)["defence"] for row in told] == [row.defence for row in large.rows()]
+    assert max(map(len, told)) < 1 << 12
+    assert sum(map(len, told)) < 1 << 20

@@ -108,7 +108,7 @@ rule collect_defences:
         rows=DEFENCES.rows_json,
     shell:
         "python scripts/collect_defences.py --features {input.features:q} --clean {input.clean:q} --rows "
-        "{params.rows:q} {output:q} 2> {log:q}"
+        "{params.rows:q} -- {output:q} 2> {log:q}"
 
 
 rule render_defences:

@@ -133,9 +133,10 @@ class DefenceTables:
             seconds=place(DEFENCE_SECONDS, scenario, defence=name, **known),
         )
 
-    def rows_json(self, wildcards: Wildcards) -> str:
-        """`rows` as the program wants them."""
-        return provenance.canonical_json([row.model_dump(exclude_none=True) for row in self.rows()])
+    def rows_json(self, wildcards: Wildcards) -> list[str]:
+        """`rows` as the program wants them: each by itself, because a system takes arguments of 128 KiB at
+        most."""
+        return [provenance.canonical_json(row.model_dump(exclude_none=True)) for row in self.rows()]
 
     def result_files(self, wildcards: Wildcards) -> list[str]:
         """All result files that the table's numbers come from."""
