@@ -163,6 +163,25 @@ def threat() -> threat_model.ThreatModel:
     )
 
 
+NUMBERS = {
+    "method": "gc-feature",
+    "beta": None,
+    "eps_d": 0.03,
+    "seeds": "2x2",
+    "victim": "sgd100",
+    "clean_accuracy": 63.0,
+    "accuracy": 57.0,
+    "drop": 6.0,
+    "drop_low": 4.0,
+    "drop_high": 8.0,
+    "tau": 0.01,
+    "residual": 0.125,
+    "magnitude_ratio": 3.5,
+    "title": "GC-feature",
+}
+"""What cells of any kind say of one attack."""
+
+
 def texts(figure: Figure) -> str:
     """All the words of a figure."""
     return "\n".join(item.get_text() for item in figure.findobj(lambda thing: hasattr(thing, "get_text")))

@@ -8,25 +8,12 @@ from featpoison.render import ablation_table, plain_table, transfer, worth
 from featpoison.render.style import save
 from featpoison.results.ablation_cells import AblationCell
 from featpoison.results.transfer_cells import TransferCell
-from oracles.pictures import assert_drawn, texts
+from oracles.pictures import NUMBERS, assert_drawn, texts
 
 CELL = AblationCell(
-    method="gc-feature",
-    beta=None,
-    eps_d=0.03,
-    seeds="2x2",
-    victim="sgd100",
-    clean_accuracy=63.0,
-    accuracy=57.0,
-    drop=6.0,
-    drop_low=4.0,
-    drop_high=8.0,
+    **NUMBERS,
     published_drop=None,
-    tau=0.01,
-    residual=0.125,
-    magnitude_ratio=3.5,
     source="full.h5",
-    title="GC-feature",
     set="emittable",
     cap=4.0,
     target="reachable-bounded",

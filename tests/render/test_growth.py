@@ -6,25 +6,12 @@ import pytest
 from featpoison.render import growth
 from featpoison.render.style import save
 from featpoison.results.cells import Cell
-from oracles.pictures import assert_drawn, texts
+from oracles.pictures import NUMBERS, assert_drawn, texts
 
 CELL = Cell(
-    method="gc-feature",
-    beta=None,
-    eps_d=0.03,
-    seeds="2x2",
-    victim="sgd100",
-    clean_accuracy=63.0,
-    accuracy=57.0,
-    drop=6.0,
-    drop_low=4.0,
-    drop_high=8.0,
+    **NUMBERS,
     published_drop=36.61,
-    tau=0.01,
-    residual=0.125,
-    magnitude_ratio=3.5,
     source="one.h5",
-    title="GC-feature",
     set="free",
     target="reachable",
     makes="features",

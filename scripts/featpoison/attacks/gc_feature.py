@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 Rule = Optimizer | Literal["l-bfgs"]
 LARGEST_HISTORY = 2e9
 """Bytes that L-BFGS's pairs of steps and gradients may take, of which it keeps at least two. With four pairs
-instead of ten the demo's attacks at 10 % end at an L that is at most 6 % higher, or below 1e-5 of the first."""
+instead of ten the demo's attacks at 10 % end at an L that is at most 6 % higher, or below 1e-5 of the first
+one."""
 
 
 class GCFeature(Settings):
