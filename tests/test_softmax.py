@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from featpoison import softmax
+from featpoison.common import row_blocks
 from featpoison.softmax import Head
 from helpers import random_problem
 from hypothesis import given, settings
@@ -38,6 +39,18 @@ def test_canceling_step_equals_double_backward(n, d, classes):
         strict=True,
     ):
         torch.testing.assert_close(ours, oracle)
+
+
+def test_canceling_step_in_blocks_of_rows_equals_double_backward(monkeypatch):
+    """Stored in float32 and computed in float64 as well."""
+    monkeypatch.setattr(row_blocks, "ROWS", 4)
+    X, labels, head = random_problem(11, 5, 3, dtype=torch.float32)
+    clean = torch.randn(3, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    double = head.to(torch.float64)
+    loss, gradient = softmax.canceling_step(X, labels, double, clean)
+    exact_loss, exact_gradient = slow.canceling_step(X.double(), labels, double, clean)
+    torch.testing.assert_close(loss, exact_loss)
+    torch.testing.assert_close(gradient, exact_gradient.float())
 
 
 def test_canceling_gradient_equals_finite_differences():

@@ -36,6 +36,8 @@ import torch.nn.functional as F
 from scipy.special import lambertw
 from torch import Tensor
 
+from featpoison.common.row_blocks import row_blocks
+
 
 @dataclass(frozen=True)
 class Head:
@@ -222,11 +224,20 @@ def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor
     R = `clean_gradient` + head_gradient(X) is the residual. X (n, d) are the poisoned features, and
     `clean_gradient` (C, d+1) is the summed gradient of the clean rows at the same head. Returns L () and
     dL/dX (n, d). The gradient is equation (*) above, and so takes no second backward pass.
+
+    Both are computed in the type of the head, and dL/dX has that of X: features that are stored in float32
+    can have their objective in float64.
     """
-    S = logits(X, head)
-    E = _error_of_logits(S, labels)
-    R = clean_gradient + _against_features(E, X)
-    gradient = E @ R[..., :-1] + _times_covariance(_softmax(S), logits(X, Head.from_omega(R))) @ head.weight
+    R, errors, P = clean_gradient, [], []
+    for stored, own in row_blocks(X, labels):
+        rows = stored.to(head.weight)
+        P.append(probabilities(rows, head))
+        errors.append(_minus_labels(P[-1], own))
+        R = R + _against_features(errors[-1], rows)
+    gradient = torch.empty_like(X)
+    for (rows, out), E, p in zip(row_blocks(X, gradient), errors, P, strict=True):
+        J = _times_covariance(p, logits(rows.to(head.weight), Head.from_omega(R)))
+        out.copy_(E @ R[..., :-1] + J @ head.weight)
     return 0.5 * R.square().sum((-2, -1)), gradient
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from featpoison import softmax
+from featpoison.attacks import gc_feature
 from featpoison.attacks.base_rows import choose_initial
 from featpoison.attacks.constraints import NormBall
 from featpoison.attacks.gc_feature import CancelingLoss, GCFeature, cancel
@@ -59,11 +60,32 @@ def test_canceling_reaches_a_reachable_target_and_stops_at_the_threshold(optimiz
     assert found.iterations < 5000
 
 
-def test_fewer_pairs_are_kept_of_more_poisons():
+def test_many_poisons_have_shorter_vectors_and_then_fewer_of_them():
     settings = GCFeature(history=10)
-    assert settings.pairs(1500, 512) == settings.pairs(24_000, 512) == 10
-    assert settings.pairs(50_000, 512) == 4  # of 410 MB each
-    assert settings.pairs(1e6, 2048) == 2
+    for n, precision, pairs in (
+        (1500, torch.float64, 10),
+        (19_000, torch.float64, 10),
+        (20_000, torch.float32, 10),
+        (50_000, torch.float32, 6),
+        (1e6, torch.float32, 2),
+    ):
+        assert (settings.vectors(n, 512), settings.pairs(n, 512)) == (precision, pairs)
+
+
+@pytest.mark.parametrize(("cap", "nonnegative"), [(math.inf, False), (4.0, False), (4.0, True)])
+def test_vectors_in_float32_end_as_low(monkeypatch, cap, nonnegative):
+    """Towards a head with permuted rows, which free features cancel to a thousandth of the gradient."""
+    X, labels, head, _, base = canceling_problem(n=60, N=2000)
+    towards = softmax.Head(0.1 * head.weight.roll(1, 0), 0.1 * head.bias.roll(1))
+    objective = CancelingLoss(labels[base], towards, softmax.head_gradient(X, labels, towards))
+    settings = GCFeature(iterations=200, threshold=0.0, optimizer="l-bfgs")
+    within, ended = NormBall(cap, nonnegative), []
+    for largest in (3e9, 0.0):
+        monkeypatch.setattr(gc_feature, "LARGEST_WORKSPACE", largest)
+        ended.append(cancel(X[base], objective, settings, within=within))
+    double, single = ended
+    assert single.last_loss < 1.1 * double.last_loss + 1e-6 * double.first_loss
+    assert not torch.equal(double.features, single.features)
 
 
 def test_norm_cap_holds():

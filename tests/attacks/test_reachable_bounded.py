@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from featpoison import softmax
-from featpoison.attacks import names
+from featpoison.attacks import names, reachable_bounded
 from featpoison.attacks.base_rows import choose_initial
 from featpoison.attacks.reachable_bounded import BoundedSearch, canceled, candidates, choose
 from featpoison.attacks.target_search import head_of_candidate, limit_of, reachable_heads
@@ -56,7 +56,9 @@ def test_candidates_are_the_worst_reachable_step_of_each_stage_and_half_of_it(pr
             assert one.training_error == pytest.approx(error_of(task, head_of_candidate(heads, one)))
 
 
-def test_the_choice_is_that_of_retraining_one_victim_after_the_other(problem):
+@pytest.mark.parametrize("together", [1, 3, 24])
+def test_the_choice_is_that_of_retraining_one_victim_after_the_other(problem, together, monkeypatch):
+    monkeypatch.setattr(reachable_bounded, "LARGEST_SETS", together * 30 * 5 * 4)
     task, heads = problem
     among = candidates(task, heads, SEARCH, BUDGET)
     base = choose_initial(task.train_labels, 30, SEARCH.seed)

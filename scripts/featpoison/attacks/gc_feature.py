@@ -1,12 +1,15 @@
 """GC-feature, gradient canceling in feature space (Lu et al., 2023; paper, section 4.1, eq. 14): stage 2, the
 poisoned features zeta."""
 
+from __future__ import annotations
+
 import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -16,6 +19,7 @@ from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.constraints import NormBall, features_allowed
 from featpoison.attacks.operations import Sizes, Work
 from featpoison.attacks.operations import canceling_step as operations_of_step
+from featpoison.attacks.quasi_newton import VECTORS
 from featpoison.attacks.step_rules import Optimizer, StepRule
 from featpoison.common.progress import Progress
 from featpoison.common.settings import Settings
@@ -25,10 +29,9 @@ from featpoison.softmax import Head, canceling_step
 
 log = logging.getLogger(__name__)
 Rule = Optimizer | Literal["l-bfgs"]
-LARGEST_HISTORY = 2e9
-"""Bytes that L-BFGS's pairs of steps and gradients may take, of which it keeps at least two. With four pairs
-instead of ten the demo's attacks at 10 % end at an L that is at most 6 % higher, or below 1e-5 of the first
-one."""
+LARGEST_WORKSPACE = 3e9
+"""Bytes that L-BFGS's vectors may take. Where they would take more they are float32, and of its pairs of
+steps and gradients it keeps as many as fit, at least two."""
 
 
 class GCFeature(Settings):
@@ -41,19 +44,24 @@ class GCFeature(Settings):
     """Stop at L below this, L on sums (paper: 1). L = 1/2 ||R||^2 with R over weights and bias; the public
     code of gradient canceling stops at ||R||^2 < 1 on the weights alone, without the bias."""
     optimizer: Rule | Literal["best"] = "best"
-    """Step rule. L-BFGS (torch's, in float64: quasi_newton.py) ends at residuals that a fixed number of
+    """Step rule. L-BFGS (torch's: quasi_newton.py) ends at residuals that a fixed number of
     Adam's steps does not see; `best` runs both and keeps the smaller final L. The paper's code uses Adam."""
     step_size: PositiveFloat = 0.1
     """First step size of Adam and of gradient descent, in units of a feature for Adam; half a cosine takes it
     to zero."""
     history: PositiveInt = 10
-    """Most pairs of steps and gradients that L-BFGS keeps; fewer where they would take more than
-    `LARGEST_HISTORY`."""
+    """Most pairs of steps and gradients that L-BFGS keeps; fewer where `LARGEST_WORKSPACE` asks for it."""
+
+    def vectors(self, n: float, d: float) -> torch.dtype:
+        """The type of L-BFGS's vectors for n poisoned features of d numbers. The objective is computed in
+        float64 either way."""
+        fit = 8 * n * d * (2 * self.history + VECTORS) <= LARGEST_WORKSPACE
+        return torch.float64 if fit else torch.float32
 
     def pairs(self, n: float, d: float) -> int:
-        """Pairs that L-BFGS keeps for n poisoned features of d numbers, each pair 2 n d numbers in
-        float64."""
-        return min(self.history, max(2, int(LARGEST_HISTORY / (2 * 8 * n * d))))
+        """Pairs of vectors that L-BFGS keeps for n poisoned features of d numbers."""
+        fitting = LARGEST_WORKSPACE / (self.vectors(n, d).itemsize * n * d)
+        return min(self.history, max(2, int((fitting - VECTORS) / 2)))
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,12 @@ class CancelingLoss:
     """Summed over the clean rows at the target, (C, d+1)."""
 
     def __call__(self, zeta: Tensor) -> tuple[Tensor, Tensor]:
-        """L () and its gradient (n, d), in the type of zeta (n, d)."""
-        return canceling_step(zeta, self.labels, self.target.to(zeta.dtype), self.clean_gradient.to(zeta))
+        """L (), in the type of the target, and its gradient (n, d) in that of zeta (n, d)."""
+        return canceling_step(zeta, self.labels, self.target, self.clean_gradient)
+
+    def computed_in(self, precision: torch.dtype) -> CancelingLoss:
+        """The same, computed in this type."""
+        return CancelingLoss(self.labels, self.target.to(precision), self.clean_gradient.to(precision))
 
 
 def cancel(initial: Tensor, objective: CancelingLoss, settings: GCFeature, *, within: NormBall) -> Canceled:
@@ -112,18 +124,20 @@ def _report(settings: GCFeature, objective: CancelingLoss) -> Callable[[int, flo
 
 
 def _by_lbfgs(start: Tensor, objective: CancelingLoss, settings: GCFeature, within: NormBall) -> Canceled:
-    """In float64; L is evaluated again in the type of `start`, in which the features are stored."""
+    """With L in float64; it is evaluated again in the type of `start`, in which the features are stored."""
     found = quasi_newton.minimise(
-        objective,
+        objective.computed_in(torch.float64),
         start,
         within=within,
         iterations=settings.iterations,
+        vectors=settings.vectors(*start.shape),
         history=settings.pairs(*start.shape),
         threshold=settings.threshold,
         report=_report(settings, objective),
     )
     zeta = found.features.to(start)
-    first, last = (objective(one)[0].item() for one in (start, zeta))
+    stored = objective.computed_in(start.dtype)
+    first, last = (stored(one)[0].item() for one in (start, zeta))
     if not last <= first:  # no lower L within rounding
         zeta, last = start, first
     return Canceled(zeta, first, last, found.iterations, "l-bfgs")
@@ -133,7 +147,7 @@ def _by_steps(
     rule: Optimizer, start: Tensor, objective: CancelingLoss, settings: GCFeature, within: NormBall
 ) -> Canceled:
     """The best iterate of Adam or gradient descent, each step followed by the projection."""
-    zeta = start.clone()
+    zeta, objective = start.clone(), objective.computed_in(start.dtype)
     steps = StepRule(rule, settings.step_size, settings.iterations, zeta)
     best, best_loss, first_loss = zeta, math.inf, math.nan
     report = _report(settings, objective)
@@ -175,10 +189,10 @@ def work(sizes: Sizes, settings: Any, n: float) -> Work:
 
 
 def memory(sizes: Sizes, settings: Any, n: float) -> float:
-    """The features, sixteen arrays of the size of the poisoned ones, and in float64 L-BFGS's history with its
-    workspace."""
-    pairs = settings.pairs(n, sizes.features)
-    return sizes.held(n, features=2, poisoned=16 + 2 * (2 * pairs + 8))
+    """The features, L-BFGS's vectors, and four more arrays of the size of the poisoned features."""
+    vectors = 2 * settings.pairs(n, sizes.features) + VECTORS
+    double = settings.vectors(n, sizes.features) == torch.float64
+    return sizes.held(n, features=2, poisoned=4 + vectors * (2 if double else 1))
 
 
 ATTACK = Attack(

@@ -18,11 +18,13 @@ the outside for any other.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from featpoison.attacks.constraints import NormBall
+from featpoison.common.row_blocks import row_blocks
 
 EDGE = 1e-12
 """Relative distance from the sphere at which a row counts as on it: rounding leaves projected rows there."""
@@ -30,8 +32,10 @@ ROUND = 25
 """Iterations after which rows outside of the set are projected to it. Measured at caps, with and without
 negative entries: rounds of 10 to 50 end within 6 % of each other, one long round between 6 % lower and 9 %
 higher."""
+VECTORS = 17
+"""Tensors of the size of the features that are held beside the history: in a line search torch has 12."""
 LossAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""From features (n, d) to the objective () and its gradient (n, d)."""
+"""From features (n, d) to the objective () and its gradient (n, d), a new tensor, which is overwritten."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +59,36 @@ def minimise(
     iterations: int,
     history: int,
     threshold: float,
+    vectors: torch.dtype = torch.float64,
     report: Callable[[int, float], None] = lambda iteration, value: None,
 ) -> Minimum:
-    """Minimise over features (n, d) from `start`, in float64, on the device of `start`.
+    """Minimise over features (n, d) from `start`, on the device of `start`.
 
     Ends at the first value below `threshold`, after `iterations`, or where a round finds no lower value.
-    `history`: pairs of steps and gradients kept, of n d numbers twice each. `report(iterations, value)` is
-    called after each round. Raises FloatingPointError where the objective is not finite.
+    `history`: pairs of steps and gradients kept, of n d numbers twice each. `vectors`: the type of these and
+    of the features, which the objective gets; torch and this loop hold `VECTORS` of them beside the history.
+    `report(iterations, value)` is called after each round. Raises FloatingPointError where the objective is
+    not finite.
     """
-    best, lowest, taken = within.project(start.double()), math.inf, 0
+    best = start.to(vectors, copy=True)
+    _by_rows(within.project, best, best)
+    zeta, lowest, taken = torch.empty_like(best), math.inf, 0
     u, optimizer = best, None
 
     def closure() -> float:
-        nonlocal best, lowest
-        zeta = within.project(u.detach())
+        nonlocal best, zeta, lowest
+        u.grad = None
+        _by_rows(within.project, zeta, u.detach())
         loss, gradient = loss_and_gradient(zeta)
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(f"L-BFGS: the objective is {value}")
         if value < lowest:
-            best, lowest = zeta, value
+            best, zeta, lowest = zeta, best, value
         if value < threshold:
             raise _BelowThreshold
-        u.grad = pulled_back(u.detach(), gradient, within)
+        _by_rows(partial(pulled_back, within=within), gradient, u.detach(), gradient)
+        u.grad = gradient
         return value
 
     while taken < iterations:
@@ -104,9 +115,17 @@ def minimise(
         report(taken, lowest)
         if not lowest < before:
             break
-        if not torch.equal(within.project(u.detach()), u):
+        _by_rows(within.project, zeta, u.detach())
+        if not torch.equal(zeta, u):
             optimizer = None
     return Minimum(best, lowest, taken)
+
+
+def _by_rows(function: Callable[..., Tensor], out: Tensor, *arguments: Tensor) -> None:
+    """Write to `out` (n, d) what a function of rows gives for the arguments (n, d). `out` may be one of
+    them."""
+    for rows, *parts in row_blocks(out, *arguments):
+        rows.copy_(function(*parts))
 
 
 def pulled_back(u: Tensor, gradient: Tensor, within: NormBall) -> Tensor:

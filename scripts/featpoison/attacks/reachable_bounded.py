@@ -4,8 +4,8 @@ stated norm harm a retrained victim most, measured on the training rows.
 Poisons that an encoder can emit, as images have, cannot hold the worst reachable heads: what counts for them
 is how far they get. So the choice is by outcome. For each stage of training the longest admissible step and
 half of it are candidates; towards each, gradient canceling looks for emittable features (gc_feature.py), the
-victim of the paper's protocol is retrained on each result, all in one batched training, and the head whose
-victim errs most on the clean training rows is chosen.
+victim of the paper's protocol is retrained on each result, all in one batched training where memory allows,
+and the head whose victim errs most on the clean training rows is chosen.
 """
 
 import logging
@@ -16,6 +16,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from featpoison.attacks import gc_feature
 from featpoison.attacks.attack import Attack, Made, Run
 from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.choices import Choice
@@ -39,6 +40,8 @@ from featpoison.softmax import Head, head_gradient
 from featpoison.solvers.training_sets import TrainingSets
 
 log = logging.getLogger(__name__)
+LARGEST_SETS = 5e8
+"""Bytes that the poisons of a batched training may take; while it runs there are two copies of them."""
 
 
 class BoundedSearch(TargetSearch):
@@ -83,15 +86,38 @@ def choose(
     """
     base = choose_initial(task.train_labels, poison_count(budget, len(task.train)), settings.seed)
     among = candidates(task, heads, settings, budget)
-    poisons = torch.stack([canceled(task, head_of_candidate(heads, one), base, settings) for one in among])
-    labels = task.train_labels[base].expand(len(poisons), -1)
-    sets = TrainingSets(task.train, task.train_labels, poisons, labels)
-    omega = train_sgd(sets, victim, classes=task.classes, seeds=(settings.seed,))[:, 0, -1]
-    errors = 1 - accuracy(sets.clean, sets.clean_labels, omega)
+    towards = [head_of_candidate(heads, one) for one in among]
+    together = sets_at_once(len(base), task.train.shape[1])
+    errors = torch.cat(
+        [
+            victims_errors(task, towards[first : first + together], base, settings, victim)
+            for first in range(0, len(among), together)
+        ]
+    )
     for one, error in zip(among, errors.tolist(), strict=True):
         log.info("stage %d, eps_w %.3g: the victim errs on %.1f %%", one.stage, one.eps_w, 100 * error)
     best = int(errors.argmax())
     return among[best], errors[best].item()
+
+
+def sets_at_once(n: int, d: int) -> int:
+    """How many sets of n poisoned features of d numbers have their victims trained together: as many as take
+    `LARGEST_SETS` bytes."""
+    return max(1, int(LARGEST_SETS / (4 * n * d)))
+
+
+def victims_errors(
+    task: Task, towards: list[Head], base: Tensor, settings: BoundedSearch, victim: SGD100
+) -> Tensor:
+    """How often the victim of the poisons towards each of k heads errs on the clean training rows, (k,).
+
+    Poisons have the labels of the clean rows `base` (n,), and start from their features.
+    """
+    poisons = torch.stack([canceled(task, head, base, settings) for head in towards])
+    labels = task.train_labels[base].expand(len(poisons), -1)
+    sets = TrainingSets(task.train, task.train_labels, poisons, labels)
+    omega = train_sgd(sets, victim, classes=task.classes, seeds=(settings.seed,))[:, 0, -1]
+    return 1 - accuracy(sets.clean, sets.clean_labels, omega)
 
 
 def canceled(task: Task, head: Head, base: Tensor, settings: BoundedSearch) -> Tensor:
@@ -101,8 +127,13 @@ def canceled(task: Task, head: Head, base: Tensor, settings: BoundedSearch) -> T
     labels, G = task.train_labels[base], head_gradient(task.train, task.train_labels, head)
     emittable = Choice(method="gc-feature", set="emittable", cap=settings.feature_cap)
     within = features_allowed(emittable, task.train)
-    quick = GCFeature(optimizer="l-bfgs", iterations=settings.iterations)
-    return cancel(task.train[base], CancelingLoss(labels, head, G), quick, within=within).features
+    objective = CancelingLoss(labels, head, G)
+    return cancel(task.train[base], objective, quick_canceling(settings), within=within).features
+
+
+def quick_canceling(settings: BoundedSearch) -> GCFeature:
+    """Settings of the canceling towards each candidate."""
+    return GCFeature(optimizer="l-bfgs", iterations=settings.iterations)
 
 
 def run(given: Run) -> Made:
@@ -120,8 +151,10 @@ def work(sizes: Sizes, settings: Any, n: float) -> Work:
 
 
 def memory(sizes: Sizes, settings: Any, n: float) -> float:
-    """The features in both precisions, two dozen sets of poisons, and L-BFGS's history."""
-    return sizes.held(n, features=6, poisoned=2 * 24 + 60)
+    """Canceling, and beside it the features in both precisions and sets of poisons for their victims."""
+    together = min(24, sets_at_once(n, sizes.features))
+    canceling = gc_feature.memory(sizes, quick_canceling(settings), n)
+    return canceling + sizes.held(n, features=4, poisoned=3 * together)
 
 
 ATTACK = Attack(
