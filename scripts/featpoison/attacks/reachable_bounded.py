@@ -100,7 +100,7 @@ def choose(
     return among[best], errors[best].item()
 
 
-def sets_at_once(n: int, d: int) -> int:
+def sets_at_once(n: float, d: float) -> int:
     """How many sets of n poisoned features of d numbers have their victims trained together: as many as take
     `LARGEST_SETS` bytes."""
     return max(1, int(LARGEST_SETS / (4 * n * d)))
