@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from featpoison import store
-from featpoison.common.pixels import rounded_to_8bit
+from featpoison.common.pixels import rounded_to_8bit, to_8bit
 from featpoison.datasets.stored import largest_pixel, training_pixels
 from featpoison.downstream.poison_measures import feature_measures, image_measures
 from featpoison.downstream.poisons import Poisons, check_fit, read_poisons, with_base_labels
@@ -30,11 +30,30 @@ from featpoison.records.provenance import Record
 from torch import Tensor
 
 
-def rounded(poisons: Poisons) -> Tensor:
-    """The images rounded to 8 bits: what an attacker can really upload."""
-    if poisons.images is None:
-        raise SystemExit("--images and --encoder are for poisons that are images; these are features")
-    return rounded_to_8bit(poisons.images)
+def images_of(path: Path) -> Tensor:
+    """The images (n, 3, h, w) in a poison file. Exits where there are none."""
+    if "images" not in store.lengths(path):
+        raise SystemExit(
+            f"{path}: --images and --encoder are for poisons that are images; these are features"
+        )
+    return torch.from_numpy(store.read(path, "images")["images"])
+
+
+def looks_of(
+    paths: Sequence[Path], poisons: Sequence[Poisons], clean: Path
+) -> tuple[dict[str, np.ndarray], bool]:
+    """What is measured of the images of each poison file, and whether 8 bits hold all of them exactly.
+
+    Many poisons' images are most of all their bytes, so those of one file are held at a time.
+    """
+    measured, exact = [], True
+    largest, pixels_of = largest_pixel(clean), partial(training_pixels, clean)
+    for path, one in zip(paths, poisons, strict=True):
+        images = images_of(path)
+        exact = exact and torch.equal(rounded_to_8bit(images), images)
+        measured.append(image_measures([replace(one, images=images)], pixels_of, largest))
+    names = {name for one in measured for name in one}
+    return {name: np.concatenate([one[name] for one in measured if name in one]) for name in names}, exact
 
 
 def joined(
@@ -107,32 +126,29 @@ def main() -> None:
     values = victims.model_dump() | {"poison_seeds": args.poison_seeds, "base_labels": args.base_labels}
     record = program.record(args, inputs, values)
     task = read_task(args.features)
-    poisons = [read_poisons(path) for path in args.poisons]
+    poisons = [read_poisons(path, images=False) for path in args.poisons]
     for path, one in zip(args.poisons, poisons, strict=True):
         check_fit(path, one, task)
     if args.base_labels:
         poisons = [with_base_labels(one, task) for one in poisons]
     targets = [read_target(args.target, seed) for seed in args.poison_seeds] if args.target else []
-    sets = poisons
-    images = [rounded(one) for one in poisons] if args.images else []
+    arrays, sets, exact = feature_measures(task, poisons, targets), poisons, True
+    if args.images:
+        looks, exact = looks_of(args.poisons, poisons, args.images)
+        arrays |= looks
     # Images that 8 bits hold exactly are their own copies, and so are their victims.
-    copied = all(torch.equal(pixels, one.images) for one, pixels in zip(poisons, images, strict=bool(images)))
-    if not copied:
+    if not exact:
         if args.quantized:
             features, records = joined(args.quantized, args.poisons, args.encoder)
             record["environment"]["device"] = provenance.joint_device([record, *records])
         else:
             encoder = load_encoder(args.encoder).to(args.device)
-            features = [extract(one, encoder) for one in images]
-        together = zip(poisons, images, features, strict=True)
-        sets = poisons + [replace(one, images=pixels, features=known) for one, pixels, known in together]
-    arrays = feature_measures(task, poisons, targets)
-    if args.images:
-        arrays |= image_measures(poisons, partial(training_pixels, args.images), largest_pixel(args.images))
+            features = [extract(to_8bit(images_of(path)), encoder) for path in args.poisons]
+        sets = poisons + [replace(one, features=known) for one, known in zip(poisons, features, strict=True)]
     for name, values in retrain_all(task, sets, victims, args.device).items():
         arrays[name] = values[: len(poisons)]
         if args.images:
-            arrays[f"quantized_{name}"] = values if copied else values[len(poisons) :]
+            arrays[f"quantized_{name}"] = values if exact else values[len(poisons) :]
     first = store.read_attributes(args.poisons[0])
     budget = store.read_attribute(args.poisons[0], "eps_d")
     removed = [store.read_attributes(path).get("removed", 0) for path in args.poisons]

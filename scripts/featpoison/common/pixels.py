@@ -24,9 +24,9 @@ def to_8bit(images: Tensor) -> Tensor:
 
 def rounded_to_8bit(images: Tensor) -> Tensor:
     """The values that `to_8bit` keeps of float images of any shape, as floats in [0, 1] of the same type."""
-    return _levels(images) / 255
+    return _levels(images).div_(255)
 
 
 def _levels(images: Tensor) -> Tensor:
-    """Grey levels 0, 1, ..., 255, still as floats."""
-    return (images.clamp(0, 1) * 255).round()
+    """Grey levels 0, 1, ..., 255, still as floats, in a new tensor."""
+    return images.clamp(0, 1).mul_(255).round_()

@@ -26,7 +26,9 @@ def training_images(path: Path, rows: np.ndarray) -> np.ndarray:
     `rows`: integers (k,) in any order, repeated or not. Raises StoreError for a row that does not exist. Only
     the chunks of the file that hold these rows are read.
     """
-    return store.read(path, "train_images", rows=rows)["train_images"].astype(np.float32) / np.float32(255)
+    pixels = store.read(path, "train_images", rows=rows)["train_images"].astype(np.float32)
+    pixels /= np.float32(255)
+    return pixels
 
 
 def training_pixels(path: Path, rows: Tensor | np.ndarray) -> Tensor:

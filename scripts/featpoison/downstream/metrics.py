@@ -19,8 +19,8 @@ def pixel_ratio(poisons: Tensor, clean_largest: float) -> float:
 
     `clean_largest` is the largest of all clean pixels.
     """
-    largest = poisons.double().flatten(1).abs().amax(1)  # (n,)
-    return (largest.mean() / clean_largest).item()
+    smallest, largest = poisons.flatten(1).aminmax(dim=1)  # (n,) each
+    return (torch.maximum(largest, -smallest).double().mean() / clean_largest).item()
 
 
 def psnr(images: Tensor, base: Tensor) -> float:

@@ -26,12 +26,12 @@ class Poisons:
     """Of attacks with target features zeta: ||f(nu) - zeta||^2 for each image nu, (n,)."""
 
 
-def read_poisons(path: Path) -> Poisons:
-    """The poisons in a file of the stage `data/poisons/`, on the CPU.
+def read_poisons(path: Path, *, images: bool = True) -> Poisons:
+    """The poisons in a file of the stage `data/poisons/`, on the CPU, with their `images` or without.
 
     Raises FileNotFoundError or StoreError, naming the file, where it is missing or damaged.
     """
-    stored = store.read(path)
+    stored = store.read(path, *(name for name in store.lengths(path) if images or name != "images"))
     if missing := sorted({"features", "labels"} - stored.keys()):
         raise store.StoreError(
             f"{path}: no dataset {missing[0]!r}, expected poisons; it holds {sorted(stored)}"

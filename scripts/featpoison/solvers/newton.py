@@ -34,6 +34,9 @@ REFINEMENTS = 10
 PATIENCE = 20
 """Where there are no inverses, conjugate gradients may take this many times MOST_ITERATIONS."""
 
+LARGEST_POISONS = 7e8
+"""Bytes in float64 of all poisons beyond which K problems are solved one after the other."""
+
 
 class Converged(Settings):
     """The victim that is trained until its convex problem is solved."""
@@ -59,7 +62,8 @@ def train_converged(
     `settings.certificate`.
     """
     K, width = len(sets.poisons), sets.clean.shape[1] + 1
-    if K > 1 and not class_inverses.fit(K, classes, width):  # one after the other, with inverses if possible
+    large = 8 * sets.poisons.numel() > LARGEST_POISONS
+    if K > 1 and (large or not class_inverses.fit(K, classes, width)):  # one after the other
         guesses = [None] * K if guess is None else guess.unsqueeze(1)
         alone = [
             train_converged(one, settings, classes=classes, guess=near)
