@@ -107,6 +107,12 @@ def test_images_of_8_bits_have_the_victims_of_their_rounded_copies(valid, files,
     assert same == valid
 
 
+def test_images_are_asked_of_poisons_that_have_some(evaluate, files):
+    options = [part for need in ("images", "encoder") for part in (f"--{need}", files[need])]
+    with pytest.raises(SystemExit, match=r"poisons0\.h5: --images and --encoder are for poisons that are"):
+        evaluate(([0], [3]), options=options)
+
+
 def test_each_file_has_a_seed(evaluate, capsys):
     with pytest.raises(SystemExit):
         evaluate(([0], [3]), ([0], [3]), seeds=(1,))

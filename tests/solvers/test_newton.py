@@ -59,14 +59,24 @@ def test_heads_too_large_for_inverses_converge_without(monkeypatch):
 
 
 @pytest.mark.parametrize("near", [False, True])
-def test_more_inverses_than_fit_are_made_for_one_problem_after_the_other(monkeypatch, near):
+@pytest.mark.parametrize(
+    ("limited", "limit"),
+    [
+        (class_inverses, {"LARGEST": 2 * 8 * 4 * 7**2}),  # the inverses of two problems
+        (newton, {"LARGEST_POISONS": 1}),
+    ],
+)
+def test_more_than_memory_has_room_for_is_solved_one_problem_after_the_other(
+    monkeypatch, near, limited, limit
+):
     sets, sizes = poisoned_sets(), []
     usual, _ = train_converged(sets, Converged(), classes=4)
     minimise = newton.Newton.minimise
     monkeypatch.setattr(
         newton.Newton, "minimise", lambda self, start: sizes.append(start) or minimise(self, start)
     )
-    monkeypatch.setattr(class_inverses, "LARGEST", 2 * 8 * 4 * 7**2)  # of two problems
+    for name, value in limit.items():
+        monkeypatch.setattr(limited, name, value)
     found, certificate = train_converged(sets, Converged(), classes=4, guess=usual if near else None)
     assert [len(start) for start in sizes] == [1, 1, 1]
     assert torch.equal(torch.cat(sizes), usual if near else torch.zeros_like(usual))
