@@ -325,10 +325,10 @@ def _memory_of_quantized(sizes: Sizes, config: Config, job: PlannedJob) -> float
 
 
 def _memory_of_evaluation(sizes: Sizes, config: Config, job: PlannedJob) -> float:
-    n = len(config.poison_seeds) * _poisons(sizes, job)
-    if _attack(job).makes == "images":
-        return sizes.held(n, features=6, poisons=12, poisoned=12)
-    return sizes.held(n, features=6, poisoned=6)
+    n, seeds = _poisons(sizes, job), len(config.poison_seeds)
+    if _attack(job).makes == "images":  # those of one poison seed at a time
+        return sizes.held(n, features=6, poisons=5, poisoned=12 * seeds)
+    return sizes.held(n, features=6, poisoned=6 * seeds)
 
 
 def _memory_of_transfer(sizes: Sizes, config: Config, job: PlannedJob) -> float:

@@ -4,7 +4,7 @@ import torch
 from pytorch_msssim import ssim
 from torch import Tensor
 
-AT_ONCE = 1000
+AT_ONCE = 250
 """Images that are compared at once: in float64, many are larger than all that is kept of them."""
 
 
