@@ -24,6 +24,7 @@ from featpoison.attacks.constraints import ConstraintSet
 from featpoison.attacks.step_rules import SECOND_MOMENTUM, Optimizer, StepRule
 from featpoison.common.precision import Precision
 from featpoison.common.progress import Progress
+from featpoison.common.row_blocks import row_blocks
 from featpoison.common.settings import Settings
 from featpoison.records.checkpoints import Checkpoint
 
@@ -154,7 +155,7 @@ def optimise(
                 within.project(rule.update(rows, gradient, epoch, block)) if epoch < settings.epochs else rows
             )
         _check(finite, epoch)
-        value = objective.value() + penalty / 2 * (before - base).double().square().sum().item()
+        value = objective.value() + (penalty / 2 * _squared_distance(before, base) if penalty else 0.0)
         if not math.isfinite(value):
             raise FloatingPointError(f"epoch {epoch}: the objective is {value}")
         first_value = value if epoch == 0 else first_value
@@ -166,6 +167,12 @@ def optimise(
         progress.advance(1, note=f"objective {value:.5g}")
     log.info("objective %.6g -> %.6g in %d epochs", first_value, best_value, epoch)
     return Optimised(best, first_value, best_value, epoch)
+
+
+def _squared_distance(first: Tensor, second: Tensor) -> float:
+    """The squared Euclidean distance of two tensors (n, ...), in float64."""
+    parts = row_blocks(first, second)
+    return sum((one - other).double().square().sum().item() for one, other in parts)
 
 
 def _check(finite: list[Tensor], epoch: int) -> None:
