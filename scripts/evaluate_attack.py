@@ -18,7 +18,7 @@ from featpoison import store
 from featpoison.common.pixels import rounded_to_8bit, to_8bit
 from featpoison.datasets.stored import largest_pixel, training_pixels
 from featpoison.downstream.poison_measures import feature_measures, image_measures
-from featpoison.downstream.poisons import Poisons, check_fit, read_poisons, with_base_labels
+from featpoison.downstream.poisons import check_fit, read_poisons, with_base_labels
 from featpoison.downstream.stored_heads import read_target
 from featpoison.downstream.task import read_task
 from featpoison.downstream.victims import Victims, retrain_all
@@ -37,23 +37,6 @@ def images_of(path: Path) -> Tensor:
             f"{path}: --images and --encoder are for poisons that are images; these are features"
         )
     return torch.from_numpy(store.read(path, "images")["images"])
-
-
-def looks_of(
-    paths: Sequence[Path], poisons: Sequence[Poisons], clean: Path
-) -> tuple[dict[str, np.ndarray], bool]:
-    """What is measured of the images of each poison file, and whether 8 bits hold all of them exactly.
-
-    Many poisons' images are most of all their bytes, so those of one file are held at a time.
-    """
-    measured, exact = [], True
-    largest, pixels_of = largest_pixel(clean), partial(training_pixels, clean)
-    for path, one in zip(paths, poisons, strict=True):
-        images = images_of(path)
-        exact = exact and torch.equal(rounded_to_8bit(images), images)
-        measured.append(image_measures([replace(one, images=images)], pixels_of, largest))
-    names = {name for one in measured for name in one}
-    return {name: np.concatenate([one[name] for one in measured if name in one]) for name in names}, exact
 
 
 def joined(
@@ -134,8 +117,12 @@ def main() -> None:
     targets = [read_target(args.target, seed) for seed in args.poison_seeds] if args.target else []
     arrays, sets, exact = feature_measures(task, poisons, targets), poisons, True
     if args.images:
-        looks, exact = looks_of(args.poisons, poisons, args.images)
-        arrays |= looks
+        # Many poisons' images are most of all their bytes, so those of one file are held at a time.
+        shown = (
+            replace(one, images=images_of(path)) for path, one in zip(args.poisons, poisons, strict=True)
+        )
+        arrays |= image_measures(shown, partial(training_pixels, args.images), largest_pixel(args.images))
+        exact = all(torch.equal(rounded_to_8bit(images), images) for images in map(images_of, args.poisons))
     # Images that 8 bits hold exactly are their own copies, and so are their victims.
     if not exact:
         if args.quantized:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from featpoison import store
-from featpoison.common.pixels import rounded_to_8bit
+from featpoison.common.pixels import to_8bit
 from featpoison.common.shards import Shard
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import BATCH_SIZE, extract
@@ -31,7 +31,7 @@ def main() -> None:
     for index, path in enumerate(args.poisons):
         rows = args.shard.rows(store.lengths(path)["images"], BATCH_SIZE)
         images = torch.from_numpy(store.read(path, "images", rows=rows)["images"])
-        features[str(index)] = extract(rounded_to_8bit(images), encoder).numpy()
+        features[str(index)] = extract(to_8bit(images), encoder).numpy()
     store.write(args.output, features, record)
 
 

@@ -213,9 +213,13 @@ def feature_gradient(X: Tensor, labels: Tensor, head: Head, R: Tensor) -> Tensor
 
     It is (P - Y) R_x + J W, equation (*) above.
     """
-    S = logits(X, head)
-    U = logits(X, Head.from_omega(R))
-    return _error_of_logits(S, labels) @ R[..., :-1] + _times_covariance(_softmax(S), U) @ head.weight
+    return _feature_gradient_of_probabilities(X, labels, probabilities(X, head), head, R)
+
+
+def _feature_gradient_of_probabilities(X: Tensor, labels: Tensor, P: Tensor, head: Head, R: Tensor) -> Tensor:
+    """`feature_gradient` (..., n, d) at the head that gives the rows the probabilities P (..., n, C)."""
+    J = _times_covariance(P, logits(X, Head.from_omega(R)))
+    return _minus_labels(P, labels) @ R[..., :-1] + J @ head.weight
 
 
 def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -223,22 +227,21 @@ def canceling_step(X: Tensor, labels: Tensor, head: Head, clean_gradient: Tensor
 
     R = `clean_gradient` + head_gradient(X) is the residual. X (n, d) are the poisoned features, and
     `clean_gradient` (C, d+1) is the summed gradient of the clean rows at the same head. Returns L () and
-    dL/dX (n, d). The gradient is equation (*) above, and so takes no second backward pass.
+    dL/dX (n, d). The gradient is equation (*) above, and so takes no second backward pass. Batch dimensions
+    are not possible here.
 
     Both are computed in the type of the head, and dL/dX has that of X: features that are stored in float32
     can have their objective in float64.
     """
-    R, errors, P = clean_gradient, [], []
+    R, P = clean_gradient, []
     for stored, own in row_blocks(X, labels):
         rows = stored.to(head.weight)
         P.append(probabilities(rows, head))
-        errors.append(_minus_labels(P[-1], own))
-        R = R + _against_features(errors[-1], rows)
+        R = R + gradient_of_probabilities(rows, own, P[-1])
     gradient = torch.empty_like(X)
-    for (rows, out), E, p in zip(row_blocks(X, gradient), errors, P, strict=True):
-        J = _times_covariance(p, logits(rows.to(head.weight), Head.from_omega(R)))
-        out.copy_(E @ R[..., :-1] + J @ head.weight)
-    return 0.5 * R.square().sum((-2, -1)), gradient
+    for (stored, own, out), p in zip(row_blocks(X, labels, gradient), P, strict=True):
+        out.copy_(_feature_gradient_of_probabilities(stored.to(head.weight), own, p, head, R))
+    return 0.5 * R.square().sum(), gradient
 
 
 def reachability_threshold(clean_gradient: Tensor, head: Head, n_clean: int, *, ridge: float = 0.0) -> float:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from featpoison import softmax
-from featpoison.attacks import gc_feature
+from featpoison.attacks import gc_feature, quasi_newton
 from featpoison.attacks.base_rows import choose_initial
 from featpoison.attacks.constraints import NormBall
 from featpoison.attacks.gc_feature import CancelingLoss, GCFeature, cancel
@@ -74,18 +74,39 @@ def test_many_poisons_have_shorter_vectors_and_then_fewer_of_them():
 
 @pytest.mark.parametrize(("cap", "nonnegative"), [(math.inf, False), (4.0, False), (4.0, True)])
 def test_vectors_in_float32_end_as_low(monkeypatch, cap, nonnegative):
-    """Towards a head with permuted rows, which free features cancel to a thousandth of the gradient."""
-    X, labels, head, _, base = canceling_problem(n=60, N=2000)
-    towards = softmax.Head(0.1 * head.weight.roll(1, 0), 0.1 * head.bias.roll(1))
-    objective = CancelingLoss(labels[base], towards, softmax.head_gradient(X, labels, towards))
+    """Of as many pairs: a limit between what float32 and float64 take of all of them."""
+    X, labels, head, G, base = canceling_problem(n=60, N=2000)
     settings = GCFeature(iterations=200, threshold=0.0, optimizer="l-bfgs")
-    within, ended = NormBall(cap, nonnegative), []
-    for largest in (3e9, 0.0):
+    objective, within, ended = CancelingLoss(labels[base], head, G), NormBall(cap, nonnegative), []
+    vectors = 2 * settings.history + quasi_newton.VECTORS
+    for largest in (3e9, 6 * vectors * X[base].numel()):
         monkeypatch.setattr(gc_feature, "LARGEST_WORKSPACE", largest)
         ended.append(cancel(X[base], objective, settings, within=within))
+        assert settings.pairs(*X[base].shape) == settings.history
     double, single = ended
-    assert single.last_loss < 1.1 * double.last_loss + 1e-6 * double.first_loss
+    assert single.last_loss == pytest.approx(double.last_loss, rel=0.02)
     assert not torch.equal(double.features, single.features)
+
+
+@pytest.mark.parametrize("largest", [3e9, 0.0])
+def test_the_objective_is_in_float64_whatever_the_vectors_are(monkeypatch, largest):
+    X, labels, head, G, base = canceling_problem()
+    monkeypatch.setattr(gc_feature, "LARGEST_WORKSPACE", largest)
+    minimise, seen = quasi_newton.minimise, []
+
+    def watched(objective, *arguments, **options):
+        def told(zeta):
+            loss, gradient = objective(zeta)
+            seen.append((zeta.dtype, loss.dtype, gradient.dtype))
+            return loss, gradient
+
+        return minimise(told, *arguments, **options)
+
+    monkeypatch.setattr(quasi_newton, "minimise", watched)
+    found = canceled(X[base], labels[base], head, G, GCFeature(iterations=5, optimizer="l-bfgs"))
+    vectors = torch.float64 if largest else torch.float32
+    assert set(seen) == {(vectors, torch.float64, vectors)}
+    assert found.features.dtype == torch.float32
 
 
 def test_norm_cap_holds():

@@ -96,16 +96,27 @@ def test_the_gradient_under_the_change_of_variables_is_that_of_autograd_and_of_d
         assert ours[place].item() == pytest.approx((above - below) / 2e-5, rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_on_an_edge_the_gradient_is_that_of_the_side_to_which_the_objective_falls(sign):
-    gradient = sign * torch.ones(1, 4, dtype=torch.float64)
-    on_the_sphere = torch.full((1, 4), 0.75, dtype=torch.float64)
+def test_on_an_edge_the_gradient_is_that_of_the_side_to_which_the_objective_falls(sign, precision):
+    gradient = sign * torch.ones(1, 4, dtype=precision)
+    on_the_sphere = torch.full((1, 4), 0.75, dtype=precision)
     for nonnegative in (False, True):
         pulled = quasi_newton.pulled_back(on_the_sphere, gradient, NormBall(1.5, nonnegative))
         torch.testing.assert_close(pulled, gradient.clamp(min=0))
-    zeros = torch.zeros(1, 4, dtype=torch.float64)
+    zeros = torch.zeros(1, 4, dtype=precision)
     pulled = quasi_newton.pulled_back(zeros, gradient, NormBall(1.5, nonnegative=True))
     torch.testing.assert_close(pulled, gradient.clamp(max=0))
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float32])
+def test_a_projected_row_is_on_the_sphere_whatever_rounding_made_of_it(precision):
+    rows = drawn(0, 400, 512).to(precision)
+    within = NormBall(1.7)
+    projected = within.project(rows)
+    assert not torch.equal(projected.norm(dim=1), torch.full((400,), 1.7, dtype=precision))
+    inwards = quasi_newton.pulled_back(projected, projected, within)  # the objective falls inwards
+    torch.testing.assert_close(inwards, projected, rtol=1e-5, atol=1e-7)
 
 
 def test_it_ends_at_the_first_value_below_the_threshold():

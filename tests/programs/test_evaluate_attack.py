@@ -107,6 +107,33 @@ def test_images_of_8_bits_have_the_victims_of_their_rounded_copies(valid, files,
     assert same == valid
 
 
+def test_one_file_that_8_bits_do_not_hold_gives_all_files_copies(files, execute, tmp_path):
+    """Whose features are computed here or read from shards; both files are measured, in their order."""
+    levels = store.read(files["images"], "train_images")["train_images"][:6] + np.uint8(30)
+    exact = levels / np.float32(255)
+    paths = [tmp_path / "exact.h5", tmp_path / "between.h5"]
+    for path, images in zip(paths, (exact, exact + np.float32(0.4 / 255)), strict=True):
+        features = extract(torch.from_numpy(images), load_encoder(files["encoder"])).numpy()
+        arrays = {"images": images, "features": features, "labels": np.arange(6) % 3, "base": np.arange(6)}
+        store.write(path, arrays, RECORD, eps_d=0.1)
+    shard = tmp_path / "shard.h5"
+    own = ["--poisons", *paths, "--encoder", files["encoder"], "--shard", "1-of-1"]
+    execute("extract_quantized", *own, "--", shard)
+    known = [part for need in ("features", "images", "encoder") for part in (f"--{need}", files[need])]
+    known += ["--settings", json.dumps(VICTIMS), "--poisons", *paths, "--poison-seeds", 0, 1]
+    execute("evaluate_attack", *known, "--", tmp_path / "here.h5")
+    execute("evaluate_attack", *known, "--quantized", shard, "--", tmp_path / "shards.h5")
+    here, shards = store.read(tmp_path / "here.h5"), store.read(tmp_path / "shards.h5")
+    assert here.keys() == shards.keys()
+    for name, values in here.items():
+        np.testing.assert_array_equal(values, shards[name], err_msg=name)
+    assert here["pixel_ratio"][0] < here["pixel_ratio"][1]
+    copies = here["quantized_converged_omega"]
+    np.testing.assert_allclose(copies[0], here["converged_omega"][0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(copies[1], copies[0], rtol=1e-4, atol=1e-5)  # 0.4 of a level is rounded away
+    assert np.abs(copies[1] - here["converged_omega"][1]).max() > 1e-4
+
+
 def test_images_are_asked_of_poisons_that_have_some(evaluate, files):
     options = [part for need in ("images", "encoder") for part in (f"--{need}", files[need])]
     with pytest.raises(SystemExit, match=r"poisons0\.h5: --images and --encoder are for poisons that are"):

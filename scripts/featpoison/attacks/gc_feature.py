@@ -30,8 +30,8 @@ from featpoison.softmax import Head, canceling_step
 log = logging.getLogger(__name__)
 Rule = Optimizer | Literal["l-bfgs"]
 LARGEST_WORKSPACE = 3e9
-"""Bytes that L-BFGS's vectors may take. Where they would take more they are float32, and of its pairs of
-steps and gradients it keeps as many as fit, at least two."""
+"""Bytes that L-BFGS's vectors should take at most. Where they would take more they are float32, and of its
+pairs of steps and gradients it keeps as many as fit, but at least two, whatever they take."""
 
 
 class GCFeature(Settings):
@@ -60,7 +60,7 @@ class GCFeature(Settings):
 
     def pairs(self, n: float, d: float) -> int:
         """Pairs of vectors that L-BFGS keeps for n poisoned features of d numbers."""
-        fitting = LARGEST_WORKSPACE / (self.vectors(n, d).itemsize * n * d)
+        fitting = LARGEST_WORKSPACE / (self.vectors(n, d).itemsize * max(1, n) * d)
         return min(self.history, max(2, int((fitting - VECTORS) / 2)))
 
 

@@ -26,14 +26,15 @@ from torch import Tensor
 from featpoison.attacks.constraints import NormBall
 from featpoison.common.row_blocks import row_blocks
 
-EDGE = 1e-12
+EDGE = {torch.float64: 1e-12, torch.float32: 1e-6}
 """Relative distance from the sphere at which a row counts as on it: rounding leaves projected rows there."""
 ROUND = 25
 """Iterations after which rows outside of the set are projected to it. Measured at caps, with and without
 negative entries: rounds of 10 to 50 end within 6 % of each other, one long round between 6 % lower and 9 %
 higher."""
 VECTORS = 17
-"""Tensors of the size of the features that are held beside the history: in a line search torch has 12."""
+"""Tensors of the size of the features that are held beside the history, at most. In a line search torch has
+12 of them; u, its gradient, the best features, those at hand and one intermediate result are the others."""
 LossAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From features (n, d) to the objective () and its gradient (n, d), a new tensor, which is overwritten."""
 
@@ -70,8 +71,7 @@ def minimise(
     `report(iterations, value)` is called after each round. Raises FloatingPointError where the objective is
     not finite.
     """
-    best = start.to(vectors, copy=True)
-    _by_rows(within.project, best, best)
+    best = within.project(start.to(vectors))
     zeta, lowest, taken = torch.empty_like(best), math.inf, 0
     u, optimizer = best, None
 
@@ -130,14 +130,15 @@ def _by_rows(function: Callable[..., Tensor], out: Tensor, *arguments: Tensor) -
 
 def pulled_back(u: Tensor, gradient: Tensor, within: NormBall) -> Tensor:
     """The gradient in u (n, d) from that in the features z = P(u), (n, d): the chain rule at the head of this
-    module."""
+    module. Both are float64 or float32."""
     if math.isinf(within.radius) and not within.nonnegative:
         return gradient
     v = u.clamp(min=0) if within.nonnegative else u
     norms = v.norm(dim=1, keepdim=True)
     shrink = (within.radius / norms).clamp(max=1)  # 0 / 0 is NaN only for a radius of 0, which no row has
     along = (v * gradient).sum(1, keepdim=True) / norms.square()
-    beyond, below = norms > within.radius * (1 + EDGE), norms < within.radius * (1 - EDGE)
+    edge = EDGE[u.dtype]
+    beyond, below = norms > within.radius * (1 + edge), norms < within.radius * (1 - edge)
     along = torch.where(beyond, along, torch.where(below, 0.0, along.clamp(max=0)))
     result = shrink * (gradient - along * v)
     if within.nonnegative:

@@ -103,7 +103,7 @@ def choose(
 def sets_at_once(n: float, d: float) -> int:
     """How many sets of n poisoned features of d numbers have their victims trained together: as many as take
     `LARGEST_SETS` bytes."""
-    return max(1, int(LARGEST_SETS / (4 * n * d)))
+    return max(1, int(LARGEST_SETS / (4 * max(1, n) * d)))
 
 
 def victims_errors(

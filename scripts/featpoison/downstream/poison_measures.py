@@ -1,6 +1,6 @@
 """What is measured of poisoned sets themselves, before any victim is trained on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from torch import Tensor
@@ -48,9 +48,10 @@ def feature_measures(
 
 
 def image_measures(
-    poisons: list[Poisons], clean_images: Callable[[Tensor], Tensor], largest: float
+    poisons: Iterable[Poisons], clean_images: Callable[[Tensor], Tensor], largest: float
 ) -> dict[str, np.ndarray]:
-    """Measures of poisoned images, by name, one value for each set that has images and is not empty.
+    """Measures of poisoned images, by name, one value for each set that has images and is not empty. Only one
+    set's clean images are held at a time.
 
     `clean_images(rows)` gives the clean training images (k, 3, h, w), in [0, 1], of the rows (k,) that
     poisons started from; `largest` is the largest pixel of all clean training images.
@@ -60,14 +61,11 @@ def image_measures(
 
     Empty where no set has images.
     """
-    pairs = [
-        (one.images, clean_images(one.base))
-        for one in poisons
-        if one.images is not None and one.base is not None and len(one.labels)
-    ]
-    measures = {
-        "pixel_ratio": [pixel_ratio(images, largest) for images, _ in pairs],
-        "psnr": [psnr(images, base) for images, base in pairs],
-        "ssim": [structural_similarity(images, base) for images, base in pairs],
-    }
+    measures: dict[str, list[float]] = {"pixel_ratio": [], "psnr": [], "ssim": []}
+    for one in poisons:
+        if one.images is not None and one.base is not None and len(one.labels):
+            base = clean_images(one.base)
+            measures["pixel_ratio"].append(pixel_ratio(one.images, largest))
+            measures["psnr"].append(psnr(one.images, base))
+            measures["ssim"].append(structural_similarity(one.images, base))
     return {name: np.array(values) for name, values in measures.items() if values}

@@ -9,8 +9,6 @@ Importing this module does not import torch; only loading and saving do.
 
 import json
 import logging
-import os
-import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,27 +75,18 @@ class Checkpoint:
 
         The file appears whole or not at all. Raises NotWritten where the disk is full.
         """
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         on_cpu = {name: value.contiguous().cpu() for name, value in tensors.items()}
         metadata = {"binding": self.binding, "facts": canonical_json(facts)}
+        content = save(on_cpu, metadata)
         with replacing(self.path) as temporary:
-            try:
-                save_file(on_cpu, temporary, metadata)  # without a copy of the tensors
-            except SafetensorError as error:
-                raise _system_error(error) from error
+            temporary.write_bytes(content)
         self._saved = time.monotonic()
 
     def remove(self) -> None:
         """Delete the state, because the product is finished. Nothing happens where there is none."""
         self.path.unlink(missing_ok=True)
-
-
-def _system_error(error: SafetensorError) -> Exception:
-    """The system's error that safetensors met when it wrote a file and tells in words alone; `error` itself
-    where it met none."""
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else error
 
 
 def pack(**groups: "Mapping[str, Tensor]") -> "dict[str, Tensor]":

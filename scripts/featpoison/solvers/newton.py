@@ -33,9 +33,9 @@ REFINEMENTS = 10
 """Most corrections of a solution by its residual in float64."""
 PATIENCE = 20
 """Where there are no inverses, conjugate gradients may take this many times MOST_ITERATIONS."""
-
 LARGEST_POISONS = 7e8
-"""Bytes in float64 of all poisons beyond which K problems are solved one after the other."""
+"""Bytes in float64 of all poisons beyond which K problems are solved one after the other on a CPU: with the
+copies that problems which are left to solve have of theirs, memory would hold twice as many."""
 
 
 class Converged(Settings):
@@ -62,7 +62,7 @@ def train_converged(
     `settings.certificate`.
     """
     K, width = len(sets.poisons), sets.clean.shape[1] + 1
-    large = 8 * sets.poisons.numel() > LARGEST_POISONS
+    large = sets.clean.device.type == "cpu" and 8 * sets.poisons.numel() > LARGEST_POISONS
     if K > 1 and (large or not class_inverses.fit(K, classes, width)):  # one after the other
         guesses = [None] * K if guess is None else guess.unsqueeze(1)
         alone = [
