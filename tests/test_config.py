@@ -56,6 +56,31 @@ def test_configurations_share_no_names_unless_the_things_are_the_same():
                 assert one.encoders[name] == other.encoders[name]
 
 
+def test_a_table_that_is_null_is_none(demo):
+    kept = config.parse(put(demo, "tables.table2", None), "demo.yaml").tables
+    assert list(kept) == ["table1", "table3", "table4"]
+
+
+@pytest.mark.parametrize("name", ["reach", "small"])
+def test_files_that_are_laid_over_all_of_cifar10_are_valid(name):
+    """As Snakemake lays them: dictionaries are joined, anything else is replaced."""
+
+    def laid(below: dict, above: dict) -> dict:
+        both = {
+            key: laid(below[key], above[key])
+            for key in below.keys() & above.keys()
+            if joins(below, above, key)
+        }
+        return below | above | both
+
+    def joins(below: dict, above: dict, key: str) -> bool:
+        return isinstance(below[key], dict) and isinstance(above[key], dict)
+
+    paths = ROOT / "workflow/config/cifar10.yaml", ROOT / f"workflow/config/cifar10/{name}.yaml"
+    below, above = (yaml.safe_load(path.read_text()) for path in paths)
+    assert config.parse(laid(below, above), name).output == above["output"]
+
+
 def put(values: dict, keys: str, value) -> dict:
     values = copy.deepcopy(values)
     *path, last = keys.split(".")

@@ -98,7 +98,7 @@ class Declared(Settings):
     defences: Defences = Defences()
     """Settings of the defences."""
     tables: dict[Annotated[str, Field(pattern=r"^table\d+$")], Table]
-    """Tables by the paper's number."""
+    """Tables by the paper's number. One that is null is none: a file laid over another takes it away so."""
     defence_table: DefenceTable | None = None
     """The table of defences, `defences.csv`; null: none."""
     figures: Figures | None = None

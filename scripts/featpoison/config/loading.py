@@ -33,8 +33,11 @@ class Config(Declared):
 def parse(values: dict, origin: str) -> Config:
     """The validated configuration of a file or several, `origin`.
 
-    Raises ConfigError with a line for each offending key: the file, the key, what was expected and the value.
+    A table that is null is left out. Raises ConfigError with a line for each offending key: the file, the
+    key, what was expected and the value.
     """
+    if isinstance(tables := values.get("tables"), dict):
+        values = values | {"tables": {name: one for name, one in tables.items() if one is not None}}
     try:
         # JSON mode: strict types, lists for tuples. What JSON does not know, such as dates, is a text there.
         return Config.model_validate_json(json.dumps(values, default=str))
