@@ -68,7 +68,8 @@ class Accelerated:
 
     def __init__(self, start: Tensor, step_size: float, beta: float, progress: float) -> None:
         """From the images `start` (n, 3, h, w), by steps of `step_size` at first. An image is finished when
-        its lowest F fell by at most the share `progress` over the last PATIENCE steps."""
+        its lowest F fell by at most the share `progress` over the last PATIENCE steps, none of which was too
+        long."""
         self.progress, self.step = progress, 0
         self.point = self.image = self.found = start
         self.momentum = start.new_ones(len(start), 1, 1, 1)
@@ -91,6 +92,9 @@ class Accelerated:
         self.image = torch.where(back, self.found, image)
         self.momentum = momentum.masked_fill(back, 1)
         self.step_size = torch.where(back, self.step_size / 2, self.step_size)
+        # While a step is too long, F does not fall: that is no reason to stop.
+        others = torch.arange(PATIENCE + 1, device=F.device) != self.step % (PATIENCE + 1)
+        self.lowest.masked_fill_(others.unsqueeze(1) & back.flatten(), torch.inf)
         self.step += 1
 
     def finished(self) -> Tensor:
