@@ -176,6 +176,17 @@ def test_steps_that_are_too_long_end_near_those_that_are_not(demos_matching, fac
     assert F[0.1 * factor] == pytest.approx(F[0.1], rel=0.05)
 
 
+def test_no_image_stops_while_its_step_is_too_long(demos_matching):
+    """A thousand times too long: ten halvings take more steps than an image is watched for."""
+    settings, problem = demos_matching
+    update = {"optimizer": "accelerated", "steps": 100, "step_size": 100.0, "precision": "float32"}
+    ours, taken = match(*problem, settings.model_copy(update=update), beta=BETA)
+    base = problem[1]
+    assert (ours != base).flatten(1).any(1).all()
+    assert (objective(ours, problem, settings) < objective(base, problem, settings)).all()
+    assert taken.min() > 2 * fm.PATIENCE
+
+
 def test_images_stop_where_accelerated_steps_no_longer_help(demos_matching):
     settings, problem = demos_matching
     update = {"optimizer": "accelerated", "steps": 300, "progress": 0.01, "precision": "float32"}
