@@ -19,7 +19,7 @@ def test_anomalies_are_counted_and_empty_places_explained():
     shown, clean = two_kinds()
     note = anomalies.note_of(shown, anomalies.choose(shown, 1.0), 1.0)
     assert "2 of 5 at beta = 0.25, 3 of 5 at beta = 0.1" in note
-    assert "0.1 has 2 within the clean range" in note
+    assert "0.1 shows 2 within the clean range" in note
     figure = anomalies.draw(shown, clean, 1.0)
     filled = sum(bool(axes.images) for axes in figure.axes)
     assert filled == 2 * 3 + 5 + 5  # base images of both kinds, then 3 + 2 and 2 + 3 poisons

@@ -61,13 +61,13 @@ def note_of(shown: list[Shown], kinds: tuple[Kind, Kind], clean_largest: float, 
     text = f"beyond the largest clean magnitude ({clean_largest:g}): {', '.join(counts)}; "
     text += "pixels clipped to [0, 1] for display"
     lacking = [
-        f"{part.beta:g} has {belongs.sum()} {kind.title}"
+        f"{part.beta:g} shows {belongs.sum()} {kind.title}"
         for kind in kinds
         for part, belongs in zip(shown, kind.belongs, strict=True)
         if belongs.sum() < count
     ]
     return (
-        f"{text}\nplaces are left empty where a beta lacks poisons of the kind: {', '.join(lacking)}"
+        f"{text}\nplaces are left empty where a poison is not of the kind for a beta: {', '.join(lacking)}"
         if lacking
         else text
     )
