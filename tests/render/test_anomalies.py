@@ -26,7 +26,7 @@ def test_anomalies_are_counted_and_empty_places_explained():
     full = [of_sizes(beta, [0.5] * 4 + [1.5] * 4) for beta in (0.25, 0.1)]
     assert "empty" not in anomalies.note_of(full, anomalies.choose(full, 1.0), 1.0)
     none = [of_sizes(beta, [0.5] * 4) for beta in (0.25, 0.1)]
-    assert "0.25 has 0 beyond it" in anomalies.note_of(none, anomalies.choose(none, 1.0), 1.0)
+    assert "0.25 shows 0 beyond it" in anomalies.note_of(none, anomalies.choose(none, 1.0), 1.0)
     anomalies.draw(none, clean, 1.0)
 
 
