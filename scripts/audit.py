@@ -57,7 +57,12 @@ def arguments() -> argparse.ArgumentParser:
         help="one JSON document: roots, nodes, failures, unverified, and with --cell cells",
     )
     parser.add_argument(
-        "--configfile", type=Path, help="compare the recorded settings with those of this YAML too"
+        "--configfile",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="compare the recorded settings with those of this YAML too, or of several that lie over one "
+        "another",
     )
     parser.add_argument(
         "--device",
@@ -210,14 +215,14 @@ def computed(rows: list[TableLine], table: provenance.Record, device: str) -> li
     return cells
 
 
-def compare_settings(found: Lineage, configfile: Path, parser: argparse.ArgumentParser) -> None:
+def compare_settings(found: Lineage, configfiles: list[Path], parser: argparse.ArgumentParser) -> None:
     """Mark products whose recorded settings are not those of a configuration."""
     from featpoison import config
     from featpoison.audit.settings_comparison import differences
     from featpoison.graph.steps import Steps
 
     try:
-        steps = Steps(config.load(configfile))
+        steps = Steps(config.load(*configfiles))
     except (FileNotFoundError, config.ConfigError) as error:
         parser.error(f"--configfile: {error}")
     for node in found.nodes.values():

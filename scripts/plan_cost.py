@@ -26,7 +26,14 @@ def main() -> None:
     parser.add_argument(
         "targets", nargs="*", help="files of the workflow; none: all that the configuration declares"
     )
-    parser.add_argument("--configfile", type=Path, default=ROOT / "workflow/config/paper.yaml")
+    parser.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="+",
+        default=[ROOT / "workflow/config/paper.yaml"],
+        metavar="FILE",
+        help="one, or several that lie over one another, as Snakemake takes them; `--` ends them",
+    )
     parser.add_argument("--steps", action="store_true", help="a line for each step")
     parser.add_argument(
         "--speed",
@@ -50,7 +57,7 @@ def main() -> None:
         help="share of the peak that is reached (default %(default)s)",
     )
     args = program.start(parser)
-    config = load(args.configfile)
+    config = load(*args.configfile)
     jobs = plan.planned_jobs(dry_run(args))
     table = plan.by_rule(
         jobs, config, cache(lambda dataset, encoder: plan.sizes_of(config, dataset, encoder))
@@ -122,7 +129,7 @@ def dry_run(args: argparse.Namespace) -> str:
         "snakemake",
         *args.targets,
         "--configfile",
-        str(args.configfile.resolve()),
+        *(str(path.resolve()) for path in args.configfile),
         "--dry-run",
         "--nolock",
         "--config",

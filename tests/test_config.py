@@ -63,22 +63,22 @@ def test_a_table_that_is_null_is_none(demo):
 
 @pytest.mark.parametrize("name", ["reach", "small"])
 def test_files_that_are_laid_over_all_of_cifar10_are_valid(name):
-    """As Snakemake lays them: dictionaries are joined, anything else is replaced."""
+    below, above = ROOT / "workflow/config/cifar10.yaml", ROOT / f"workflow/config/cifar10/{name}.yaml"
+    assert config.load(below, above).output == config.read(above)["output"]
+    with pytest.raises(ConfigError, match=rf"cifar10/{name}\.yaml: datasets: Field required"):
+        config.load(above)
 
-    def laid(below: dict, above: dict) -> dict:
-        both = {
-            key: laid(below[key], above[key])
-            for key in below.keys() & above.keys()
-            if joins(below, above, key)
-        }
-        return below | above | both
 
-    def joins(below: dict, above: dict, key: str) -> bool:
-        return isinstance(below[key], dict) and isinstance(above[key], dict)
-
-    paths = ROOT / "workflow/config/cifar10.yaml", ROOT / f"workflow/config/cifar10/{name}.yaml"
-    below, above = (yaml.safe_load(path.read_text()) for path in paths)
-    assert config.parse(laid(below, above), name).output == above["output"]
+def test_a_file_that_is_laid_over_another_replaces_values_and_keeps_what_it_does_not_name(demo, tmp_path):
+    path = tmp_path / "over.yaml"
+    path.write_text("poison_seeds: [7]\nattacks: {gc_feature: {iterations: 3}}\n")
+    laid = config.load(ROOT / "workflow/config/demo.yaml", path)
+    attacks = demo["attacks"]
+    expected = {**attacks, "gc_feature": {**attacks["gc_feature"], "iterations": 3}}
+    assert laid == config.parse({**demo, "poison_seeds": [7], "attacks": expected}, "expected")
+    path.write_text("poison_seeds: [-7]\n")
+    with pytest.raises(ConfigError, match=r"demo\.yaml \+ .*over\.yaml: poison_seeds\.0: .*found -7"):
+        config.load(ROOT / "workflow/config/demo.yaml", path)
 
 
 def put(values: dict, keys: str, value) -> dict:

@@ -289,24 +289,32 @@ def test_work_adds_up_by_rule_and_attack():
     assert work.flops == pytest.approx(3 * plan.work_of(matching, DEMO, lambda *_: SIZES).flops)
 
 
-def planned(*targets, config="demo", **environment):
-    command = ("scripts/plan_cost.py", "--configfile", f"workflow/config/{config}.yaml")
-    return ran(*command, *targets, **environment)
+def planned(*arguments, config="demo", **environment):
+    files = (f"workflow/config/{name}.yaml" for name in config.split())
+    return ran("scripts/plan_cost.py", "--configfile", *files, *arguments, **environment)
 
 
 @pytest.mark.slow
 def test_an_unknown_target_is_an_error_that_names_it():
-    done = planned("figures/demo/table3.csv", "figures/demo/nonsense.csv")
+    done = planned("--", "figures/demo/table3.csv", "figures/demo/nonsense.csv")
     assert done.returncode == 1
     assert "No rule to produce figures/demo/nonsense.csv" in done.stderr
     assert not done.stdout
 
 
 @pytest.mark.slow
+def test_a_plan_takes_files_that_lie_over_one_another_as_snakemake_does():
+    options = ("--speed", "1", "--", "figures/cifar10-small/table4.csv")
+    done = planned(*options, config="cifar10 cifar10/small")
+    assert done.returncode == 0, done.stderr
+    assert "make_emn_noise" in done.stdout
+
+
+@pytest.mark.slow
 def test_hours_are_a_gpus_or_a_cores_as_the_configuration_says():
-    options = ("figures/demo/table3.csv", "--steps", "--speed", "1")
+    options = ("--steps", "--speed", "1", "--", "figures/demo/table3.csv")
     warm, cold = (planned(*options, FEATPOISON_WARM=value).stdout for value in ("1", "0"))
-    gpu = planned("figures/table3.csv", "--steps", config="paper").stdout
+    gpu = planned("--steps", "--", "figures/table3.csv", config="paper").stdout
     assert "GPU hours" in gpu.splitlines()[0]
     assert "core hours" in warm.splitlines()[0]
     assert "forks of a warm interpreter" in warm
@@ -319,7 +327,7 @@ def test_hours_are_a_gpus_or_a_cores_as_the_configuration_says():
 
 @pytest.mark.slow
 def test_the_program_counts_the_jobs_of_a_table():
-    done = planned("figures/demo/table3.csv", "--steps", "--speed", "1")
+    done = planned("--steps", "--speed", "1", "--", "figures/demo/table3.csv")
     assert done.returncode == 0, done.stderr
     lines = {line[:30].strip(): line[30:].split() for line in done.stdout.splitlines()}
     jobs, flops, _, hours, _ = lines["poison_images feature-matching"]
@@ -331,7 +339,7 @@ def test_the_program_counts_the_jobs_of_a_table():
 
 @pytest.mark.slow
 def test_without_options_a_plan_is_a_few_lines_and_names_its_largest_steps():
-    done = planned("figures/demo/table3.csv")
+    done = planned("--", "figures/demo/table3.csv")
     assert done.returncode == 0, done.stderr
     first, *lines = done.stdout.splitlines()
     assert re.fullmatch(r"\d+ jobs, [\d.e-]+ core hours", first)

@@ -1,23 +1,17 @@
 """The configurations that stand beside the demo's, put together as Snakemake does."""
 
-import copy
-
 import pytest
 from featpoison import config
 from featpoison.graph.defence_tables import DefenceTables
 from featpoison.graph.transfers import Transfers
 from helpers import ROOT
-from snakemake.utils import update_config
 
 FOLDER = ROOT / "workflow/config"
-DEMO = config.read(FOLDER / "demo.yaml")
 BESIDE = sorted((FOLDER / "demo").glob("*.yaml"))
 
 
 def beside(name: str) -> config.Config:
-    values = copy.deepcopy(DEMO)
-    update_config(values, config.read(FOLDER / "demo" / f"{name}.yaml"))
-    return config.parse(values, name)
+    return config.load(FOLDER / "demo.yaml", FOLDER / "demo" / f"{name}.yaml")
 
 
 @pytest.mark.parametrize("name", [path.stem for path in BESIDE])

@@ -46,9 +46,15 @@ def parse(values: dict, origin: str) -> Config:
         raise ConfigError("\n".join(lines)) from None
 
 
-def load(path: Path) -> Config:
-    """The configuration in a YAML file. Raises ConfigError, or FileNotFoundError."""
-    return parse(read(path), str(path))
+def load(*paths: Path) -> Config:
+    """The configuration in a YAML file, or in several, each laid over those before it as Snakemake does.
+    Raises ConfigError, or FileNotFoundError."""
+    from snakemake.utils import update_config  # not at the top: settings alone do not need Snakemake
+
+    values: dict = {}
+    for path in paths:
+        update_config(values, read(path))
+    return parse(values, " + ".join(map(str, paths)))
 
 
 def of_files(paths: Iterable[str | Path], values: dict) -> tuple[Config, str]:
