@@ -87,6 +87,9 @@ def test_class_hessians_are_the_hessians_blocks():
     found = softmax.class_hessians(X, head)
     for c in range(4):
         torch.testing.assert_close(found[c], H[c, :, c])
+    counted = softmax.class_hessians(X, head, torch.arange(30, dtype=X.dtype))
+    repeated = softmax.class_hessians(X.repeat_interleave(torch.arange(30), 0), head)
+    torch.testing.assert_close(counted, repeated)
     other = Head(2 * head.weight, head.bias)
     stacked = Head(
         *(torch.stack([getattr(one, name) for one in (head, other)]) for name in ("weight", "bias"))

@@ -200,10 +200,13 @@ def hessian(X: Tensor, head: Head) -> Tensor:
     return H.reshape(classes * width, classes * width)
 
 
-def class_hessians(X: Tensor, head: Head) -> Tensor:
-    """The blocks of `hessian` that belong to one class each, sum p_c (1 - p_c) z z^T, (..., C, d+1, d+1)."""
+def class_hessians(X: Tensor, head: Head, counts: Tensor | None = None) -> Tensor:
+    """The blocks of `hessian` that belong to one class each, sum p_c (1 - p_c) z z^T, (..., C, d+1, d+1).
+
+    `counts` (n,): how many rows each row stands for, one without it.
+    """
     P, Z = probabilities(X, head).mT, with_ones(X)  # (..., C, n), (..., n, d+1)
-    weights = P * (1 - P)
+    weights = P * (1 - P) if counts is None else P * (1 - P) * counts
     blocks = [weights[..., c, :].unsqueeze(-2) * Z.mT @ Z for c in range(weights.shape[-2])]
     return torch.stack(blocks, dim=-3)
 

@@ -6,7 +6,7 @@ import torch
 from featpoison import softmax
 from featpoison.softmax import Head
 from featpoison.solvers import class_inverses, conjugate_gradients
-from featpoison.solvers.class_inverses import ClassInverses, Preconditioner, inverses_of
+from featpoison.solvers.class_inverses import ClassInverses, Preconditioner, Rows, drawn, inverses_of
 from featpoison.solvers.objective import Objective
 from featpoison.solvers.training_sets import TrainingSets
 from problems import blobs, long_poisons, nearly_collinear
@@ -26,7 +26,7 @@ def as_matrix(apply, classes, width):
 
 
 def of(sets, omega, ridge=RIDGE):
-    return Preconditioner(inverses_of(sets.clean.float(), sets, 0, omega, ridge).unsqueeze(0), ridge)
+    return Preconditioner(inverses_of(Rows(sets.clean.float()), sets, 0, omega, ridge).unsqueeze(0), ridge)
 
 
 def test_it_is_the_formula():
@@ -76,7 +76,7 @@ def test_the_diagonal_grows_until_a_block_has_a_factor(monkeypatch):
     monkeypatch.setattr(class_inverses, "ROUNDING", 1e-16)
     tried, factorise = [], torch.linalg.cholesky_ex
     monkeypatch.setattr(torch.linalg, "cholesky_ex", lambda H: tried.append(H) or factorise(H))
-    found = inverses_of(X.float(), TrainingSets.of_clean(X, labels), 0, near_zero(4, 31), 1e-14)
+    found = inverses_of(Rows(X.float()), TrainingSets.of_clean(X, labels), 0, near_zero(4, 31), 1e-14)
     assert len(tried) > 1
     assert (torch.linalg.eigvalsh(found) > 0).all()
 
@@ -88,16 +88,39 @@ def test_features_that_are_not_finite_have_no_preconditioner():
         of(TrainingSets.of_clean(X, labels), near_zero(4, 31))
 
 
-def test_a_sample_of_many_rows_gives_nearly_the_blocks_of_all():
-    X, labels = blobs(n=4000)
-    sets = TrainingSets.of_clean(X, labels)
+def ratios(n, scale):
+    """Eigenvalues of a sample's blocks against those of all n rows, at a head that is sure of most of them
+    where `scale` is large."""
+    X, labels = blobs(n)
+    sets, omega = TrainingSets.of_clean(X, labels), scale * near_zero(4, 7)
     few = ClassInverses(sets, X.float(), RIDGE)
-    assert few.sample.shape == (class_inverses.SAMPLED * 7, 6)
-    omega = near_zero(4, 7)
     few.renew(0, omega)
-    exact = inverses_of(X.float(), sets, 0, omega, RIDGE)
-    ratio = torch.linalg.eigvals(torch.linalg.solve(exact, few.inverses[0])).real
-    assert 1 / 3 < ratio.min() <= ratio.max() < 3
+    exact = inverses_of(Rows(X.float()), sets, 0, omega, RIDGE)
+    return torch.linalg.eigvals(torch.linalg.solve(exact, few.inverses[0])).real
+
+
+@pytest.mark.parametrize("scale", [1, 500])
+def test_a_sample_of_many_rows_gives_nearly_the_blocks_of_all(scale):
+    found = ratios(4000, scale)
+    assert 1 / 3 < found.min() <= found.max() < 3
+
+
+def test_rows_with_equal_chances_miss_those_that_matter_to_a_head_that_is_sure(monkeypatch):
+    monkeypatch.setattr(class_inverses, "EQUAL_CHANCES", 1)
+    assert ratios(4000, 500).max() > 10
+
+
+def test_sums_over_drawn_rows_expect_those_over_all():
+    X, omega = blobs(1000)[0], 100 * near_zero(4, 7)
+    head, generator = Head.from_omega(omega), torch.Generator().manual_seed(0)
+    sums, sizes = [], []
+    for _ in range(400):
+        rows = drawn(X, omega, torch.rand(1000, generator=generator))
+        sums.append(softmax.class_hessians(rows.X, head, rows.counts))
+        sizes.append(len(rows.X))
+    mean, error = torch.stack(sums).mean(0), torch.stack(sums).std(0) / 400**0.5
+    assert ((mean - softmax.class_hessians(X, head)).abs() <= 4.5 * error).all()
+    assert sum(sizes) / 400 == pytest.approx(class_inverses.SAMPLED * 7, rel=0.05)
 
 
 def test_old_inverses_are_tried_for_as_long_as_new_ones_cost():

@@ -15,6 +15,8 @@ takes the blocks for the rest: with M the mean over classes,
 It is linear, symmetric and positive definite, as conjugate gradients ask.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -24,9 +26,13 @@ from featpoison.softmax import Head
 from featpoison.solvers.training_sets import TrainingSets
 
 SAMPLED = 16
-"""Clean rows that the blocks are summed over, at most, for each of the d + 1 columns. They are drawn once.
-From so many, the eigenvalues of a block are right to about a half (Vershynin, High-Dimensional Probability,
-2018, theorem 4.6.1), which costs conjugate gradients a few iterations."""
+"""About how many clean rows, at most, the blocks are summed over for each of the d + 1 columns. From so many
+that count alike, the eigenvalues of a block are right to about a half (Vershynin, High-Dimensional
+Probability, 2018, theorem 4.6.1), which costs conjugate gradients a few iterations."""
+EQUAL_CHANCES = 0.1
+"""Share of these rows that is drawn with equal chances. Of the others each has chances by its weight in the
+blocks (Xu et al., Sub-sampled Newton methods with non-uniform sampling, 2016): a head that is nearly trained
+is sure of most rows, whose weight is then nearly none."""
 LEAST_WORTH = 5
 """Iterations with old inverses that are always tried before new ones are computed."""
 LARGEST = 8e9
@@ -46,15 +52,14 @@ class ClassInverses:
 
     def __init__(self, sets: TrainingSets, rough: Tensor, ridge: float) -> None:
         """Computes nothing yet. `rough` (N, d) are the clean rows of `sets` in float32."""
-        self.sets, self.ridge = sets, ridge
+        self.sets, self.rough, self.ridge = sets, rough, ridge
         N, d = rough.shape
         most = SAMPLED * (d + 1)
-        self.sample = rough
+        self.lots: Tensor | None = None
         if most < N:
-            order = torch.randperm(N, generator=stream(0, device=torch.device("cpu")))
-            self.sample = rough[order[:most].to(rough.device)]
+            self.lots = torch.rand(N, generator=stream(0, device=torch.device("cpu"))).to(rough.device)
         # 2 C m (d+1)^2 operations of new inverses, against 4 C N (d+1) of a product; three quarters, measured
-        self.worth = max(LEAST_WORTH, round(0.75 * len(self.sample) * (d + 1) / max(1, 2 * N)))
+        self.worth = max(LEAST_WORTH, round(0.75 * min(N, most) * (d + 1) / max(1, 2 * N)))
         self.forget()
 
     def forget(self) -> None:
@@ -67,7 +72,8 @@ class ClassInverses:
 
     def renew(self, k: int, omega: Tensor) -> None:
         """The inverses of problem k at omega (C, d+1), float64."""
-        self.inverses[k] = inverses_of(self.sample, self.sets, k, omega, self.ridge)
+        sample = Rows(self.rough) if self.lots is None else drawn(self.rough, omega, self.lots)
+        self.inverses[k] = inverses_of(sample, self.sets, k, omega, self.ridge)
 
     def of(self, which: list[int]) -> "Preconditioner":
         """The preconditioner of the problems `which`."""
@@ -92,16 +98,39 @@ class Preconditioner:
         return own - own.mean(-2, keepdim=True) + shared / self.ridge
 
 
-def inverses_of(sample: Tensor, sets: TrainingSets, k: int, omega: Tensor, ridge: float) -> Tensor:
+@dataclass(frozen=True)
+class Rows:
+    """Rows that stand for more rows."""
+
+    X: Tensor
+    """Their features (m, d)."""
+    counts: Tensor | None = None
+    """How many rows each stands for (m,); one without it."""
+
+
+def drawn(X: Tensor, omega: Tensor, lots: Tensor) -> Rows:
+    """Of the rows of X (N, d) those that are drawn for the blocks at omega (C, d+1), about SAMPLED (d + 1).
+
+    A row is drawn where its chance is above its lot; `lots` (N,) lie between 0 and 1. So one head draws the
+    same rows each time, and sums over them, each counted 1 / chance times, expect the sums over all rows.
+    """
+    P = softmax.probabilities(X, Head.from_omega(omega.to(X)))
+    weights = (P * (1 - P)).sum(-1)
+    share = (1 - EQUAL_CHANCES) * weights / weights.sum() + EQUAL_CHANCES / len(X)
+    chances = (SAMPLED * omega.shape[-1] * share).clamp(max=1)
+    chosen = lots < chances
+    return Rows(X[chosen], 1 / chances[chosen])
+
+
+def inverses_of(sample: Rows, sets: TrainingSets, k: int, omega: Tensor, ridge: float) -> Tensor:
     """The inverses (C, d+1, d+1) of problem k of `sets` at omega (C, d+1), float64, with a larger diagonal.
 
-    They are only a preconditioner. Sums over the clean rows in `sample` (m, d), float32, are therefore good
-    enough. Poisons are few and may be hundreds of times longer, so that float32 would lose the clean part
-    beside them: they are summed in float64, all of them. Raises FloatingPointError where features are not
-    finite.
+    They are only a preconditioner. Sums over a float32 `sample` of the clean rows are therefore good enough.
+    Poisons are few and may be hundreds of times longer, so that float32 would lose the clean part beside
+    them: they are summed in float64, all of them. Raises FloatingPointError where features are not finite.
     """
-    clean = _sum_of_blocks(sample, omega) * (len(sets.clean) / len(sample) / sets.rows)
-    H = clean + _sum_of_blocks(sets.poisons[k], omega) / sets.rows
+    clean = _sum_of_blocks(sample, omega) / sets.rows
+    H = clean + _sum_of_blocks(Rows(sets.poisons[k]), omega) / sets.rows
     if not H.isfinite().all():
         raise FloatingPointError("converged victim: the Hessian is not finite, expected finite features")
     H.diagonal(dim1=-2, dim2=-1).add_(ridge)
@@ -114,13 +143,15 @@ def inverses_of(sample: Tensor, sets: TrainingSets, k: int, omega: Tensor, ridge
         shift = 10 * shift
 
 
-def _sum_of_blocks(X: Tensor, omega: Tensor) -> Tensor:
+def _sum_of_blocks(rows: Rows, omega: Tensor) -> Tensor:
     """`softmax.class_hessians` at omega (C, d+1), float64 (C, d+1, d+1), a few rows at a time: each row takes
     C (d+1) numbers."""
+    X, counts = rows.X, rows.counts
     head = Head.from_omega(omega.to(X))
     total = torch.zeros(*omega.shape, omega.shape[-1], dtype=torch.float64, device=X.device)
-    for rows in X.split(ROWS_AT_ONCE):
-        total += softmax.class_hessians(rows, head)
+    for first in range(0, len(X), ROWS_AT_ONCE):
+        some = slice(first, first + ROWS_AT_ONCE)
+        total += softmax.class_hessians(X[some], head, None if counts is None else counts[some])
     return total
 
 
