@@ -42,6 +42,14 @@ def test_ours_and_the_baseline_agree(benchmark, sizes, tolerance):
     assert any(found.share_of_peak == pytest.approx(limit) for limit in limits)
 
 
+def test_products_count_their_operations_and_half_the_bytes_of_their_operands():
+    """Features that several heads share count once."""
+    X, heads = torch.ones(100, 8), torch.ones(3, 8, 5)
+    one, three = (victim_benchmarks._counted(lambda W=W: X @ W)[1:] for W in (heads[0], heads))
+    assert one == (2 * 100 * 8 * 5, (3200 + 160) / 2)
+    assert three == (3 * one[0], (3200 + 3 * 160) / 2)
+
+
 def test_every_benchmark_is_run_by_the_program():
     names = {"canceling", "gc_feature", "target_search", "matching", "gc_input", "tgda", "converged"}
     names |= {"converged_wide", "ten_converged", "ten_sgd"}

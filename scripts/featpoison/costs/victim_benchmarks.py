@@ -1,6 +1,9 @@
 """Benchmarks of the victims' training: against scikit-learn, and many victims against one after the other."""
 
+import math
 import time
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,8 +30,7 @@ def converged(
     """
     X, labels = _separable(N, d, classes)
     settings, sets = Converged(), TrainingSets.of_clean(X.to(device), labels.to(device))
-    with FlopCounterMode(display=False) as counter:
-        omega, _ = train_converged(sets, settings, classes=classes)
+    omega, flops, moved = _counted(lambda: train_converged(sets, settings, classes=classes)[0])
     value = objective(sets, omega, settings.ridge).item()
     solver, theirs_seconds, theirs = _fastest_of_scikit_learn(X, labels, settings, value)
     theirs_value = objective(sets, theirs.to(device), settings.ridge).item()
@@ -37,8 +39,8 @@ def converged(
         f"converged, d = {d}",
         ("Newton-CG, an inverse a class, certified in float64", f"scikit-learn {solver}"),
         seconds=(seconds, theirs_seconds),
-        flops=counter.get_total_flops(),
-        columns=classes,
+        flops=flops,
+        moved=moved,
         peak=peak,
         agreement=abs(value - theirs_value),
     )
@@ -57,8 +59,7 @@ def ten_converged(
     """K converged victims that share their clean rows against one after the other. Twice as fast means that
     ten cost five times what one does."""
     sets, settings = _poisoned(device, N, d, classes, K), Converged()
-    with FlopCounterMode(display=False) as counter:
-        omega, _ = train_converged(sets, settings, classes=classes)
+    omega, flops, moved = _counted(lambda: train_converged(sets, settings, classes=classes)[0])
 
     def alone() -> Tensor:
         return torch.cat([train_converged(one, settings, classes=classes)[0] for one in sets.each()])
@@ -68,8 +69,8 @@ def ten_converged(
         f"{K} converged",
         ("together", "one after the other"),
         seconds=(best_time(lambda: train_converged(sets, settings, classes=classes), 2), best_time(alone, 1)),
-        flops=counter.get_total_flops(),
-        columns=K * classes,
+        flops=flops,
+        moved=moved,
         peak=peak,
         agreement=(values[0] - values[1]).abs().max().item(),
     )
@@ -93,8 +94,7 @@ def ten_sgd(
     def trained(some: TrainingSets) -> Tensor:
         return train_sgd(some, settings, classes=classes, seeds=(0,))
 
-    with FlopCounterMode(display=False) as counter:
-        together = trained(sets)
+    together, flops, moved = _counted(lambda: trained(sets))
     alone = torch.cat([trained(one) for one in sets.each()])
     return _of_victims(
         f"{K} SGD victims",
@@ -103,8 +103,8 @@ def ten_sgd(
             best_time(lambda: trained(sets), 3),
             best_time(lambda: [trained(one) for one in sets.each()], 2),
         ),
-        flops=counter.get_total_flops(),
-        columns=K * classes,
+        flops=flops,
+        moved=moved,
         peak=peak,
         agreement=difference(together, alone),
     )
@@ -116,16 +116,12 @@ def _of_victims(
     *,
     seconds: tuple[float, float],
     flops: float,
-    columns: int,
+    moved: float,
     peak: Peak,
     agreement: float,
 ) -> Result:
-    """The result of training heads with `columns` classes in all. `ways` and `seconds`: ours, the baseline's.
-
-    A product of features with the heads and the one back read the features once, 4 bytes for every 4
-    operations a column: float32, as nearly all products are.
-    """
-    moved = flops / columns
+    """The result of training heads. `ways` and `seconds`: ours, the baseline's. Nearly all products are in
+    float32, whose peak counts."""
     return Result(
         name,
         *ways,
@@ -135,6 +131,35 @@ def _of_victims(
         share(flops, moved, torch.float32, seconds[0], peak),
         agreement,
     )
+
+
+def _counted(work: Callable[[], Tensor]) -> tuple[Tensor, float, float]:
+    """What `work` returns, and of its matrix products the operations and the bytes that they move at least.
+
+    Products with heads come in pairs, there and back, of which the second finds the features in the cache:
+    half of the operands' bytes.
+    """
+    products = (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm, torch.ops.aten.baddbmm)
+    with (
+        FlopCounterMode(display=False) as flops,
+        FlopCounterMode(display=False, custom_mapping=dict.fromkeys(products, _bytes)) as read,
+    ):
+        result = work()
+    return result, flops.get_total_flops(), read.get_total_flops() / 2
+
+
+def _bytes(*operands: Any, out_val: Tensor, **_: Any) -> int:
+    """Bytes of a product's operands, of which one that several products share counts once."""
+    del out_val  # few beside the operands
+    tensors = [one for one in operands if isinstance(one, Tensor)]
+    return sum(
+        one.itemsize
+        * math.prod(size for size, step in zip(one.shape, one.stride(), strict=True) if step or size == 1)
+        for one in tensors
+    )
+
+
+_bytes._get_raw = True  # type: ignore[attr-defined]  # FlopCounterMode then gives tensors, not their shapes
 
 
 def _separable(N: int, d: int, classes: int) -> tuple[Tensor, Tensor]:
