@@ -1,8 +1,12 @@
 """This project's ResNet-18 against torchvision's."""
 
+import copy
+
 import pytest
 import torch
+import torch.nn.functional as F
 from featpoison.encoders.encoder import Architecture, Encoder
+from featpoison.encoders.resnet import FEW_CHANNELS, BasicBlock
 
 
 def test_resnet18_is_torchvisions_with_another_stem():
@@ -42,3 +46,27 @@ def test_maps_are_the_stages_and_the_features_their_last_ones_mean(width, stem_s
         assert torch.equal(map_, seen[name][1])
     assert torch.equal(encoder.pool(maps[-1]), encoder(x))
     torch.testing.assert_close(encoder(x), maps[-1].mean((2, 3)))
+
+
+@pytest.mark.parametrize("channels", [2, FEW_CHANNELS - 1, FEW_CHANNELS])
+def test_a_shortcut_is_a_convolution_with_a_stride_however_few_its_channels(channels):
+    torch.manual_seed(0)
+    block = BasicBlock(channels, 2 * channels, 2).double().eval()
+    x = torch.randn(3, channels, 9, 8, dtype=torch.float64)
+    weight = block.downsample[0].weight
+    shortcut = block.downsample[1](F.conv2d(x, weight, stride=2))
+    inner = block.bn2(block.conv2(F.relu(block.bn1(block.conv1(x)))))
+    torch.testing.assert_close(block(x), F.relu(inner + shortcut))
+
+
+def test_gradients_of_thin_blocks_stay_within_their_memory():
+    """Convolutions of oneDNN do not everywhere: this test then ends Python, or finds wrong gradients."""
+    torch.manual_seed(0)
+    block = BasicBlock(2, 4, 2).to(memory_format=torch.channels_last)
+    exact = copy.deepcopy(block).double()
+    x = torch.randn(6, 2, 16, 16).contiguous(memory_format=torch.channels_last)
+    for _ in range(10):
+        found = torch.autograd.grad(block(x).square().sum(), list(block.parameters()))
+    expected = torch.autograd.grad(exact(x.double()).square().sum(), list(exact.parameters()))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-3, atol=1e-3)

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 STAGES = (1, 2, 4, 8)  # channels in units of the width
 BLOCKS = 2  # basic blocks in each stage of a ResNet-18
+FEW_CHANNELS = 16
+"""With fewer channels than this, the gradient of a 1 x 1 convolution with a stride is not safe on CPUs:
+oneDNN writes past the end of its memory (https://github.com/uxlfoundation/oneDNN/issues/6035)."""
 
 
 class BasicBlock(nn.Module):
@@ -23,7 +26,10 @@ class BasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels_out)
         self.downsample = nn.Sequential()
+        # A 1 x 1 convolution with a stride only leaves out pixels, which can be done before it.
+        self.spacing = stride if channels_in < FEW_CHANNELS else 1
         if stride != 1 or channels_in != channels_out:
+            stride //= self.spacing
             self.downsample = nn.Sequential(
                 nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
             )
@@ -31,7 +37,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, in, h, w) -> (n, out, h / stride, w / stride)."""
         y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.downsample(x))
+        kept = x[..., :: self.spacing, :: self.spacing]
+        return F.relu(self.bn2(self.conv2(y)) + self.downsample(kept))
 
 
 class CifarResNet18(nn.Module):
