@@ -86,6 +86,16 @@ def test_features_that_are_not_finite_have_no_preconditioner():
     X[3, 0] = torch.inf
     with pytest.raises(FloatingPointError, match="expected finite features"):
         of(TrainingSets.of_clean(X, labels), near_zero(4, 31))
+    with pytest.raises(FloatingPointError, match="expected finite features"):
+        drawn(X, near_zero(4, 31), torch.rand(len(X)))
+
+
+def test_of_rows_that_a_head_is_sure_of_some_are_drawn_all_the_same():
+    X, omega = torch.ones(4000, 6), torch.zeros(4, 7)
+    omega[0, 0] = 1e4
+    rows = drawn(X, omega, torch.linspace(0, 1, 4000))
+    assert len(rows.X) == pytest.approx(class_inverses.EQUAL_CHANCES * class_inverses.SAMPLED * 7, abs=1)
+    assert rows.counts.isfinite().all()
 
 
 def ratios(n, scale):

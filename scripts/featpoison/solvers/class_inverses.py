@@ -37,6 +37,7 @@ LEAST_WORTH = 5
 """Iterations with old inverses that are always tried before new ones are computed."""
 LARGEST = 8e9
 """Most bytes of all inverses of a preconditioner. Beyond that there is none."""
+NOT_FINITE = "converged victim: the Hessian is not finite, expected finite features"
 ROUNDING = 1e-6
 """Added to the diagonal of a block, times the mean diagonal of its clean part. Sums in float32 may be wrong
 by more, so it grows tenfold until the block is positive definite."""
@@ -113,10 +114,15 @@ def drawn(X: Tensor, omega: Tensor, lots: Tensor) -> Rows:
 
     A row is drawn where its chance is above its lot; `lots` (N,) lie between 0 and 1. So one head draws the
     same rows each time, and sums over them, each counted 1 / chance times, expect the sums over all rows.
+    Raises FloatingPointError where features are not finite.
     """
     P = softmax.probabilities(X, Head.from_omega(omega.to(X)))
     weights = (P * (1 - P)).sum(-1)
-    share = (1 - EQUAL_CHANCES) * weights / weights.sum() + EQUAL_CHANCES / len(X)
+    total = weights.sum()
+    if not total.isfinite():
+        raise FloatingPointError(NOT_FINITE)
+    tiny = torch.finfo(total.dtype).tiny  # a head can be sure of all rows
+    share = (1 - EQUAL_CHANCES) * weights / total.clamp(min=tiny) + EQUAL_CHANCES / len(X)
     chances = (SAMPLED * omega.shape[-1] * share).clamp(max=1)
     chosen = lots < chances
     return Rows(X[chosen], 1 / chances[chosen])
@@ -132,7 +138,7 @@ def inverses_of(sample: Rows, sets: TrainingSets, k: int, omega: Tensor, ridge: 
     clean = _sum_of_blocks(sample, omega) / sets.rows
     H = clean + _sum_of_blocks(Rows(sets.poisons[k]), omega) / sets.rows
     if not H.isfinite().all():
-        raise FloatingPointError("converged victim: the Hessian is not finite, expected finite features")
+        raise FloatingPointError(NOT_FINITE)
     H.diagonal(dim1=-2, dim2=-1).add_(ridge)
     shift = ROUNDING * clean.diagonal(dim1=-2, dim2=-1).mean(-1)  # (C,)
     while True:  # ends: a large enough diagonal makes any finite matrix positive definite
