@@ -141,4 +141,4 @@ def test_old_inverses_are_tried_for_as_long_as_new_ones_cost():
 
     assert worth(100, 7) == class_inverses.LEAST_WORTH
     assert worth(1000, 63) == round(0.75 * 1000 * 64 / 2000)  # all rows
-    assert worth(4000, 63) == round(0.75 * 1024 * 64 / 8000)  # 16 a column
+    assert worth(4000, 127) == round(0.75 * 2048 * 128 / 8000)  # 16 a column

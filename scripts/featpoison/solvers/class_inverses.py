@@ -33,8 +33,9 @@ EQUAL_CHANCES = 0.1
 """Share of these rows that is drawn with equal chances. Of the others each has chances by its weight in the
 blocks (Xu et al., Sub-sampled Newton methods with non-uniform sampling, 2016): a head that is nearly trained
 is sure of most rows, whose weight is then nearly none."""
-LEAST_WORTH = 5
-"""Iterations with old inverses that are always tried before new ones are computed."""
+LEAST_WORTH = 12
+"""Iterations with old inverses that are always tried before new ones are computed: about what computing them
+costs even where d is small (measured, d = 128)."""
 LARGEST = 8e9
 """Most bytes of all inverses of a preconditioner. Beyond that there is none."""
 NOT_FINITE = "converged victim: the Hessian is not finite, expected finite features"
