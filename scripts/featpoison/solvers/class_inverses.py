@@ -30,9 +30,9 @@ SAMPLED = 16
 that count alike, the eigenvalues of a block are right to about a half (Vershynin, High-Dimensional
 Probability, 2018, theorem 4.6.1), which costs conjugate gradients a few iterations."""
 EQUAL_CHANCES = 0.1
-"""Share of these rows that is drawn with equal chances. Of the others each has chances by its weight in the
-blocks (Xu et al., Sub-sampled Newton methods with non-uniform sampling, 2016): a head that is nearly trained
-is sure of most rows, whose weight is then nearly none."""
+"""Share of these rows that is drawn with equal chances. The rest is drawn with chances in proportion to the
+rows' weights in the blocks (Xu et al., Sub-sampled Newton methods with non-uniform sampling, 2016): a head
+that is nearly trained is sure of most rows, so that these have hardly any weight."""
 LEAST_WORTH = 12
 """Iterations with old inverses that are always tried before new ones are computed: about what computing them
 costs even where d is small (measured, d = 128)."""
@@ -142,6 +142,7 @@ def inverses_of(sample: Rows, sets: TrainingSets, k: int, omega: Tensor, ridge: 
         raise FloatingPointError(NOT_FINITE)
     H.diagonal(dim1=-2, dim2=-1).add_(ridge)
     shift = ROUNDING * clean.diagonal(dim1=-2, dim2=-1).mean(-1)  # (C,)
+    shift = shift.clamp(min=torch.finfo(shift.dtype).tiny)  # none where a head is sure of all rows
     while True:  # ends: a large enough diagonal makes any finite matrix positive definite
         H.diagonal(dim1=-2, dim2=-1).add_(shift.unsqueeze(-1))
         factor, failed = torch.linalg.cholesky_ex(H)
