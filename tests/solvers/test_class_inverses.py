@@ -81,6 +81,16 @@ def test_the_diagonal_grows_until_a_block_has_a_factor(monkeypatch):
     assert (torch.linalg.eigvalsh(found) > 0).all()
 
 
+def test_the_diagonal_grows_where_a_head_is_sure_of_all_clean_rows():
+    """Poisons that it is unsure of are long here, so that the ridge alone gives no factor."""
+    omega = torch.zeros(4, 4, dtype=torch.float64)
+    omega[0, 0] = 1e4
+    poisons = torch.tensor([[[0.0, 1e12, 1e12]]], dtype=torch.float64)
+    clean, labels = torch.eye(3, dtype=torch.float64)[:1].repeat(5, 1), torch.zeros(5, dtype=torch.int64)
+    sets = TrainingSets(clean, labels, poisons, labels[None, :1])
+    assert inverses_of(Rows(clean.float()), sets, 0, omega, 1e-9).isfinite().all()
+
+
 def test_features_that_are_not_finite_have_no_preconditioner():
     X, labels = nearly_collinear()
     X[3, 0] = torch.inf
