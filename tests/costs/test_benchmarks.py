@@ -29,6 +29,9 @@ def _once(monkeypatch):
         (benchmarks.ten_converged, {"N": 300, "d": 16, "K": 3}, 1e-10),
         (benchmarks.ten_sgd, {"N": 300, "d": 16, "K": 3, "epochs": 2}, 1e-4),
         (benchmarks.matching, {"n": 3, "steps": 3}, 0.2),  # bfloat16, where that is fast, against float32
+        # All steps of the baseline are ten times as many.
+        (benchmarks.matching_to_the_end, {"n": 3, "steps": 200}, 0.3),
+        (benchmarks.matching_to_the_end_in_float32, {"n": 3, "steps": 200}, 0.3),
         (benchmarks.gc_input, {"n": 3}, 0.3),
     ],
 )
@@ -53,4 +56,5 @@ def test_products_count_their_operations_and_half_the_bytes_of_their_operands():
 def test_every_benchmark_is_run_by_the_program():
     names = {"canceling", "gc_feature", "target_search", "matching", "gc_input", "tgda", "converged"}
     names |= {"converged_wide", "ten_converged", "ten_sgd"}
+    names |= {"matching_to_the_end", "matching_to_the_end_in_float32"}
     assert {benchmark.__name__ for benchmark in benchmarks.ALL} == names

@@ -133,3 +133,19 @@ def test_a_random_part_of_the_training_images(paths, tmp_path, monkeypatch):
     assert len(found[0].test_images) == 5
     with pytest.raises(ValueError, match="'train_images' is 13, expected at most 12"):
         load(entry(paths, train_images=13, seed=0), tmp_path)
+
+
+def test_validation_images_are_other_training_images(paths, tmp_path, monkeypatch):
+    """So that a choice can be made without the test set."""
+    monkeypatch.setenv(MIRROR_VARIABLE, str(tmp_path))
+    whole = fashion_mnist.read_archives(paths)
+    alone, _ = load(entry(paths, train_images=7, seed=0), tmp_path)
+    found, _ = load(entry(paths, train_images=7, validation_images=5, seed=0), tmp_path)
+    np.testing.assert_array_equal(found.train_images, alone.train_images)
+    both = np.concatenate([found.train_images, found.test_images])
+    rows = [int(np.flatnonzero((whole.train_images == image).all((1, 2, 3)))[0]) for image in both]
+    assert sorted(rows) == list(range(12))
+    labels = [*found.train_labels, *found.test_labels]
+    assert labels == whole.train_labels[rows].tolist()
+    with pytest.raises(ValueError, match="'validation_images' is 6, expected at most 5"):
+        load(entry(paths, train_images=7, validation_images=6, seed=0), tmp_path)

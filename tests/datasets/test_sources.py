@@ -98,6 +98,21 @@ FOUR = dict.fromkeys(("train_images", "train_labels", "test_images", "test_label
             {"format": "cifar-100-binary", "archive": SOURCE, "train_images": 0, "seed": 1},
             "train_images\n.*greater than 0",
         ),
+        (
+            {"format": "cifar-10-binary", "archive": SOURCE, "validation_images": 2},
+            "'validation_images' is 2, expected 'train_images' too",
+        ),
+        (
+            {
+                "format": "image-folder",
+                "archive": {"path": "pictures"},
+                "side": 8,
+                "train_images": 2,
+                "validation_images": 2,
+                "seed": 0,
+            },
+            "'validation_images' is 2, expected none for image-folder",
+        ),
         ({"format": "mnist", "archive": SOURCE}, "format\n.*'fashion-mnist'"),
     ],
     ids=short,

@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from featpoison import store
 from featpoison.attacks.attack import Made, Run
 from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.choices import Set
 from featpoison.attacks.constraints import Box, EightBit
 from featpoison.attacks.input_space import InputSpace, Objective, PullBack, optimise
 from featpoison.common.precision import name_of, resolve
-from featpoison.datasets.stored import pixel_range, training_pixels
+from featpoison.datasets.stored import pixel_range
 from featpoison.downstream.task import Task
 from featpoison.encoders.encoder import load_encoder
 from featpoison.encoders.features import extract, pull_back
@@ -22,8 +23,8 @@ from featpoison.encoders.features import extract, pull_back
 
 @dataclass(frozen=True)
 class Start:
-    """The base images of an attack: rows of the training set (n,), images (n, 3, h, w) in [0, 1], features
-    (n, d), labels (n,)."""
+    """The base images of an attack: rows of the training set (n,), images as 8-bit values (n, 3, h, w),
+    features (n, d), labels (n,)."""
 
     rows: Tensor
     images: Tensor
@@ -34,10 +35,10 @@ class Start:
 def random_start(task: Task, run: Run) -> Start:
     """Where a poison seed starts: a random choice of training images, on the run's device."""
     rows = choose_initial(task.train_labels, poison_count(run.budget, len(task.train)), run.seed)
-    pixels = training_pixels(run.files["images"], rows)
+    images = store.read(run.files["images"], "train_images", rows=rows.numpy())["train_images"]
     return Start(
         rows,
-        pixels.to(run.device),
+        torch.from_numpy(images).to(run.device),
         task.train[rows].to(run.device),
         task.train_labels[rows].to(run.device),
     )

@@ -22,6 +22,7 @@ from torch import Tensor
 from featpoison.attacks.choices import Set
 from featpoison.attacks.constraints import ConstraintSet
 from featpoison.attacks.step_rules import SECOND_MOMENTUM, Optimizer, StepRule
+from featpoison.common.pixels import to_pixels
 from featpoison.common.precision import Precision
 from featpoison.common.progress import Progress
 from featpoison.common.row_blocks import row_blocks
@@ -116,21 +117,21 @@ def optimise(
     threshold: float,
     checkpoint: Checkpoint,
 ) -> Optimised:
-    """Minimise `objective` from `base` (n, ...); stop below `threshold`. Poisons are judged pass by pass and
-    the best are returned where passes are comparable.
+    """Minimise `objective` from `base` (n, ...), which are floats or 8-bit images; stop below `threshold`.
+    Poisons are judged pass by pass and the best are returned where passes are comparable.
 
     `pull_back` gives features of rows and the gradient pushed back to them; `within` the set that rows are
     projected to, and `kept_in` its name, which decides on step size and penalty. Resumes from the last state
     kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity.
     """
+    nu = best = within.project(to_pixels(base))
     rule = StepRule(
         settings.optimizer,
         settings.first_step_size(kept_in),
         settings.epochs,
-        base,
+        nu,
         settings.second_momentum,
     )
-    nu, best = within.project(base), base
     first_value, best_value, start = math.nan, math.inf, 0
     penalty = settings.penalty if kept_in == "constrained" else 0.0
     if (kept := checkpoint.load()) is not None:
@@ -149,7 +150,7 @@ def optimise(
         for number, rows in enumerate(nu.split(settings.batch_size)):
             block = slice(number * settings.batch_size, number * settings.batch_size + len(rows))
             _, gradient = pull_back(rows, partial(objective.gradient, block))
-            gradient = gradient + penalty * (rows - base[block])
+            gradient = gradient + penalty * (rows - to_pixels(base[block]))
             finite.append(gradient.isfinite().all())
             moved[block] = (
                 within.project(rule.update(rows, gradient, epoch, block)) if epoch < settings.epochs else rows
@@ -169,10 +170,10 @@ def optimise(
     return Optimised(best, first_value, best_value, epoch)
 
 
-def _squared_distance(first: Tensor, second: Tensor) -> float:
-    """The squared Euclidean distance of two tensors (n, ...), in float64."""
-    parts = row_blocks(first, second)
-    return sum((one - other).double().square().sum().item() for one, other in parts)
+def _squared_distance(poisons: Tensor, base: Tensor) -> float:
+    """The squared Euclidean distance of poisons (n, ...) from their base, in float64."""
+    parts = row_blocks(poisons, base)
+    return sum((one - to_pixels(other)).double().square().sum().item() for one, other in parts)
 
 
 def _check(finite: list[Tensor], epoch: int) -> None:

@@ -37,7 +37,8 @@ class Result:
     share_of_peak: float
     agreement: float
     """How far the two results differ: relative to the baseline's largest entry, for victims the difference of
-    the objectives, for GC-feature by how much of the baseline's L the two values of L differ."""
+    the objectives, for GC-feature by how much of the baseline's L the two values of L differ, for matching
+    to the end likewise of F."""
 
     @property
     def ratio(self) -> float:
@@ -47,14 +48,16 @@ class Result:
 
 def best_time(work: Callable[[], object], repeats: int = 15) -> float:
     """Seconds of the fastest of `repeats` runs after one warm-up: the least disturbed one."""
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        work()
-        if torch.accelerator.is_available():
-            torch.accelerator.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times[1:])
+    return min([elapsed(work) for _ in range(repeats + 1)][1:])
+
+
+def elapsed(work: Callable[[], object]) -> float:
+    """Seconds of one run."""
+    start = time.perf_counter()
+    work()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+    return time.perf_counter() - start
 
 
 def measure_peak(device: torch.device, side: int = 1536) -> Peak:

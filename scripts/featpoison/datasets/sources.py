@@ -1,5 +1,6 @@
 """The data sets of a configuration, and how each is read, according to the format of its archives."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -40,6 +41,7 @@ SIDED = {
     "eurosat": eurosat.read_archive,
     "optical-digits": optical_digits.read_archive,
 }
+READ_IN_PART = ("patch-camelyon", "image-folder")
 RESIZABLE = (*RESIZED, "patch-camelyon", *SIDED)
 
 
@@ -62,8 +64,11 @@ class Dataset(Settings):
     for patch-camelyon and stl-10-binary (where the default is 96), eurosat (64) and optical-digits (8)."""
     train_images: PositiveInt | None = None
     """Take only so many training images, chosen uniformly at random; null: all. The test set stays whole."""
+    validation_images: PositiveInt | None = None
+    """Take so many of the other training images in place of the test set, so that settings can be chosen
+    without it; null: the test set. Goes together with `train_images`."""
     seed: NonNegativeInt | None = None
-    """Seed of that choice; goes together with `train_images`."""
+    """Seed of these choices; goes together with `train_images`."""
 
     @model_validator(mode="after")
     def _fits_format(self) -> Self:
@@ -87,6 +92,13 @@ class Dataset(Settings):
             raise ValueError(f"'members' are checked for {', '.join(CIFAR)} alone")
         if (self.train_images is None) != (self.seed is None):
             raise ValueError("'train_images' and 'seed' go together")
+        if self.validation_images is not None and self.train_images is None:
+            raise ValueError(f"'validation_images' is {self.validation_images}, expected 'train_images' too")
+        if self.validation_images is not None and self.format in READ_IN_PART:
+            raise ValueError(
+                f"'validation_images' is {self.validation_images}, expected none for {self.format}: "
+                "images that are not chosen are not read"
+            )
         if self.format == "image-folder" and self.archive is not None:
             given = sorted(key for key in self.archive.model_fields_set if getattr(self.archive, key))
             if "path" not in given or not {"path", "sha256"}.issuperset(given):
@@ -172,7 +184,15 @@ def _obtain(source: Source, folder: Path, dataset: Dataset) -> Path:
 
 
 def _chosen(dataset: Dataset, images: Images) -> Images:
-    """The data set with only the training images that the configuration asks for."""
+    """The data set with only the images that the configuration asks for."""
     if dataset.train_images is None:
         return images
-    return images.with_training_rows(dataset.choose(len(images.train_images)))
+    rows = dataset.choose(len(images.train_images))
+    chosen = images.with_training_rows(rows)
+    if dataset.validation_images is None:
+        return chosen
+    rest = images.with_training_rows(np.setdiff1d(np.arange(len(images.train_images)), rows))
+    if dataset.validation_images > (left := len(rest.train_images)):
+        raise ValueError(f"'validation_images' is {dataset.validation_images}, expected at most {left}")
+    held_out = rest.with_training_rows(random_rows(left, dataset.validation_images, dataset.seed or 0))
+    return replace(chosen, test_images=held_out.train_images, test_labels=held_out.train_labels)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from featpoison.common.files import replacing
+from featpoison.common.files import NotWritten, replacing
 from featpoison.records.provenance import Record, canonical_json, sha256_bytes
 
 if TYPE_CHECKING:
@@ -75,13 +75,17 @@ class Checkpoint:
 
         The file appears whole or not at all. Raises NotWritten where the disk is full.
         """
-        from safetensors.torch import save
+        from safetensors.torch import save_file
 
         on_cpu = {name: value.contiguous().cpu() for name, value in tensors.items()}
         metadata = {"binding": self.binding, "facts": canonical_json(facts)}
-        content = save(on_cpu, metadata)
         with replacing(self.path) as temporary:
-            temporary.write_bytes(content)
+            try:
+                save_file(on_cpu, temporary, metadata)  # unlike `save`, without a copy of the tensors
+            except SafetensorError as error:
+                raise NotWritten(
+                    f"{self.path}: not written ({error}); the last state is as it was"
+                ) from error
         self._saved = time.monotonic()
 
     def remove(self) -> None:
