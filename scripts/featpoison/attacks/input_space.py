@@ -141,12 +141,9 @@ def optimise(
         rule.load(tensors)
         objective.load(tensors)
         log.info("resumed after %d of %d epochs", start, settings.epochs)
-    progress = Progress(settings.epochs, "epochs", done=start)
-    for epoch in range(start, settings.epochs + 1):
-        if epoch > start and epoch % KEPT_EVERY == 0:
-            tensors = {"nu": nu, "best": best} | rule.state() | objective.state()
-            checkpoint.save(tensors, first_value=first_value, best_value=best_value, epoch=epoch)
-        before, moved, finite = nu, nu.clone(), []
+
+    def after_a_pass(nu: Tensor, epoch: int) -> Tensor:
+        moved, finite = torch.empty_like(nu), []
         for number, rows in enumerate(nu.split(settings.batch_size)):
             block = slice(number * settings.batch_size, number * settings.batch_size + len(rows))
             _, gradient = pull_back(rows, partial(objective.gradient, block))
@@ -156,12 +153,20 @@ def optimise(
                 within.project(rule.update(rows, gradient, epoch, block)) if epoch < settings.epochs else rows
             )
         _check(finite, epoch)
-        value = objective.value() + (penalty / 2 * _squared_distance(before, base) if penalty else 0.0)
+        return moved
+
+    progress = Progress(settings.epochs, "epochs", done=start)
+    for epoch in range(start, settings.epochs + 1):
+        if epoch > start and epoch % KEPT_EVERY == 0:
+            tensors = {"nu": nu, "best": best} | rule.state() | objective.state()
+            checkpoint.save(tensors, first_value=first_value, best_value=best_value, epoch=epoch)
+        moved = after_a_pass(nu, epoch)
+        value = objective.value() + (penalty / 2 * _squared_distance(nu, base) if penalty else 0.0)
         if not math.isfinite(value):
             raise FloatingPointError(f"epoch {epoch}: the objective is {value}")
         first_value = value if epoch == 0 else first_value
         if value < best_value or not objective.comparable:
-            best, best_value = before, value
+            best, best_value = nu, value
         if value < threshold or epoch == settings.epochs:
             break
         nu = moved

@@ -170,7 +170,7 @@ def work(sizes: Sizes, settings: Any, n: float) -> Work:
 
 def memory(sizes: Sizes, settings: Any, n: float) -> float:
     """The features twice; images, their features, moments and gradients."""
-    return sizes.held(n, features=4, poisons=14, poisoned=8)
+    return sizes.held(n, features=4, poisons=8, poisoned=8)
 
 
 ATTACK = Attack(
