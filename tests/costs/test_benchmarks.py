@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from featpoison.costs import benchmarks, timing, victim_benchmarks
+from featpoison.costs import benchmarks, matching_benchmarks, timing, victim_benchmarks
 from featpoison.costs.timing import Peak
 
 CPU = torch.device("cpu")
@@ -12,7 +12,7 @@ PEAK = Peak({torch.float32: 1e12, torch.float64: 5e11, torch.bfloat16: 2e12}, by
 @pytest.fixture(autouse=True)
 def _once(monkeypatch):
     """Seconds do not matter here."""
-    for module in (benchmarks, victim_benchmarks):
+    for module in (benchmarks, matching_benchmarks, victim_benchmarks):
         monkeypatch.setattr(module, "best_time", lambda work, repeats=1: timing.best_time(work, 1))
 
 
