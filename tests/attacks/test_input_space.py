@@ -69,6 +69,21 @@ def test_the_objective_never_ends_above_its_start(name, batch):
     assert found.last_value < found.first_value
 
 
+@pytest.mark.parametrize("kept_in", ["free", "constrained"])
+def test_8_bit_images_are_a_base_as_their_floats_are(kept_in):
+    values = torch.randint(256, (4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    _, labels, head = random_problem(4, 4, 3, dtype=torch.float32)
+    G = softmax.head_gradient(to_pixels(values).flip(0), labels, head)
+    settings = InputSpace(epochs=20, step_size=0.05, batch_size=3)
+    whole, floats = (
+        run(base, Canceling(to_pixels(values), labels, head, G, 3), settings, kept_in=kept_in)
+        for base in (values, to_pixels(values))
+    )
+    assert torch.equal(whole.poisons, floats.poisons)
+    assert whole.facts() == floats.facts()
+    assert not torch.equal(whole.poisons, to_pixels(values))
+
+
 def test_constrained_images_stay_in_range_and_near(encoder, images):
     base, labels = to_pixels(images[:6]), torch.arange(6) % 3
     head = random_problem(1, encoder.dimension, 3, dtype=torch.float32)[2]
