@@ -138,7 +138,7 @@ def match_blocks(
     checkpoint: Checkpoint,
 ) -> tuple[Tensor, Tensor]:
     """`match` block by block: images (n, 3, h, w) and steps taken (n,) on the CPU. Resumes from the last
-    finished block.
+    finished block that was saved; a kill costs a block, or blocks of a minute.
 
     `blocks` are slices of the rows of `zeta` and `base`, in order and without gaps. The encoder says on which
     device.
@@ -156,7 +156,8 @@ def match_blocks(
             continue
         nu, steps = match(zeta[block].to(device), base[block].to(device), encoder, settings, beta=beta)
         images[block], taken[block] = nu.cpu(), steps.cpu()
-        checkpoint.save({"images": images, "taken": taken}, done=block.stop)
+        if checkpoint.due():  # a state holds all images, not those of a block
+            checkpoint.save({"images": images, "taken": taken}, done=block.stop)
         progress.advance(
             len(nu), note=f"{taken[block].double().mean():.0f} of {settings.steps} steps on average"
         )
