@@ -143,6 +143,7 @@ def optimise(
         log.info("resumed after %d of %d epochs", start, settings.epochs)
 
     def after_a_pass(nu: Tensor, epoch: int) -> Tensor:
+        # A function, because a view of rows that outlived its pass would keep all images of that pass.
         moved, finite = torch.empty_like(nu), []
         for number, rows in enumerate(nu.split(settings.batch_size)):
             block = slice(number * settings.batch_size, number * settings.batch_size + len(rows))
