@@ -1,10 +1,12 @@
 """Checkpoints: what they keep, and when they are ignored."""
 
+import contextlib
 import subprocess
 import sys
 from functools import partial
 
 import pytest
+import safetensors.torch
 import torch
 from disks import full_disk
 from featpoison.common.files import NotWritten
@@ -35,16 +37,29 @@ def test_a_state_that_vanishes_or_is_torn_means_a_new_start(tmp_path, encoder):
     assert state.load() is not None
 
 
-def test_a_save_is_due_a_minute_after_the_last_one(tmp_path, monkeypatch):
+def test_saves_take_a_fiftieth_of_the_time(tmp_path, monkeypatch):
     now = 100.0
-    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now)
+
+    def monotonic():
+        return now
+
+    def slowly_written(*_):
+        nonlocal now
+        now += 3
+
+    monkeypatch.setattr(checkpoints.time, "monotonic", monotonic)
     checkpoint = Checkpoint(tmp_path / "out", RECORD)
+    assert checkpoint.due()  # what a save costs is not known yet
+    with monkeypatch.context() as patched:
+        patched.setattr(safetensors.torch, "save_file", slowly_written)
+        patched.setattr(checkpoints, "replacing", contextlib.nullcontext)
+        checkpoint.save({"a": torch.ones(1)})
     assert not checkpoint.due()
-    now += checkpoints.INTERVAL_SECONDS
+    now += 149
+    assert not checkpoint.due()
+    now += 1
     assert checkpoint.due()
-    checkpoint.save({"a": torch.ones(1)})
-    assert not checkpoint.due()
-    now += checkpoints.INTERVAL_SECONDS
+    checkpoint.save({"a": torch.ones(1)})  # takes no time by this clock
     assert checkpoint.due()
 
 

@@ -138,7 +138,7 @@ def match_blocks(
     checkpoint: Checkpoint,
 ) -> tuple[Tensor, Tensor]:
     """`match` block by block: images (n, 3, h, w) and steps taken (n,) on the CPU. Resumes from the last
-    finished block that was saved; a kill costs a block, or blocks of a minute.
+    finished block that was saved; a kill costs a block, or more where the disk is slow.
 
     `blocks` are slices of the rows of `zeta` and `base`, in order and without gaps. The encoder says on which
     device.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 log = logging.getLogger(__name__)
-INTERVAL_SECONDS = 60.0
+SHARE_OF_TIME = 0.02  # of a run that its saves may take
 
 
 class Checkpoint:
@@ -37,14 +37,15 @@ class Checkpoint:
         """
         self.path = output.with_name(f".{output.name}.state")
         self.binding = sha256_bytes(canonical_json(record).encode())
-        self._saved = time.monotonic()
+        self._saved, self._cost = time.monotonic(), 0.0
 
     def due(self) -> bool:
-        """Whether the last `save`, or else the start of the work, was `INTERVAL_SECONDS` ago.
+        """Whether the work since the last `save` took so long that this save cost `SHARE_OF_TIME` of it; true
+        before the first one.
 
-        On a GPU an epoch takes seconds, and saving after each one would take a part of them.
+        A state may hold all images of a run and its disk may be slow, while a step takes seconds.
         """
-        return time.monotonic() - self._saved >= INTERVAL_SECONDS
+        return self._cost <= SHARE_OF_TIME * (time.monotonic() - self._saved)
 
     def load(self) -> "tuple[dict[str, Tensor], dict] | None":
         """The tensors, on the CPU, and the facts of the last `save`.
@@ -77,6 +78,7 @@ class Checkpoint:
         """
         from safetensors.torch import save_file
 
+        started = time.monotonic()
         on_cpu = {name: value.contiguous().cpu() for name, value in tensors.items()}
         metadata = {"binding": self.binding, "facts": canonical_json(facts)}
         with replacing(self.path) as temporary:
@@ -87,6 +89,7 @@ class Checkpoint:
                     f"{self.path}: not written ({error}); the last state is as it was"
                 ) from error
         self._saved = time.monotonic()
+        self._cost = self._saved - started
 
     def remove(self) -> None:
         """Delete the state, because the product is finished. Nothing happens where there is none."""
