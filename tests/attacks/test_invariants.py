@@ -109,7 +109,7 @@ def image_attack(objective_of, kept_in, p, n, seed):
         threshold=-math.inf,
         checkpoint=Forgetful(),
     )
-    return Outcome(found.poisons, labels, found.first_value, found.last_value)
+    return Outcome(to_pixels(found.poisons), labels, found.first_value, found.last_value)
 
 
 def exact_feature(choice, p, n, seed):

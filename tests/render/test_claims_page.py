@@ -61,3 +61,23 @@ def test_sides_with_different_targets_are_both_named(tmp_path):
     world = World(tmp_path / "b").add("fine-tuning", {GC: 0.5, constrained: 0.1}).add("transfer", other)
     both = "Targets `gradpc-feature` (literal protocol) and `reachable` (chosen to be reachable)"
     assert f"{both}: **supported.**" in page_of(world, 2)
+
+
+def test_a_side_with_no_more_to_lose_does_not_count(tmp_path):
+    """Transfer can lose 0.9 at most, to which 0.86 is within chance; a smaller drop of the other scenario is
+    another matter."""
+    world = World(tmp_path).add("fine-tuning", {GC: 0.89, TGDA: 0.5})
+    lines = page_of(world.add("transfer", {GC: 0.86, TGDA: 0.86}), 6)
+    text = "supported (1 of 1, 1 not counted)"
+    assert f"| 6 | {CLAIMS[5].text} | {text} | {text} | 32 of 32 |" in lines
+    (row,) = (line for line in lines if "the gc-input row" in line and line.startswith("|"))
+    assert row.count("nothing left") == 2
+    assert sum(line.startswith("- `sgd100`: 1 of 1 comparisons hold. The comparison") for line in lines) == 1
+
+
+def test_a_claim_of_which_nothing_counts_is_not_judged(tmp_path):
+    world = World(tmp_path).add("fine-tuning", {GC: 0.89}).add("transfer", {GC: 0.86})
+    lines = page_of(world, 6)
+    text = "not judged (0 of 0, 1 not counted)"
+    assert f"| 6 | {CLAIMS[5].text} | {text} | {text} | 32 of 32 |" in lines
+    assert "- `sgd100`: none of 1 comparisons counts." in lines

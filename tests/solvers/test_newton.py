@@ -79,7 +79,8 @@ def test_more_than_memory_has_room_for_is_solved_one_problem_after_the_other(
         monkeypatch.setattr(limited, name, value)
     found, certificate = train_converged(sets, Converged(), classes=4, guess=usual if near else None)
     assert [len(start) for start in sizes] == [1, 1, 1]
-    assert torch.equal(torch.cat(sizes), usual if near else torch.zeros_like(usual))
+    at_first = found[:1] if near else torch.zeros_like(found[:1])
+    assert torch.equal(torch.cat(sizes), usual if near else torch.cat([at_first, found[:1], found[:1]]))
     assert certificate.shape == (3,)
     torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-5)
 
@@ -258,13 +259,43 @@ def test_a_guess_changes_the_way_and_not_the_end(monkeypatch):
         newton.Newton, "minimise", lambda self, start: starts.append(start) or minimise(self, start)
     )
     usual, _ = train_converged(sets, Converged(), classes=4)
+    starts.clear()
     guess = usual.float()
-    guess[1] = 1e3  # worse than zero
+    guess[0] = 1e3  # worse than zero
+    guess[2] = torch.nan
     found, certificate = train_converged(sets, Converged(), classes=4, guess=guess)
     assert certificate.max() <= 1e-8
     torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-5)
-    assert torch.equal(starts[1][0], guess[0].double())
-    assert not starts[1][1].any()
+    first, others = starts
+    assert not first.any()
+    assert torch.equal(others, torch.stack([guess[1].double(), found[0]]))
+
+
+def test_others_begin_with_the_inverses_of_the_first(monkeypatch):
+    """They share their clean rows, so that none of them needs inverses of its own."""
+    sets, made = poisoned_sets(K=5, n=3), []
+    inverses_of = class_inverses.inverses_of
+
+    def counted(sample, sets, k, omega, ridge):
+        made.append(len(sets.poisons))
+        return inverses_of(sample, sets, k, omega, ridge)
+
+    monkeypatch.setattr(class_inverses, "inverses_of", counted)
+    train_converged(sets, Converged(), classes=4)
+    assert made
+    assert set(made) == {1}
+
+
+def test_a_first_problem_that_is_far_away_does_no_harm(generator):
+    X, labels = blobs()
+    directions = torch.randn(3, 20, X.shape[1], dtype=X.dtype, generator=generator)
+    poisons = directions * torch.tensor([100.0, 0.1, 0.1]).view(3, 1, 1)
+    sets = TrainingSets(X, labels, poisons, labels[:60].view(3, 20))
+    omega, certificate = train_converged(sets, Converged(ridge=1e-3), classes=4)
+    assert certificate.max() <= 1e-8
+    for k, one in enumerate(sets.each()):
+        alone, _ = train_converged(one, Converged(ridge=1e-3), classes=4)
+        torch.testing.assert_close(omega[k], alone[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("encoder_name", ENCODERS)

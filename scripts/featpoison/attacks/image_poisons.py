@@ -12,8 +12,9 @@ from featpoison import store
 from featpoison.attacks.attack import Made, Run
 from featpoison.attacks.base_rows import choose_initial, poison_count
 from featpoison.attacks.choices import Set
-from featpoison.attacks.constraints import Box, EightBit
+from featpoison.attacks.constraints import Box
 from featpoison.attacks.input_space import InputSpace, Objective, PullBack, optimise
+from featpoison.common.pixels import to_pixels
 from featpoison.common.precision import name_of, resolve
 from featpoison.datasets.stored import pixel_range
 from featpoison.downstream.task import Task
@@ -77,7 +78,7 @@ def move_images(run: Run, start: Start, objective: Objective, *, threshold: floa
         threshold=threshold,
         checkpoint=run.checkpoint,
     )
-    images = EightBit().project(found.poisons.cpu()) if kept_in == "valid" else found.poisons.cpu()
+    images = to_pixels(found.poisons.cpu())
     encoder = load_encoder(run.files["encoder"]).to(run.device)
     features = extract(images, encoder, batch_size=settings.batch_size)
     arrays = {

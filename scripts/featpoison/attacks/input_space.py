@@ -22,7 +22,7 @@ from torch import Tensor
 from featpoison.attacks.choices import Set
 from featpoison.attacks.constraints import ConstraintSet
 from featpoison.attacks.step_rules import SECOND_MOMENTUM, Optimizer, StepRule
-from featpoison.common.pixels import to_pixels
+from featpoison.common.pixels import to_8bit, to_pixels
 from featpoison.common.precision import Precision
 from featpoison.common.progress import Progress
 from featpoison.common.row_blocks import row_blocks
@@ -93,8 +93,8 @@ PullBack = Callable[[Tensor, Callable[[Tensor], Tensor]], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Optimised:
-    """The poisons (n, ...), best or last; the objective (with the penalty) of the base rows and of these; the
-    passes taken."""
+    """The poisons (n, ...), best or last, as 8-bit values if `valid`; the objective (with the penalty) of the
+    base rows and of these, before they were rounded; the passes taken."""
 
     poisons: Tensor
     first_value: float
@@ -124,7 +124,8 @@ def optimise(
     projected to, and `kept_in` its name, which decides on step size and penalty. Resumes from the last state
     kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity.
     """
-    nu = best = within.project(to_pixels(base))
+    nu, best = within.project(to_pixels(base)).clone(), base
+    keep = to_8bit if kept_in == "valid" else torch.clone
     rule = StepRule(
         settings.optimizer,
         settings.first_step_size(kept_in),
@@ -136,41 +137,42 @@ def optimise(
     penalty = settings.penalty if kept_in == "constrained" else 0.0
     if (kept := checkpoint.load()) is not None:
         tensors, facts = kept
-        nu, best = tensors.pop("nu").to(nu), tensors.pop("best").to(nu)
+        nu, best = tensors.pop("nu").to(nu), tensors.pop("best").to(nu.device)
         first_value, best_value, start = facts["first_value"], facts["best_value"], facts["epoch"]
         rule.load(tensors)
         objective.load(tensors)
         log.info("resumed after %d of %d epochs", start, settings.epochs)
 
-    def after_a_pass(nu: Tensor, epoch: int) -> Tensor:
+    def found_by_a_pass(epoch: int) -> Tensor:
+        """The rows of nu as the pass found them; moves them."""
         # A function, because a view of rows that outlived its pass would keep all images of that pass.
-        moved, finite = torch.empty_like(nu), []
+        found, finite = torch.empty_like(nu, dtype=keep(nu[:0]).dtype), []
         for number, rows in enumerate(nu.split(settings.batch_size)):
             block = slice(number * settings.batch_size, number * settings.batch_size + len(rows))
             _, gradient = pull_back(rows, partial(objective.gradient, block))
             gradient = gradient + penalty * (rows - to_pixels(base[block]))
             finite.append(gradient.isfinite().all())
-            moved[block] = (
-                within.project(rule.update(rows, gradient, epoch, block)) if epoch < settings.epochs else rows
-            )
+            found[block] = keep(rows)
+            if epoch < settings.epochs:
+                nu[block] = within.project(rule.update(rows, gradient, epoch, block))
         _check(finite, epoch)
-        return moved
+        return found
 
     progress = Progress(settings.epochs, "epochs", done=start)
     for epoch in range(start, settings.epochs + 1):
         if epoch > start and epoch % KEPT_EVERY == 0:
             tensors = {"nu": nu, "best": best} | rule.state() | objective.state()
             checkpoint.save(tensors, first_value=first_value, best_value=best_value, epoch=epoch)
-        moved = after_a_pass(nu, epoch)
-        value = objective.value() + (penalty / 2 * _squared_distance(nu, base) if penalty else 0.0)
+        found = found_by_a_pass(epoch)
+        value = objective.value() + (penalty / 2 * _squared_distance(found, base) if penalty else 0.0)
         if not math.isfinite(value):
             raise FloatingPointError(f"epoch {epoch}: the objective is {value}")
         first_value = value if epoch == 0 else first_value
         if value < best_value or not objective.comparable:
-            best, best_value = nu, value
+            best, best_value = found, value
         if value < threshold or epoch == settings.epochs:
             break
-        nu = moved
+        del found  # unless it is the best, memory is for those of the next pass
         progress.advance(1, note=f"objective {value:.5g}")
     log.info("objective %.6g -> %.6g in %d epochs", first_value, best_value, epoch)
     return Optimised(best, first_value, best_value, epoch)

@@ -18,12 +18,12 @@ Every number below is a drop of test accuracy in percentage points, or a differe
 Student's quantile for the number of seeds. A drop has the same interval here and in the tables; the two sides
 of a comparison share their draws unless a claim says otherwise. A comparison holds when its interval lies on
 the claimed side ("no" when it does not, "opposite" when it lies on the other side); a claim is supported when
-all of its comparisons hold. Where its rows aim at several target heads, each has a verdict of its own, and
-"depends on the target" says that these differ. A target of the *literal protocol* is the paper's step from
-the well-trained head; those *chosen to be reachable* are this project's. Two victims are judged: `sgd100`,
-the paper's 100 epochs of SGD, and `converged`, the exact minimiser; what only `sgd100` shows is instability
-of training. *Paper*: how many of the claim's comparisons hold among the paper's printed drops, which come
-without intervals."""
+all of its comparisons that count hold. Where its rows aim at several target heads, each has a verdict of its
+own, and "depends on the target" says that these differ. A target of the *literal protocol* is the paper's
+step from the well-trained head; those *chosen to be reachable* are this project's. Two victims are judged:
+`sgd100`, the paper's 100 epochs of SGD, and `converged`, the exact minimiser; what only `sgd100` shows is
+instability of training. *Paper*: how many of the claim's comparisons hold among the paper's printed drops,
+which come without intervals."""
 
 
 def page(judgements: Sequence[Judgement], samples: Samples, published: Mapping[Key, float]) -> str:
@@ -55,10 +55,21 @@ def _short(judgement: Judgement, victim: str) -> str:
     found, verdict = judgement.findings[victim], judgement.verdict(victim)
     if not found:
         return verdict
-    opposite = sum(finding.opposite for finding in found)
-    counts = [_of(sum(finding.holds for finding in found), len(found))]
+    counted = _counted(found)
+    opposite, others = sum(finding.opposite for finding in counted), len(found) - len(counted)
+    counts = [_holding(counted)]
     counts += [f"{opposite} opposite"] if opposite else []
+    counts += [f"{others} not counted"] if others else []
     return f"{verdict} ({', '.join(counts)})"
+
+
+def _counted(findings: Sequence[Finding]) -> list[Finding]:
+    """Those that a verdict rests on."""
+    return [finding for finding in findings if not finding.exhausted]
+
+
+def _holding(findings: Sequence[Finding]) -> str:
+    return _of(sum(finding.holds for finding in findings), len(findings))
 
 
 def _of(some: int, total: int) -> str:
@@ -126,14 +137,16 @@ def _aimed_at(targets: Sequence[str]) -> str:
 
 
 def sentence(victim: str, findings: Sequence[Finding], samples: Samples) -> str:
-    """How many comparisons hold, and the one with the least to spare, in numbers."""
-    weakest = min(findings, key=lambda finding: finding.slack)
+    """How many of the comparisons that count hold, and the one with the least to spare, in numbers."""
+    counted = _counted(findings)
+    if not counted:
+        return f"`{victim}`: none of {len(findings)} comparisons counts."
+    weakest = min(counted, key=lambda finding: finding.slack)
     comparison = weakest.comparison
-    count = _of(sum(finding.holds for finding in findings), len(findings))
-    which = "The comparison" if len(findings) == 1 else "The one with the least to spare"
+    which = "The comparison" if len(counted) == 1 else "The one with the least to spare"
     text = (
-        f"`{victim}`: {count} comparisons hold. {which}, {claimed(comparison, samples)} at eps_d = "
-        f"{comparison.plus.eps_d:g} ({_scenarios(comparison)}): "
+        f"`{victim}`: {_holding(counted)} comparisons hold. {which}, {claimed(comparison, samples)} at "
+        f"eps_d = {comparison.plus.eps_d:g} ({_scenarios(comparison)}): "
         f"drops {_interval(weakest.plus)} and {_interval(weakest.minus)}, {_statistic(comparison)} "
         f"{_interval(weakest.difference)}"
     )
@@ -170,13 +183,15 @@ def _scenarios(comparison: Comparison) -> str:
 
 
 def _cell(finding: Finding) -> str:
-    """Both drops, the deciding interval, whether the claim holds."""
+    """Both drops, the deciding interval, whether the claim holds or the comparison counts at all."""
     drops = f"{_points(finding.plus.mean)} v {_points(finding.minus.mean)}"
     text = f"{drops}: {_interval(finding.difference)}"
     if finding.comparison.factor != 1:
         text += f", ratio {_ratio(finding)}"
     if finding.residual is not None:
         text += f", residual {finding.residual:.3f}"
+    if finding.exhausted:
+        return f"{text}, nothing left"
     return f"{text}, {'yes' if finding.holds else 'opposite' if finding.opposite else 'no'}"
 
 

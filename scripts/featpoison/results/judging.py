@@ -11,7 +11,7 @@ from featpoison.results.samples import VICTIMS, Samples
 
 RESIDUAL_SMALL = 0.1
 """Largest ||R|| / ||G|| at the target head that counts as canceled."""
-SUPPORTED, NOT_SUPPORTED, NOT_RUN = "supported", "not supported", "not run"
+SUPPORTED, NOT_SUPPORTED, NOT_RUN, NOT_JUDGED = "supported", "not supported", "not run", "not judged"
 DEPENDS = "depends on the target"
 
 
@@ -28,6 +28,9 @@ class Finding:
     residual: float | None
     """Of `plus`, where the claim is about it."""
     holds: bool
+    exhausted: bool = False
+    """Whether the sides are of two scenarios, and the one with the smaller drop kept no more than chance. It
+    had no more to lose, so that what is compared are two clean accuracies."""
 
     @property
     def ratio(self) -> float | None:
@@ -76,14 +79,18 @@ class Judgement:
         return {targets: replace(self, findings=_of_targets(self.findings, targets)) for targets in aimed}
 
     def verdict(self, victim: str) -> str:
-        """Supported where every comparison holds; not run where there is none. Where target heads differ in
-        their verdicts, that they do."""
+        """Supported where every comparison that counts holds: those that are exhausted do not. Not run where
+        there is none, not judged where none counts. Where target heads differ in their verdicts, that they
+        do."""
         if _differ(part.verdict(victim) for targets, part in self.by_target.items() if targets):
             return DEPENDS
         found = self.findings[victim]
         if not found:
             return NOT_RUN
-        return SUPPORTED if all(finding.holds for finding in found) else NOT_SUPPORTED
+        counted = [finding for finding in found if not finding.exhausted]
+        if not counted:
+            return NOT_JUDGED
+        return SUPPORTED if all(finding.holds for finding in counted) else NOT_SUPPORTED
 
     @property
     def overall(self) -> str:
@@ -99,7 +106,7 @@ class Judgement:
 
 
 def _differ(verdicts: Iterable[str]) -> bool:
-    return len(set(verdicts)) > 1
+    return len(set(verdicts) - {NOT_JUDGED}) > 1
 
 
 def _of_targets(
@@ -139,7 +146,12 @@ def find(comparison: Comparison, samples: Samples, victim: str) -> Finding:
         holds = max(-difference.low, difference.high) <= comparison.within and residual <= RESIDUAL_SMALL
     else:
         holds = difference.low > 0 and (comparison.factor == 1 or above.low > 0)
-    return Finding(comparison, above, below, difference, residual, holds)
+    exhausted = False
+    if comparison.plus.scenario != comparison.minus.scenario:
+        sides = (plus, comparison.plus), (minus, comparison.minus)
+        lesser, key = min(sides, key=lambda side: side[0].estimate)
+        exhausted = lesser.poisoned <= 100 / samples.classes(key)
+    return Finding(comparison, above, below, difference, residual, holds, exhausted)
 
 
 def holds_in_print(comparison: Comparison, published: Mapping[Key, float]) -> bool:

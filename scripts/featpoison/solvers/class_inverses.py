@@ -52,8 +52,9 @@ def fit(K: int, classes: int, width: int) -> bool:
 class ClassInverses:
     """The inverses of K problems, which may be a few Newton steps old."""
 
-    def __init__(self, sets: TrainingSets, rough: Tensor, ridge: float) -> None:
-        """Computes nothing yet. `rough` (N, d) are the clean rows of `sets` in float32."""
+    def __init__(self, sets: TrainingSets, rough: Tensor, ridge: float, first: Tensor | None = None) -> None:
+        """Computes nothing yet. `rough` (N, d) are the clean rows of `sets` in float32. `first`
+        (C, d+1, d+1), where given, are the inverses that all problems begin with."""
         self.sets, self.rough, self.ridge = sets, rough, ridge
         N, d = rough.shape
         most = SAMPLED * (d + 1)
@@ -62,11 +63,11 @@ class ClassInverses:
             self.lots = torch.rand(N, generator=stream(0, device=torch.device("cpu"))).to(rough.device)
         # 2 C m (d+1)^2 operations of new inverses, against 4 C N (d+1) of a product; three quarters, measured
         self.worth = max(LEAST_WORTH, round(0.75 * min(N, most) * (d + 1) / max(1, 2 * N)))
-        self.forget()
+        self.inverses: list[Tensor | None] = [first] * len(sets.poisons)  # (C, d+1, d+1) each
 
     def forget(self) -> None:
         """Drop the inverses."""
-        self.inverses: list[Tensor | None] = [None] * len(self.sets.poisons)  # (C, d+1, d+1) each
+        self.inverses = [None] * len(self.sets.poisons)
 
     def known(self, which: list[int]) -> bool:
         """Whether there are inverses of all problems `which`."""

@@ -57,28 +57,26 @@ def train_converged(
     """The minimisers omega (K, C, d+1), bias last, and their certificates (K,), both float64.
 
     A certificate is the largest absolute entry of the gradient of the objective (`objective`) at the
-    minimiser. `guess` (K, C, d+1), of any float type, saves steps where it is near: each problem begins there
-    or at zero, wherever its objective is lower. Raises RuntimeError where a certificate is above
-    `settings.certificate`.
+    minimiser. `guess` (K, C, d+1), of any float type, saves steps where it is near. Each problem begins there
+    or at zero, or at the first problem's minimiser and with its inverses, because all share their clean rows:
+    wherever its objective is lowest. Raises RuntimeError where a certificate is above `settings.certificate`.
     """
     K, width = len(sets.poisons), sets.clean.shape[1] + 1
     large = sets.clean.device.type == "cpu" and 8 * sets.poisons.numel() > LARGEST_POISONS
-    if K > 1 and (large or not class_inverses.fit(K, classes, width)):  # one after the other
-        guesses = [None] * K if guess is None else guess.unsqueeze(1)
-        alone = [
-            train_converged(one, settings, classes=classes, guess=near)
-            for one, near in zip(sets.each(), guesses, strict=True)
-        ]
-        omega, certificate = zip(*alone, strict=True)
-        return torch.cat(omega), torch.cat(certificate)
-    newton = Newton(sets, settings)
-    start = newton.sets.clean.new_zeros(K, classes, width)
-    if guess is not None:
-        guess = guess.to(start)
-        at_zero = math.log(classes)  # every row's loss there
-        better = objective(newton.sets, guess, settings.ridge) < at_zero
-        start = torch.where(better.view(-1, 1, 1), guess, start)
-    return newton.minimise(start)
+    one_by_one = large or not class_inverses.fit(K, classes, width)
+    sizes = [1] * K if one_by_one else [1, K - 1] if K > 1 else [1]
+    guesses = [None] * len(sizes) if guess is None else guess.split(sizes)
+    heads: list[Tensor] = []
+    certificates: list[Tensor] = []
+    inverses = None
+    for some, near in zip(sets.split(sizes), guesses, strict=True):
+        newton = Newton(some, settings, inverses)
+        guessed = [one.to(newton.sets.clean) for one in (near, *heads[:1]) if one is not None]
+        omega, certificate = newton.minimise(newton.lowest(guessed, classes))
+        heads.append(omega)
+        certificates.append(certificate)
+        inverses = newton.inverses.inverses[0] if len(heads) == 1 else inverses
+    return torch.cat(heads), torch.cat(certificates)
 
 
 class Newton:
@@ -93,13 +91,14 @@ class Newton:
     move changes it.
     """
 
-    def __init__(self, sets: TrainingSets, settings: Converged) -> None:
-        """Works on the device of `sets.clean`. Nothing is computed yet."""
+    def __init__(self, sets: TrainingSets, settings: Converged, inverses: Tensor | None = None) -> None:
+        """Works on the device of `sets.clean`. Nothing is computed yet. `inverses` (C, d+1, d+1) of a problem
+        that may be near these are tried before their own are computed."""
         self.settings = settings
         own_poisons = sets.poisons.to(sets.clean.device, torch.float64, copy=True)
         self.sets = replace(sets, poisons=own_poisons).to(sets.clean.device, torch.float64)
         self.objective = Objective(self.sets, settings.ridge)
-        self.inverses = ClassInverses(self.sets, self.objective.rough, settings.ridge)
+        self.inverses = ClassInverses(self.sets, self.objective.rough, settings.ridge, inverses)
 
     def move_poisons(self, block: slice, features: Tensor) -> None:
         """Replace the features of the poisons in rows `block` by `features` (b, d), of any float type.
@@ -124,6 +123,18 @@ class Newton:
         What is computed afterwards depends on the poisons alone, and no more on what was computed before.
         """
         self.inverses.forget()
+
+    def lowest(self, guesses: list[Tensor], classes: int) -> Tensor:
+        """For each problem the head, of those in `guesses` (K or 1, C, d+1) and zero, at which its objective
+        is lowest: (K, C, d+1), float64."""
+        sets = self.sets
+        best = sets.clean.new_zeros(len(sets.poisons), classes, sets.clean.shape[1] + 1)
+        value = best.new_full((len(best),), math.log(classes))  # every row's loss at zero
+        for guess in guesses:
+            other = objective(sets, guess.expand_as(best), self.settings.ridge)
+            best = torch.where((other < value).view(-1, 1, 1), guess, best)
+            value = torch.fmin(other, value)
+        return best
 
     def minimise(self, omega: Tensor) -> tuple[Tensor, Tensor]:
         """The minimisers (K, C, d+1) and their certificates (K,), both float64.

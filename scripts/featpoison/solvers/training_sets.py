@@ -33,13 +33,18 @@ class TrainingSets:
         """Rows of each training set, N + n."""
         return len(self.clean) + self.poisons.shape[1]
 
+    def split(self, sizes: list[int]) -> list["TrainingSets"]:
+        """The K training sets in groups of these sizes, in order; views of these."""
+        return [
+            TrainingSets(self.clean, self.clean_labels, poisons, labels)
+            for poisons, labels in zip(
+                self.poisons.split(sizes), self.poison_labels.split(sizes), strict=True
+            )
+        ]
+
     def each(self) -> list["TrainingSets"]:
         """The K training sets, each by itself (K = 1)."""
-        pairs = zip(self.poisons, self.poison_labels, strict=True)
-        return [
-            TrainingSets(self.clean, self.clean_labels, poisons.unsqueeze(0), labels.unsqueeze(0))
-            for poisons, labels in pairs
-        ]
+        return self.split([1] * len(self.poisons))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "TrainingSets":
         """The same sets on `device`, features as `dtype`. Tensors that are so already are not copied."""
