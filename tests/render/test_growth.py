@@ -6,6 +6,7 @@ import pytest
 from featpoison.render import growth
 from featpoison.render.style import save
 from featpoison.results.cells import Cell
+from matplotlib.colors import to_rgb
 from oracles.pictures import NUMBERS, assert_drawn, texts
 
 CELL = Cell(
@@ -60,11 +61,31 @@ def test_bars_are_the_intervals():
 
 def test_drops_that_the_paper_has_for_each_set_are_told_apart():
     constrained = replace(CELL, set="constrained", published_drop=2.5)
-    found = growth.published(growth.grown([*at(CELL, 0.1, 0.2), *at(constrained, 0.1, 0.2)]))
+    permuted = replace(CELL, target="permuted")
+    found = growth.published(
+        growth.grown([*at(CELL, 0.1, 0.2), *at(constrained, 0.1, 0.2), *at(permuted, 0.1, 0.3)])
+    )
     assert found == {
-        "GC-feature": {0.1: 36.61, 0.2: 36.61},
-        "GC-feature, constrained": {0.1: 2.5, 0.2: 2.5},
+        "GC-feature": growth.Published(
+            {0.1: 36.61, 0.2: 36.61, 0.3: 36.61},
+            ["GC-feature, free, reachable", "GC-feature, free, permuted"],
+        ),
+        "GC-feature, constrained": growth.Published(
+            {0.1: 2.5, 0.2: 2.5}, ["GC-feature, constrained, reachable"]
+        ),
     }
+
+
+def test_the_papers_line_has_the_colour_of_the_only_one_beside_it():
+    def papers(*cells):
+        (axes, _) = growth.draw([one for cell in cells for one in at(cell, 0.1, 0.2)]).axes
+        return next(line for line in axes.get_lines() if line.get_label().startswith("the paper")), axes
+
+    alone, axes = papers(CELL)
+    assert to_rgb(alone.get_color()) == to_rgb(axes.containers[0].lines[0].get_color())
+    shared, axes = papers(CELL, replace(CELL, target="permuted"))
+    ours = {to_rgb(container.lines[0].get_color()) for container in axes.containers}
+    assert to_rgb(shared.get_color()) not in ours
 
 
 def test_what_has_one_budget_is_no_line():

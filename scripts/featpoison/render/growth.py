@@ -1,6 +1,8 @@
 """Figure "growth": how drops grow with the budget, beside those of the paper."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import cycle
 
 import seaborn
 from matplotlib.axes import Axes
@@ -11,12 +13,13 @@ from featpoison.results.cells import Cell
 
 PANELS: dict[str, Callable[[Cell], bool]] = {
     "poisoned features": lambda cell: cell.makes == "features",
-    "poison images": lambda cell: cell.makes == "images" and cell.group != "none",
+    "images, moved themselves": lambda cell: cell.makes == "images" and cell.group == "input",
+    "images that follow features": lambda cell: cell.makes == "images" and cell.group == "targeted",
     "copies with wrong labels": lambda cell: cell.makes == "images" and cell.group == "none",
 }
 """What the attacker makes, a row of panels each. In tables only baselines make images without a tint."""
 VICTIMS = ("sgd100", "converged")
-MARKERS = "os^vDPX*<>"
+MARKERS = "os^vDP*<>"  # the paper's are crosses
 
 
 def grown(cells: list[Cell]) -> dict[str, list[Cell]]:
@@ -30,17 +33,29 @@ def grown(cells: list[Cell]) -> dict[str, list[Cell]]:
     return {name: line for name, line in lines.items() if len({cell.eps_d for cell in line}) > 1}
 
 
-def published(lines: dict[str, list[Cell]]) -> dict[str, dict[float, float]]:
-    """The paper's drops by attack and budget, once where several targets stand beside the same ones; with the
-    set in the name where they differ between sets."""
-    found: dict[str, dict[float, float]] = {}
-    for line in lines.values():
+@dataclass
+class Published:
+    """The paper's drops of an attack by budget, and our lines that stand beside them."""
+
+    drops: dict[float, float]
+    beside: list[str]
+
+
+def published(lines: dict[str, list[Cell]]) -> dict[str, Published]:
+    """The paper's drops by attack, once where several targets stand beside the same ones; with the set in the
+    name where they differ between sets."""
+    found: dict[str, Published] = {}
+    for ours, line in lines.items():
         drops = {cell.eps_d: cell.published_drop for cell in line if cell.published_drop is not None}
+        if not drops:
+            continue
         name = line[0].title
-        if any(drops.get(budget, drop) != drop for budget, drop in found.get(name, {}).items()):
+        same = found.get(name)
+        if same and any(drops.get(budget, drop) != drop for budget, drop in same.drops.items()):
             name += f", {set_text(line[0])}"
-        if drops:
-            found[name] = dict(sorted((found.get(name, {}) | drops).items()))
+        own = found.setdefault(name, Published({}, []))
+        own.drops = dict(sorted((own.drops | drops).items()))
+        own.beside.append(ours)
     return found
 
 
@@ -71,15 +86,17 @@ def draw(cells: list[Cell]) -> Figure:
     for axes in panels[-1]:
         axes.set_xscale("log")
         axes.set_xticks(budgets, [f"{100 * budget:g} %" for budget in budgets])
+        axes.tick_params(axis="x", labelsize=7)
         axes.minorticks_off()
         axes.set_xlabel("poisons for each clean image")
     return figure
 
 
 def _panel(axes: Axes, lines: dict[str, list[Cell]], victim: str) -> None:
-    """One victim's drops with their intervals, and the paper's, which come without."""
-    colours = seaborn.color_palette("colorblind", len(lines))
-    for (name, line), colour, marker in zip(lines.items(), colours, MARKERS, strict=False):
+    """One victim's drops with their intervals, and the paper's, which come without: dashed in the colour of
+    the line beside which they stand, dotted in grey where there are several."""
+    colours = dict(zip(lines, seaborn.color_palette("colorblind", len(lines)), strict=True))
+    for (name, line), marker in zip(lines.items(), cycle(MARKERS)):
         own = [cell for cell in line if cell.victim == victim]
         low, high = (
             [cell.drop - cell.drop_low for cell in own],
@@ -89,19 +106,20 @@ def _panel(axes: Axes, lines: dict[str, list[Cell]], victim: str) -> None:
             [cell.eps_d for cell in own],
             [cell.drop for cell in own],
             yerr=[low, high],
-            color=colour,
+            color=colours[name],
             marker=marker,
             markersize=3.5,
             linewidth=1.2,
             capsize=2,
             label=name,
         )
-    for (title, drops), style in zip(published(lines).items(), ("--", ":", "-.", (0, (1, 3))), strict=False):
+    for title, paper in published(lines).items():
+        alone = len(paper.beside) == 1
         axes.plot(
-            list(drops),
-            list(drops.values()),
-            color="0.35",
-            linestyle=style,
+            list(paper.drops),
+            list(paper.drops.values()),
+            color=colours[paper.beside[0]] if alone else "0.35",
+            linestyle="--" if alone else ":",
             marker="x",
             markersize=4,
             linewidth=1,

@@ -1,10 +1,12 @@
 """The look of every picture, and files whose bytes repeat."""
 
+import logging
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every glyph that a PDF embeds
 matplotlib.use("Agg")
 matplotlib.rcParams.update(
     {
