@@ -109,7 +109,7 @@ def test_early_stop_keeps_its_promise_on_the_demos_encoder(demos_matching):
     assert (full - early).flatten(1).norm(dim=1).max() <= settings.tolerance + 2e-3
 
 
-@pytest.mark.parametrize("steps", [30, 100])
+@pytest.mark.parametrize("steps", [30, pytest.param(100, marks=pytest.mark.slow)])
 def test_early_stop_in_bfloat16_keeps_its_promise_in_both_arithmetics(demos_matching, steps):
     demo, problem = demos_matching
     settings = demo.model_copy(update={"precision": "bfloat16", "steps": steps})
