@@ -10,7 +10,7 @@ from featpoison.attacks.exact_bilevel import Bilevel
 from featpoison.attacks.gc_input import Canceling
 from featpoison.attacks.input_space import InputSpace, in_feature_space, optimise
 from featpoison.attacks.tgda_input import TGDAInput, TotalGradient
-from featpoison.common.pixels import to_pixels
+from featpoison.common.pixels import to_8bit, to_pixels
 from featpoison.encoders.features import pull_back
 from featpoison.records.checkpoints import Checkpoint
 from featpoison.solvers.newton import Converged
@@ -56,6 +56,26 @@ def test_a_killed_attack_resumes_bit_for_bit(name, tmp_path):
     resumed = run(base, makers[name](), settings, checkpoint=Checkpoint(tmp_path / "cut", {}))
     assert torch.equal(resumed.poisons, whole.poisons)
     assert resumed == type(resumed)(resumed.poisons, whole.first_value, whole.last_value, whole.epochs)
+
+
+def test_a_killed_attack_on_valid_images_goes_on_with_the_best_of_before(tmp_path):
+    """The best ones, which are kept as bytes, are the base here: it cancels nearly all already."""
+    X, labels, head = random_problem(4, 4, 3)
+    base = 0.5 + 0.2 * X.tanh()
+    G = 0.1 - softmax.head_gradient(base, labels, head)
+    settings = InputSpace(epochs=30, step_size=0.9, batch_size=4)
+
+    def attack(checkpoint):
+        objective = Canceling(base, labels, head, G, 4)
+        within = Box(0.0, 1.0)
+        return run(base, objective, settings, checkpoint=checkpoint, within=within, kept_in="valid")
+
+    found = []
+    with pytest.raises(Killed):
+        attack(Fragile(tmp_path / "cut", {}, lambda facts: found.append(facts["best_value"]) or True))
+    resumed = attack(Checkpoint(tmp_path / "cut", {}))
+    assert found == [resumed.last_value]
+    assert torch.equal(resumed.poisons, to_8bit(base))
 
 
 @pytest.mark.parametrize("name", ["gc", "exact"])
@@ -210,7 +230,11 @@ def test_plain_descent_steps_against_gradient_and_penalty():
 
 
 def test_the_best_poisons_are_kept_as_the_pass_found_them():
-    """Steps so long that later passes are worse, and the base, which the loop moves a copy of, stays."""
+    """Steps so long that later passes are worse. The base stays, though its set gives it back as it is."""
+
+    class Everything:
+        def project(self, rows):
+            return rows
 
     class Noted(Canceling):
         passes: tuple[tuple[float, torch.Tensor], ...] = ()
@@ -227,7 +251,8 @@ def test_the_best_poisons_are_kept_as_the_pass_found_them():
     X, labels, head = random_problem(64, 4, 3)
     G = softmax.head_gradient(X[:60], labels[:60], head)
     objective, base = Noted(X[60:], labels[60:], head, G, 4), X[60:].clone()
-    found = run(base, objective, InputSpace(epochs=30, step_size=5.0, batch_size=4))
+    settings = InputSpace(epochs=30, step_size=5.0, batch_size=4)
+    found = run(base, objective, settings, within=Everything())
     value, rows = min(objective.passes, key=lambda one: one[0])
     assert objective.passes[-1][0] > value
     assert found.last_value == value

@@ -14,7 +14,6 @@ from featpoison.results.samples import Samples, read_files
 from helpers import RECORD, ROOT
 
 IMAGES, SEEDS, VICTIM_SEEDS, CLEAN_ERROR = 1500, 3, 5, 0.1
-CLASSES = [str(number) for number in range(20)]  # so that a drop of 0.8 leaves more than chance
 PUBLISHED = ROOT / "data/published/published_results.csv"
 TARGET, TAU = "gradpc-feature", 1.25
 HEAD, REACHABLE = Row(method=TARGET), Row(method="reachable")
@@ -78,9 +77,9 @@ def victims(errors: np.ndarray, prefix: str = "") -> dict[str, np.ndarray]:
     }
 
 
-def write_target(path: Path, drop: float) -> None:
+def write_target(path: Path, drop: float, error: float = CLEAN_ERROR) -> None:
     """One draw of a target head that costs `drop`, and what a table says of it."""
-    store.write(path, {"omega": heads(np.array([CLEAN_ERROR + drop]))}, RECORD, tau=TAU)
+    store.write(path, {"omega": heads(np.array([error + drop]))}, RECORD, tau=TAU)
 
 
 class World:
@@ -97,37 +96,38 @@ class World:
         eps_d: float = 0.03,
         residual: float = 0.01,
         converged: float = 1.0,
+        error: float = CLEAN_ERROR,
         spread: float = 0.001,
     ) -> "World":
         """A scenario whose attacks cost `drops`; of which the converged victim loses the share
-        `converged`."""
+        `converged`; without poisons both err on the share `error`."""
         generator = np.random.default_rng(len(self.results))
         place = self.folder / scenario
         files = {name: place / f"{name}.h5" for name in ("features", "clean")}
         if scenario not in self.scenarios:
-            self.add_shared_files(files)
+            self.add_shared_files(files, error)
             self.scenarios[scenario] = {name: str(path) for name, path in files.items()}
         for row, drop in drops.items():
             if row in (HEAD, REACHABLE):
                 target = place / f"{row.method}.h5"
-                write_target(target, drop)
+                write_target(target, drop, error)
                 self.name(scenario, row, eps_d, target, "target")
                 continue
             path = place / f"{row.choice.segment}-{row.defence}-{eps_d}.h5"
             noise = spread * generator.normal(size=(SEEDS, VICTIM_SEEDS)) * (drop > 0)
-            exact = victims(CLEAN_ERROR + converged * (drop + noise))
-            arrays = victims(CLEAN_ERROR + drop + noise) | {"residual": np.full(SEEDS, residual)}
+            exact = victims(error + converged * (drop + noise))
+            arrays = victims(error + drop + noise) | {"residual": np.full(SEEDS, residual)}
             arrays |= {name: exact[name] for name in ("converged_omega", "converged_accuracy")}
             store.write(path, arrays, RECORD, **({} if row.target is None else {"tau": TAU}))
             self.name(scenario, row, eps_d, path, "features" if row.method == "gc-feature" else "images")
         return self
 
-    def add_shared_files(self, files: dict[str, Path]) -> None:
+    def add_shared_files(self, files: dict[str, Path], error: float = CLEAN_ERROR) -> None:
         """The test set and the clean heads."""
         test = {"test": uniform().astype(np.float32)[:, None], "test_labels": np.zeros(IMAGES, np.int64)}
         train = {"train": np.zeros((4, 1), np.float32), "train_labels": np.zeros(4, np.int64)}
-        store.write(files["features"], test | train, RECORD, classes=CLASSES)
-        store.write(files["clean"], victims(np.full((1, VICTIM_SEEDS), CLEAN_ERROR)), RECORD)
+        store.write(files["features"], test | train, RECORD, classes=["a", "b"])
+        store.write(files["clean"], victims(np.full((1, VICTIM_SEEDS), error)), RECORD)
 
     def add_noise(self, scenario: str, frozen: float, networks: dict[str, float]) -> "World":
         """EMN: its frozen variant with its own clean heads, whole networks with accuracies only."""

@@ -63,21 +63,37 @@ def test_sides_with_different_targets_are_both_named(tmp_path):
     assert f"{both}: **supported.**" in page_of(world, 2)
 
 
-def test_a_side_with_no_more_to_lose_does_not_count(tmp_path):
-    """Transfer can lose 0.9 at most, to which 0.86 is within chance; a smaller drop of the other scenario is
-    another matter."""
-    world = World(tmp_path).add("fine-tuning", {GC: 0.89, TGDA: 0.5})
-    lines = page_of(world.add("transfer", {GC: 0.86, TGDA: 0.86}), 6)
-    text = "supported (1 of 1, 1 not counted)"
+def test_a_side_that_cannot_lose_as_much_as_the_other_does_not_count(tmp_path):
+    """Transfer has 60 points, of which it loses 55; fine-tuning loses 80, and by other attacks 30 and 61,
+    whose interval begins below 60."""
+    constrained = GC.model_copy(update={"set": "constrained"})
+    world = World(tmp_path).add("fine-tuning", {GC: 0.8, TGDA: 0.3, constrained: 0.61})
+    lines = page_of(world.add("transfer", {GC: 0.55, TGDA: 0.5, constrained: 0.55}, error=0.4), 6)
+    text = "not supported (1 of 2, 1 opposite, 1 not counted)"
     assert f"| 6 | {CLAIMS[5].text} | {text} | {text} | 32 of 32 |" in lines
-    (row,) = (line for line in lines if "the gc-input row" in line and line.startswith("|"))
-    assert row.count("nothing left") == 2
-    assert sum(line.startswith("- `sgd100`: 1 of 1 comparisons hold. The comparison") for line in lines) == 1
+    rows = [line for line in lines if line.startswith("|") and "transfer > fine-tuning" in line]
+    assert ["not counted" in row for row in rows] == [True, False, False]
+    assert any(line.startswith("- `sgd100`: 0 of 1 comparisons hold. The comparison") for line in lines)
 
 
 def test_a_claim_of_which_nothing_counts_is_not_judged(tmp_path):
-    world = World(tmp_path).add("fine-tuning", {GC: 0.89}).add("transfer", {GC: 0.86})
-    lines = page_of(world, 6)
-    text = "not judged (0 of 0, 1 not counted)"
-    assert f"| 6 | {CLAIMS[5].text} | {text} | {text} | 32 of 32 |" in lines
+    """For the converged victim, which loses half of it in fine-tuning, it is."""
+    world = World(tmp_path).add("fine-tuning", {GC: 0.8}, converged=0.5)
+    lines = page_of(world.add("transfer", {GC: 0.55}, error=0.4), 6)
+    verdicts = "not judged (0 of 0, 1 not counted) | supported (1 of 1)"
+    assert f"| 6 | {CLAIMS[5].text} | {verdicts} | 32 of 32 |" in lines
+    assert any(line.startswith("**Supported (converged alone is judged).**") for line in lines)
     assert "- `sgd100`: none of 1 comparisons counts." in lines
+
+
+def test_a_claim_that_counts_for_no_victim_is_not_judged(tmp_path):
+    world = World(tmp_path).add("fine-tuning", {GC: 0.8}).add("transfer", {GC: 0.55}, error=0.4)
+    lines = page_of(world, 6)
+    assert any(line.startswith("**Not judged.**") for line in lines)
+
+
+def test_the_verdicts_of_targets_differ_only_where_both_are_judged(tmp_path):
+    world = World(tmp_path).add("fine-tuning", {GC: 0.8, GC_REACHABLE: 0.3})
+    lines = page_of(world.add("transfer", {GC: 0.55, GC_REACHABLE: 0.5}, error=0.4), 6)
+    text = "supported (1 of 1, 1 not counted)"
+    assert f"| 6 | {CLAIMS[5].text} | {text} | {text} | 32 of 32 |" in lines

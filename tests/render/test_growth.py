@@ -76,16 +76,44 @@ def test_drops_that_the_paper_has_for_each_set_are_told_apart():
     }
 
 
-def test_the_papers_line_has_the_colour_of_the_only_one_beside_it():
-    def papers(*cells):
-        (axes, _) = growth.draw([one for cell in cells for one in at(cell, 0.1, 0.2)]).axes
-        return next(line for line in axes.get_lines() if line.get_label().startswith("the paper")), axes
+def papers(figure):
+    """Of the first panel: the paper's lines, and the colours of ours by name."""
+    axes = figure.axes[0]
+    theirs = [line for line in axes.get_lines() if line.get_label().startswith("the paper")]
+    return theirs, {bars.get_label(): to_rgb(bars.lines[0].get_color()) for bars in axes.containers}
 
-    alone, axes = papers(CELL)
-    assert to_rgb(alone.get_color()) == to_rgb(axes.containers[0].lines[0].get_color())
-    shared, axes = papers(CELL, replace(CELL, target="permuted"))
-    ours = {to_rgb(container.lines[0].get_color()) for container in axes.containers}
-    assert to_rgb(shared.get_color()) not in ours
+
+def test_the_papers_line_has_the_colour_of_the_only_one_beside_it():
+    other = replace(CELL, title="Exact", published_drop=None)
+    exact = replace(CELL, title="Decoder", published_drop=5.0)
+    theirs, ours = papers(growth.draw([*at(other, 0.1, 0.2), *at(CELL, 0.1, 0.2), *at(exact, 0.1, 0.2)]))
+    assert [to_rgb(line.get_color()) for line in theirs] == list(ours.values())[1:]
+    assert {line.get_linestyle() for line in theirs} == {"--"}
+
+
+def test_papers_lines_beside_several_are_grey_and_told_apart():
+    both = [replace(CELL, title=title, target=target) for title in "AB" for target in ("one", "two")]
+    theirs, ours = papers(growth.draw([cell for one in both for cell in at(one, 0.1, 0.2)]))
+    assert len(theirs) == 2
+    assert len({line.get_linestyle() for line in theirs} - {"--"}) == 2
+    assert not {to_rgb(line.get_color()) for line in theirs} & set(ours.values())
+
+
+def test_images_have_panels_by_what_moves_them():
+    moved, following = (
+        replace(CELL, title=group, makes="images", group=group) for group in ("input", "targeted")
+    )
+    figure = growth.draw([cell for one in (moved, following, BASELINE) for cell in at(one, 0.1, 0.2)])
+    assert [next(iter(lines(axes))).split(",")[0] for axes in figure.axes[::2]] == [
+        "input",
+        "targeted",
+        "Wrong labels",
+    ]
+
+
+def test_more_lines_than_markers_are_all_drawn():
+    cells = [cell for number in range(12) for cell in at(replace(CELL, target=str(number)), 0.1, 0.2)]
+    assert len(growth.draw(cells).axes[0].containers) == 12
 
 
 def test_what_has_one_budget_is_no_line():

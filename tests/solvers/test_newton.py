@@ -124,7 +124,7 @@ def test_a_solved_problem_is_left_alone(monkeypatch):
 
 
 def test_problems_that_are_done_leave_the_others_their_blocks(monkeypatch):
-    """As six victims of 50,000 rows, whose blocks are smaller than those of five would be."""
+    """Blocks of fewer problems could be larger, and those of all do not fit them."""
     usual, _ = train_converged(poisoned_sets(K=6), Converged(), classes=4)
     monkeypatch.setattr(objectives, "BLOCK", 100)
     monkeypatch.setattr(objectives, "LOGITS_OF_BLOCK", 300)
@@ -271,27 +271,43 @@ def test_a_guess_changes_the_way_and_not_the_end(monkeypatch):
     assert torch.equal(others, torch.stack([guess[1].double(), found[0]]))
 
 
-def test_others_begin_with_the_inverses_of_the_first(monkeypatch):
-    """They share their clean rows, so that none of them needs inverses of its own."""
-    sets, made = poisoned_sets(K=5, n=3), []
+@pytest.mark.parametrize(
+    ("limited", "limit", "made"),
+    [
+        (newton, {}, {0}),
+        (newton, {"LARGEST_POISONS": 1}, {0}),  # one after the other
+        (class_inverses, {"LARGEST": 2 * 8 * 4 * 7**2}, {0, 1, 2, 3, 4}),  # there is no room for others' ones
+    ],
+)
+def test_others_begin_with_the_inverses_of_the_first(monkeypatch, limited, limit, made):
+    """They are near each other, so that no other one needs inverses of its own."""
+    sets, poisons = poisoned_sets(K=5, n=3), []
     inverses_of = class_inverses.inverses_of
 
-    def counted(sample, sets, k, omega, ridge):
-        made.append(len(sets.poisons))
+    def noted(sample, sets, k, omega, ridge):
+        poisons.append(sets.poisons[k].clone())
         return inverses_of(sample, sets, k, omega, ridge)
 
-    monkeypatch.setattr(class_inverses, "inverses_of", counted)
+    monkeypatch.setattr(class_inverses, "inverses_of", noted)
+    for name, value in limit.items():
+        monkeypatch.setattr(limited, name, value)
     train_converged(sets, Converged(), classes=4)
-    assert made
-    assert set(made) == {1}
+    assert {k for k in range(5) for one in poisons if torch.equal(one, sets.poisons[k])} == made
 
 
-def test_a_first_problem_that_is_far_away_does_no_harm(generator):
+def test_others_begin_at_zero_where_the_first_one_ended_far_away(monkeypatch):
+    """Its many poisons have wrong labels and theirs right ones."""
     X, labels = blobs()
-    directions = torch.randn(3, 20, X.shape[1], dtype=X.dtype, generator=generator)
-    poisons = directions * torch.tensor([100.0, 0.1, 0.1]).view(3, 1, 1)
-    sets = TrainingSets(X, labels, poisons, labels[:60].view(3, 20))
+    poisons = X.repeat(10, 1).expand(3, -1, -1)
+    own = labels.repeat(10)
+    sets, starts = TrainingSets(X, labels, poisons, torch.stack([own.roll(1), own, own])), []
+    minimise = newton.Newton.minimise
+    monkeypatch.setattr(
+        newton.Newton, "minimise", lambda self, start: starts.append(start) or minimise(self, start)
+    )
     omega, certificate = train_converged(sets, Converged(ridge=1e-3), classes=4)
+    assert len(starts) == 2
+    assert not starts[1].any()
     assert certificate.max() <= 1e-8
     for k, one in enumerate(sets.each()):
         alone, _ = train_converged(one, Converged(ridge=1e-3), classes=4)

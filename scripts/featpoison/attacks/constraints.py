@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from featpoison.attacks.choices import Choice
-from featpoison.common.pixels import rounded_to_8bit
 
 
 class ConstraintSet(Protocol):
@@ -60,15 +59,6 @@ class Box:
     def project(self, rows: Tensor) -> Tensor:
         """(n, ...) -> (n, ...)."""
         return rows.clamp(self.low, self.high)
-
-
-@dataclass(frozen=True)
-class EightBit:
-    """Images that a file of 8 bits a channel can hold: multiples of 1/255 in [0, 1]."""
-
-    def project(self, rows: Tensor) -> Tensor:
-        """(n, 3, h, w) -> (n, 3, h, w)."""
-        return rounded_to_8bit(rows)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@ the poisons' features.
 
 A pass visits the poisons batch by batch, with one forward and one backward pass of the frozen encoder each:
 the objective turns features into the gradient in them, the encoder pushes that back to pixels. Poisons are
-kept in one of three sets. `free`: nothing is asked. `valid`: images in [0, 1] that are rounded to 8 bits at
-the end, so that they can be uploaded. `constrained`: the paper's, which adds penalty/2 ||mu' - nu||^2 to the
-objective (sums over poisons) and stays in the range of the clean images.
+kept in one of three sets. `free`: nothing is asked. `valid`: images that move in [0, 1] and are rounded to 8
+bits where they are kept, so that they can be uploaded. `constrained`: the paper's, which adds penalty/2 ||mu'
+- nu||^2 to the objective (sums over poisons) and stays in the range of the clean images.
 """
 
 import logging
@@ -71,7 +71,7 @@ class Objective(Protocol):
 
     def gradient(self, block: slice, features: Tensor) -> Tensor:
         """Gradient of the objective in the features (n, d) of the rows in `block`, given these and the last
-        ones of all other rows."""
+        ones of all other rows. Where rows are features themselves, they change in place after the call."""
         ...
 
     def value(self) -> float:
@@ -124,8 +124,8 @@ def optimise(
     projected to, and `kept_in` its name, which decides on step size and penalty. Resumes from the last state
     kept. Raises FloatingPointError naming the epoch and the batch at NaN or infinity.
     """
-    nu, best = within.project(to_pixels(base)).clone(), base
-    keep = to_8bit if kept_in == "valid" else torch.clone
+    nu, best = within.project(to_pixels(base)).clone(), base  # a copy, because rows move in place
+    kept_type = torch.uint8 if kept_in == "valid" else nu.dtype
     rule = StepRule(
         settings.optimizer,
         settings.first_step_size(kept_in),
@@ -143,27 +143,25 @@ def optimise(
         objective.load(tensors)
         log.info("resumed after %d of %d epochs", start, settings.epochs)
 
-    def found_by_a_pass(epoch: int) -> Tensor:
-        """The rows of nu as the pass found them; moves them."""
-        # A function, because a view of rows that outlived its pass would keep all images of that pass.
-        found, finite = torch.empty_like(nu, dtype=keep(nu[:0]).dtype), []
+    progress = Progress(settings.epochs, "epochs", done=start)
+    for epoch in range(start, settings.epochs + 1):
+        if epoch > start and epoch % KEPT_EVERY == 0:
+            checkpoint.save(
+                {"nu": nu, "best": best} | rule.state() | objective.state(),
+                first_value=first_value,
+                best_value=best_value,
+                epoch=epoch,
+            )
+        found, finite = torch.empty_like(nu, dtype=kept_type), []
         for number, rows in enumerate(nu.split(settings.batch_size)):
             block = slice(number * settings.batch_size, number * settings.batch_size + len(rows))
             _, gradient = pull_back(rows, partial(objective.gradient, block))
             gradient = gradient + penalty * (rows - to_pixels(base[block]))
             finite.append(gradient.isfinite().all())
-            found[block] = keep(rows)
+            found[block] = to_8bit(rows) if kept_in == "valid" else rows
             if epoch < settings.epochs:
-                nu[block] = within.project(rule.update(rows, gradient, epoch, block))
+                rows.copy_(within.project(rule.update(rows, gradient, epoch, block)))
         _check(finite, epoch)
-        return found
-
-    progress = Progress(settings.epochs, "epochs", done=start)
-    for epoch in range(start, settings.epochs + 1):
-        if epoch > start and epoch % KEPT_EVERY == 0:
-            tensors = {"nu": nu, "best": best} | rule.state() | objective.state()
-            checkpoint.save(tensors, first_value=first_value, best_value=best_value, epoch=epoch)
-        found = found_by_a_pass(epoch)
         value = objective.value() + (penalty / 2 * _squared_distance(found, base) if penalty else 0.0)
         if not math.isfinite(value):
             raise FloatingPointError(f"epoch {epoch}: the objective is {value}")
@@ -172,7 +170,7 @@ def optimise(
             best, best_value = found, value
         if value < threshold or epoch == settings.epochs:
             break
-        del found  # unless it is the best, memory is for those of the next pass
+        del found  # the next pass makes its own copy; only the best ones are held beside it
         progress.advance(1, note=f"objective {value:.5g}")
     log.info("objective %.6g -> %.6g in %d epochs", first_value, best_value, epoch)
     return Optimised(best, first_value, best_value, epoch)

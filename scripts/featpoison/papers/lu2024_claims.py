@@ -144,9 +144,8 @@ def larger_shift_costs_more(keys: Sequence[Key]) -> list[Comparison]:
 
 APART = (
     "The two sides are different encoders or data sets, so each was resampled on its own, which makes the "
-    "interval wider than a paired one. Where the side with the smaller drop is left with no more than "
-    "chance, it could lose no more, and two clean accuracies are compared: such a comparison is shown "
-    "(*nothing left*) and not counted."
+    "interval wider than a paired one. Where one side's accuracy without poisons is less than what the other "
+    "loses, it could not lose as much by any attack: such a comparison is shown and *not counted*."
 )
 CLAIMS = (
     Claim(

@@ -40,8 +40,8 @@ class Checkpoint:
         self._saved, self._cost = time.monotonic(), 0.0
 
     def due(self) -> bool:
-        """Whether the work since the last `save` took so long that this save cost `SHARE_OF_TIME` of it; true
-        before the first one.
+        """Whether the last `save` took at most `SHARE_OF_TIME` of the time that has passed since; true before
+        the first one.
 
         A state may hold all images of a run and its disk may be slow, while a step takes seconds.
         """

@@ -7,23 +7,23 @@ from featpoison.records.provenance import relative
 from featpoison.results.bootstrap import DRAWS, Interval
 from featpoison.results.claims import Comparison, Key
 from featpoison.results.csv_text import written
-from featpoison.results.judging import NOT_RUN, Finding, Judgement
+from featpoison.results.judging import NOT_RUN, Finding, Judgement, counting
 from featpoison.results.rows import set_words
 from featpoison.results.samples import VICTIMS, Samples
 
 HEAD = f"""# The paper's claims, judged by our own numbers
 
-Every number below is a drop of test accuracy in percentage points, or a difference of two. Brackets hold 95
-% intervals over poison seeds, victim seeds and test images, by a crossed bootstrap ({DRAWS} draws) with
+Every number below is a drop of test accuracy in percentage points, or a difference of two. Brackets hold 95 %
+intervals over poison seeds, victim seeds and test images, by a crossed bootstrap ({DRAWS} draws) with
 Student's quantile for the number of seeds. A drop has the same interval here and in the tables; the two sides
 of a comparison share their draws unless a claim says otherwise. A comparison holds when its interval lies on
 the claimed side ("no" when it does not, "opposite" when it lies on the other side); a claim is supported when
-all of its comparisons that count hold. Where its rows aim at several target heads, each has a verdict of its
-own, and "depends on the target" says that these differ. A target of the *literal protocol* is the paper's
-step from the well-trained head; those *chosen to be reachable* are this project's. Two victims are judged:
-`sgd100`, the paper's 100 epochs of SGD, and `converged`, the exact minimiser; what only `sgd100` shows is
-instability of training. *Paper*: how many of the claim's comparisons hold among the paper's printed drops,
-which come without intervals."""
+all of its comparisons that count hold, and *not judged* when none counts. Where its rows aim at several
+target heads, each has a verdict of its own, and "depends on the target" says that these differ. A target of
+the *literal protocol* is the paper's step from the well-trained head; those *chosen to be reachable* are this
+project's. Two victims are judged: `sgd100`, the paper's 100 epochs of SGD, and `converged`, the exact
+minimiser; what only `sgd100` shows is instability of training. *Paper*: how many of all the claim's
+comparisons hold among the paper's printed drops, which come without intervals."""
 
 
 def page(judgements: Sequence[Judgement], samples: Samples, published: Mapping[Key, float]) -> str:
@@ -55,17 +55,12 @@ def _short(judgement: Judgement, victim: str) -> str:
     found, verdict = judgement.findings[victim], judgement.verdict(victim)
     if not found:
         return verdict
-    counted = _counted(found)
+    counted = counting(found)
     opposite, others = sum(finding.opposite for finding in counted), len(found) - len(counted)
     counts = [_holding(counted)]
     counts += [f"{opposite} opposite"] if opposite else []
     counts += [f"{others} not counted"] if others else []
     return f"{verdict} ({', '.join(counts)})"
-
-
-def _counted(findings: Sequence[Finding]) -> list[Finding]:
-    """Those that a verdict rests on."""
-    return [finding for finding in findings if not finding.exhausted]
 
 
 def _holding(findings: Sequence[Finding]) -> str:
@@ -138,7 +133,7 @@ def _aimed_at(targets: Sequence[str]) -> str:
 
 def sentence(victim: str, findings: Sequence[Finding], samples: Samples) -> str:
     """How many of the comparisons that count hold, and the one with the least to spare, in numbers."""
-    counted = _counted(findings)
+    counted = counting(findings)
     if not counted:
         return f"`{victim}`: none of {len(findings)} comparisons counts."
     weakest = min(counted, key=lambda finding: finding.slack)
@@ -190,8 +185,8 @@ def _cell(finding: Finding) -> str:
         text += f", ratio {_ratio(finding)}"
     if finding.residual is not None:
         text += f", residual {finding.residual:.3f}"
-    if finding.exhausted:
-        return f"{text}, nothing left"
+    if not finding.counts:
+        return f"{text}, not counted"
     return f"{text}, {'yes' if finding.holds else 'opposite' if finding.opposite else 'no'}"
 
 

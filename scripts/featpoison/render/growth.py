@@ -14,7 +14,9 @@ from featpoison.results.cells import Cell
 PANELS: dict[str, Callable[[Cell], bool]] = {
     "poisoned features": lambda cell: cell.makes == "features",
     "images, moved themselves": lambda cell: cell.makes == "images" and cell.group == "input",
-    "images that follow features": lambda cell: cell.makes == "images" and cell.group == "targeted",
+    "images that follow features": lambda cell: (
+        cell.makes == "images" and cell.group not in ("input", "none")
+    ),
     "copies with wrong labels": lambda cell: cell.makes == "images" and cell.group == "none",
 }
 """What the attacker makes, a row of panels each. In tables only baselines make images without a tint."""
@@ -94,7 +96,7 @@ def draw(cells: list[Cell]) -> Figure:
 
 def _panel(axes: Axes, lines: dict[str, list[Cell]], victim: str) -> None:
     """One victim's drops with their intervals, and the paper's, which come without: dashed in the colour of
-    the line beside which they stand, dotted in grey where there are several."""
+    the line beside which they stand, in grey where there are several."""
     colours = dict(zip(lines, seaborn.color_palette("colorblind", len(lines)), strict=True))
     for (name, line), marker in zip(lines.items(), cycle(MARKERS)):
         own = [cell for cell in line if cell.victim == victim]
@@ -113,13 +115,14 @@ def _panel(axes: Axes, lines: dict[str, list[Cell]], victim: str) -> None:
             capsize=2,
             label=name,
         )
+    several = cycle((":", "-.", (0, (5, 1))))
     for title, paper in published(lines).items():
         alone = len(paper.beside) == 1
         axes.plot(
             list(paper.drops),
             list(paper.drops.values()),
             color=colours[paper.beside[0]] if alone else "0.35",
-            linestyle="--" if alone else ":",
+            linestyle="--" if alone else next(several),
             marker="x",
             markersize=4,
             linewidth=1,

@@ -28,9 +28,9 @@ class Finding:
     residual: float | None
     """Of `plus`, where the claim is about it."""
     holds: bool
-    exhausted: bool = False
-    """Whether the sides are of two scenarios, and the one with the smaller drop kept no more than chance. It
-    had no more to lose, so that what is compared are two clean accuracies."""
+    counts: bool = True
+    """Whether either side could have had the larger drop: false where one of them has less accuracy without
+    poisons than the other one loses, so that it cannot lose as much by any attack."""
 
     @property
     def ratio(self) -> float | None:
@@ -79,16 +79,14 @@ class Judgement:
         return {targets: replace(self, findings=_of_targets(self.findings, targets)) for targets in aimed}
 
     def verdict(self, victim: str) -> str:
-        """Supported where every comparison that counts holds: those that are exhausted do not. Not run where
-        there is none, not judged where none counts. Where target heads differ in their verdicts, that they
-        do."""
+        """Supported where every comparison that counts holds; not run where there is none, not judged where
+        none counts. Where target heads differ in their verdicts, that they do."""
         if _differ(part.verdict(victim) for targets, part in self.by_target.items() if targets):
             return DEPENDS
         found = self.findings[victim]
         if not found:
             return NOT_RUN
-        counted = [finding for finding in found if not finding.exhausted]
-        if not counted:
+        if not (counted := counting(found)):
             return NOT_JUDGED
         return SUPPORTED if all(finding.holds for finding in counted) else NOT_SUPPORTED
 
@@ -98,11 +96,19 @@ class Judgement:
         if _differ(part.overall for targets, part in self.by_target.items() if targets):
             return DEPENDS
         verdicts = [self.verdict(victim) for victim in VICTIMS]
+        judged = [victim for victim in VICTIMS if self.verdict(victim) != NOT_JUDGED]
+        if len(judged) == 1:
+            return f"{self.verdict(judged[0])} ({judged[0]} alone is judged)"
         if verdicts == [SUPPORTED, NOT_SUPPORTED]:
             return f"{SUPPORTED} (sgd100 only: instability)"
         if verdicts == [NOT_SUPPORTED, SUPPORTED]:
             return f"{SUPPORTED} (converged only)"
         return verdicts[0]
+
+
+def counting(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that a verdict rests on."""
+    return [finding for finding in findings if finding.counts]
 
 
 def _differ(verdicts: Iterable[str]) -> bool:
@@ -146,12 +152,10 @@ def find(comparison: Comparison, samples: Samples, victim: str) -> Finding:
         holds = max(-difference.low, difference.high) <= comparison.within and residual <= RESIDUAL_SMALL
     else:
         holds = difference.low > 0 and (comparison.factor == 1 or above.low > 0)
-    exhausted = False
-    if comparison.plus.scenario != comparison.minus.scenario:
-        sides = (plus, comparison.plus), (minus, comparison.minus)
-        lesser, key = min(sides, key=lambda side: side[0].estimate)
-        exhausted = lesser.poisoned <= 100 / samples.classes(key)
-    return Finding(comparison, above, below, difference, residual, holds, exhausted)
+    counts = comparison.plus.scenario == comparison.minus.scenario or not (
+        plus.clean < below.low or minus.clean < above.low
+    )
+    return Finding(comparison, above, below, difference, residual, holds, counts)
 
 
 def holds_in_print(comparison: Comparison, published: Mapping[Key, float]) -> bool:

@@ -174,10 +174,6 @@ class Samples:
         """The title of the key's row; of a key that only a publication has, its method."""
         return self.requests[key].title if key in self.requests else key.method
 
-    def classes(self, key: Key) -> int:
-        """Number of classes of the key's data set."""
-        return self.scenario(self.requests[key]).task.classes
-
     def tau(self, key: Key) -> float | None:
         """The reachability threshold of the row's target head; None for a row without one."""
         return store.read_attributes(self.source(key)).get("tau")

@@ -20,10 +20,10 @@ import numpy as np
 from featpoison import store
 from featpoison.results.binomial import exact_interval
 from featpoison.results.bootstrap import LEVEL, Interval
+from featpoison.results.judging import NOT_JUDGED, NOT_RUN, NOT_SUPPORTED, SUPPORTED
 from featpoison.results.target_cells import VICTIMS, TargetCell, TargetRow
 
 HOLDS, OPPOSITE, UNDECIDED = "yes", "opposite", "no"
-SUPPORTED, NOT_SUPPORTED, NOT_RUN, NOT_JUDGED = "supported", "not supported", "not run", "not judged"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def fit(K: int, classes: int, width: int) -> bool:
 
 
 class ClassInverses:
-    """The inverses of K problems, which may be a few Newton steps old."""
+    """The inverses of K problems, which may be a few Newton steps old or those of another problem."""
 
     def __init__(self, sets: TrainingSets, rough: Tensor, ridge: float, first: Tensor | None = None) -> None:
         """Computes nothing yet. `rough` (N, d) are the clean rows of `sets` in float32. `first`

@@ -2,9 +2,9 @@
 
 Every minimiser has a certificate, the largest absolute entry of the gradient there. Objective, gradient and
 certificate are computed in float64; a Newton step, which the next one corrects, takes the clean rows' share
-of its Hessian in float32. K problems that share their clean rows are solved together. An attack that moves
-poisons step by step keeps one `Newton` object: the inverses that precondition its linear systems stay useful
-for some steps.
+of its Hessian in float32. Of K problems that share their clean rows, all but the first are solved together,
+from where the first one ended. An attack that moves poisons step by step keeps one `Newton` object: the
+inverses that precondition its linear systems stay useful for some steps.
 """
 
 import logging
@@ -57,14 +57,15 @@ def train_converged(
     """The minimisers omega (K, C, d+1), bias last, and their certificates (K,), both float64.
 
     A certificate is the largest absolute entry of the gradient of the objective (`objective`) at the
-    minimiser. `guess` (K, C, d+1), of any float type, saves steps where it is near. Each problem begins there
-    or at zero, or at the first problem's minimiser and with its inverses, because all share their clean rows:
-    wherever its objective is lowest. Raises RuntimeError where a certificate is above `settings.certificate`.
+    minimiser. `guess` (K, C, d+1), of any float type, saves steps where it is near. The first problem begins
+    there or at zero, the others also at the minimiser of the first, with which they share their clean rows:
+    wherever their objective is lowest. They try its inverses before they compute their own. Raises
+    RuntimeError where a certificate is above `settings.certificate`.
     """
     K, width = len(sets.poisons), sets.clean.shape[1] + 1
     large = sets.clean.device.type == "cpu" and 8 * sets.poisons.numel() > LARGEST_POISONS
-    one_by_one = large or not class_inverses.fit(K, classes, width)
-    sizes = [1] * K if one_by_one else [1, K - 1] if K > 1 else [1]
+    fit = class_inverses.fit(K, classes, width)
+    sizes = [1] * K if large or not fit or K == 1 else [1, K - 1]
     guesses = [None] * len(sizes) if guess is None else guess.split(sizes)
     heads: list[Tensor] = []
     certificates: list[Tensor] = []
@@ -75,7 +76,9 @@ def train_converged(
         omega, certificate = newton.minimise(newton.lowest(guessed, classes))
         heads.append(omega)
         certificates.append(certificate)
-        inverses = newton.inverses.inverses[0] if len(heads) == 1 else inverses
+        if inverses is None and fit:
+            inverses = newton.inverses.inverses[0]
+        del newton  # its copies of the rows would stay in memory beside the next one's
     return torch.cat(heads), torch.cat(certificates)
 
 
@@ -131,7 +134,7 @@ class Newton:
         best = sets.clean.new_zeros(len(sets.poisons), classes, sets.clean.shape[1] + 1)
         value = best.new_full((len(best),), math.log(classes))  # every row's loss at zero
         for guess in guesses:
-            other = objective(sets, guess.expand_as(best), self.settings.ridge)
+            other = objective(sets, guess, self.settings.ridge)
             best = torch.where((other < value).view(-1, 1, 1), guess, best)
             value = torch.fmin(other, value)
         return best

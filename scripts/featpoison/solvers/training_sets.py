@@ -34,7 +34,7 @@ class TrainingSets:
         return len(self.clean) + self.poisons.shape[1]
 
     def split(self, sizes: list[int]) -> list["TrainingSets"]:
-        """The K training sets in groups of these sizes, in order; views of these."""
+        """The K training sets in groups of `sizes`, in order. They are views: nothing is copied."""
         return [
             TrainingSets(self.clean, self.clean_labels, poisons, labels)
             for poisons, labels in zip(
