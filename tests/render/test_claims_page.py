@@ -73,7 +73,7 @@ def test_a_side_that_cannot_lose_as_much_as_the_other_does_not_count(tmp_path):
     assert f"| 6 | {CLAIMS[5].text} | {text} | {text} | 32 of 32 |" in lines
     rows = [line for line in lines if line.startswith("|") and "transfer > fine-tuning" in line]
     assert ["not counted" in row for row in rows] == [True, False, False]
-    assert any(line.startswith("- `sgd100`: 0 of 1 comparisons hold. The comparison") for line in lines)
+    assert any(line.startswith("- `sgd100`: 1 of 2 comparisons hold. The one") for line in lines)
 
 
 def test_a_claim_of_which_nothing_counts_is_not_judged(tmp_path):
