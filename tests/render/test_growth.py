@@ -85,8 +85,8 @@ def papers(figure):
 
 def test_the_papers_line_has_the_colour_of_the_only_one_beside_it():
     other = replace(CELL, title="Exact", published_drop=None)
-    exact = replace(CELL, title="Decoder", published_drop=5.0)
-    theirs, ours = papers(growth.draw([*at(other, 0.1, 0.2), *at(CELL, 0.1, 0.2), *at(exact, 0.1, 0.2)]))
+    decoder = replace(CELL, title="Decoder", published_drop=5.0)
+    theirs, ours = papers(growth.draw([*at(other, 0.1, 0.2), *at(CELL, 0.1, 0.2), *at(decoder, 0.1, 0.2)]))
     assert [to_rgb(line.get_color()) for line in theirs] == list(ours.values())[1:]
     assert {line.get_linestyle() for line in theirs} == {"--"}
 
