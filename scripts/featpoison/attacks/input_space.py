@@ -4,8 +4,8 @@ the poisons' features.
 A pass visits the poisons batch by batch, with one forward and one backward pass of the frozen encoder each:
 the objective turns features into the gradient in them, the encoder pushes that back to pixels. Poisons are
 kept in one of three sets. `free`: nothing is asked. `valid`: images that move in [0, 1] and are rounded to 8
-bits where they are kept, so that they can be uploaded. `constrained`: the paper's, which adds to the objective
-penalty/2 ||mu' - nu||^2 (sums over poisons) and stays in the range of the clean images.
+bits where they are kept, so that they can be uploaded. `constrained`: the paper's, which adds to the
+objective penalty/2 ||mu' - nu||^2 (sums over poisons) and stays in the range of the clean images.
 """
 
 import logging
