@@ -75,6 +75,7 @@ def test_a_killed_attack_on_valid_images_goes_on_with_the_best_of_before(tmp_pat
         attack(Fragile(tmp_path / "cut", {}, lambda facts: found.append(facts["best_value"]) or True))
     resumed = attack(Checkpoint(tmp_path / "cut", {}))
     assert found == [resumed.last_value]
+    assert resumed.poisons.dtype == torch.uint8  # equal values of another type would pass the next line
     assert torch.equal(resumed.poisons, to_8bit(base))
 
 
